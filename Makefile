@@ -1,0 +1,48 @@
+# Every target sets up what it needs first. `make help` is printed from the comments behind `##`.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help setup demo test check format bench lock clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## the virtual environment .venv, from the lock file
+
+# The interpreter is checked before anything is downloaded; a half-made environment has no .ready and is made again.
+$(READY): requirements.lock setup.cfg pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else \
+	  f"Serin needs Python 3.11 to 3.13; {sys.executable} is {v[0]}.{v[1]}. Name another: make PYTHON=python3.12 ...")'
+	@echo "setting up $(VENV) (once; about 1.6 GB of packages)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv~=0.13
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r requirements.lock
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps -e .
+	@$(BIN)/python -m compileall -q serin components pipelines predictors feature_repo
+	@touch $@
+
+demo: $(READY) ## the whole loop on this machine, from nothing, in a few minutes
+	@$(BIN)/serin demo
+
+test: $(READY) check ## every test, from nothing
+	@tests/services.sh
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+check: $(READY) ## format, lint, types, import rules
+	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo >/tmp/serin-imports.$$$$ 2>&1 || { cat /tmp/serin-imports.$$$$; rm -f /tmp/serin-imports.$$$$; exit 1; }; rm -f /tmp/serin-imports.$$$$
+
+format: $(READY) ## rewrite the code in the house format
+	@$(BIN)/ruff format --quiet . && $(BIN)/ruff check --quiet --fix .
+
+lock: $(READY) ## resolve setup.cfg anew into requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --all-extras --no-annotate --custom-compile-command 'make lock' setup.cfg -o requirements.lock
+
+clean: ## remove the environment and all state in .serin
+	@rm -rf $(VENV) .serin build *.egg-info .pytest_cache .ruff_cache .mypy_cache

@@ -1,0 +1,42 @@
+"""The gate: may this candidate become the challenger?"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from serin.use_case import UseCase
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The gate's answer and every rule that was looked at, in words."""
+
+    passed: bool
+    reasons: tuple[str, ...]
+
+
+def judge(candidate: Mapping[str, float], champion: Mapping[str, float] | str | None, case: UseCase) -> Verdict:
+    """Hold a candidate's test metrics against `gates` and against the champion's on the same rows.
+
+    `champion` is None where there is none yet, and a text where it can't be compared (which fails the gate:
+    a comparison that did not happen is no pass).
+    """
+    checks: list[tuple[bool, str]] = []
+    for metric, least in case.gates.minimum.items():
+        ok = candidate[metric] >= least
+        checks.append((ok, f"{metric} {candidate[metric]:.4f} {'>=' if ok else '<'} {least:g} (gates.minimum)"))
+    metric = case.training.primary_metric
+    if champion is None:
+        checks.append((True, "no champion to compare with"))
+    elif isinstance(champion, str):
+        checks.append((False, champion))
+    else:
+        least = champion[metric] - case.gates.max_loss
+        ok = candidate[metric] >= least
+        checks.append(
+            (
+                ok,
+                f"{metric} {candidate[metric]:.4f} {'>=' if ok else '<'} the champion's {champion[metric]:.4f} "
+                f"on the same rows less {case.gates.max_loss:g} (gates.max_loss)",
+            )
+        )
+    return Verdict(all(ok for ok, _ in checks), tuple(text for _, text in checks))

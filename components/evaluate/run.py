@@ -1,0 +1,76 @@
+"""The evaluate step: choose a candidate, hold it against the champion, seal what was found."""
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from components.adapters.model_registry import ModelRegistry
+from components.evaluate.gate import Verdict, judge
+from components.evaluate.logic import Evaluated, best, evaluate
+from components.features.training_set import SPLIT
+from components.train.logic import labels
+from serin.artifact import Manifest, seal, verify
+from serin.atomic import replaced
+from serin.engine import load
+from serin.use_case import UseCase
+from serin.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What the step found; `labels` has shape (test rows,)."""
+
+    manifest: Manifest
+    validation: dict[str, dict[str, float]]
+    labels: NDArray[np.int8]
+    candidate: Evaluated
+    champion: Evaluated | None
+    verdict: Verdict
+
+
+def evaluate_candidates(
+    workspace: Workspace, case: UseCase, frame: pd.DataFrame, candidates: Sequence[Path], winner: Path
+) -> Evaluation:
+    """Evaluate on the test part of the training set `frame` and write the best candidate's artifact to `winner`.
+
+    `candidates` are artifact folders of the train step. The winner's manifest gets the test metrics.
+    """
+    folders = {verify(folder).candidate: folder for folder in candidates}
+    validation = {name: _validation_metrics(verify(folder)) for name, folder in folders.items()}
+    chosen = best({name: metrics[case.training.primary_metric] for name, metrics in validation.items()})
+    test = frame[frame[SPLIT] == "test"].reset_index(drop=True)
+    manifest, scorer = load(folders[chosen])
+    candidate = evaluate(chosen, test, manifest, scorer, case)
+    champion, problem = _champion(workspace, case, test)
+    verdict = judge(candidate.metrics, champion.metrics if champion else problem, case)
+    with replaced(winner) as temporary:
+        shutil.copytree(folders[chosen], temporary)
+        sealed = seal(temporary, manifest.model_copy(update={"metrics": manifest.metrics | candidate.metrics}))
+    return Evaluation(sealed, validation, labels(test, case), candidate, champion, verdict)
+
+
+def _champion(workspace: Workspace, case: UseCase, test: pd.DataFrame) -> tuple[Evaluated | None, str | None]:
+    """The champion on the test rows; else why it can't be compared, or None where there is no champion."""
+    registry = ModelRegistry(workspace)
+    version = registry.by_alias(case.model_name, "champion")
+    if version is None:
+        return None, None
+    with tempfile.TemporaryDirectory() as folder:
+        manifest, scorer = load(registry.fetch(version, Path(folder) / "model"))
+    if lacking := [name for name in manifest.inputs.names if name not in test]:
+        return None, (
+            f"champion v{version.version} can't be compared: it needs {', '.join(lacking)}, which the use case no "
+            "longer declares"
+        )
+    return evaluate(f"champion v{version.version}", test, manifest, scorer, case), None
+
+
+def _validation_metrics(manifest: Manifest) -> dict[str, float]:
+    start = "validation_"
+    return {name.removeprefix(start): value for name, value in manifest.metrics.items() if name.startswith(start)}

@@ -1,0 +1,158 @@
+"""The training set: labelled events, each with the features known at its time.
+
+The point-in-time join is DuckDB's ASOF join over the sources that Feast's definitions name: adr/0006 has the
+figures and why it is not Feast's own.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from components.features.windows import quote
+from serin.errors import DataError
+from serin.schema import calendar
+from serin.times import format_duration
+from serin.use_case import UseCase
+
+SPLIT = "serin_split"
+EVENT_TIME = "serin_event_time"
+PARTS = ("fit", "validation", "test")
+
+
+@dataclass(frozen=True)
+class ViewTable:
+    """A feature view's rows and how events find theirs."""
+
+    name: str
+    table: pa.Table
+    join_key: str
+    timestamp_field: str
+    ttl: timedelta | None
+    features: Sequence[str]
+
+
+def training_set(events: pa.Table, views: Sequence[ViewTable], case: UseCase, as_of: datetime) -> pd.DataFrame:
+    """One row a labelled event: entities, key, event time, features, label, and its part of the split.
+
+    A label is visible from its event time plus `label.delay`; events whose label is not visible at `as_of`
+    are left out. Rows in the gap between validation and test are left out too (see `split_by_time`).
+    Raises DataError where a part of the split has no rows or only one class.
+    """
+    frame = _known(events, case, as_of)
+    frame[SPLIT] = (
+        split_by_time(frame[EVENT_TIME], case, as_of) if case.timestamp else split_by_entity(frame, case)
+    )
+    frame = frame[frame[SPLIT] != ""].reset_index(drop=True)
+    _check_parts(frame, case, as_of)
+    joined = point_in_time_join(frame, views)
+    for name in case.features.calendar:
+        joined[name] = calendar(name, joined[EVENT_TIME].dt.tz_localize(None).to_numpy())
+    return joined
+
+
+def point_in_time_join(events: pd.DataFrame, views: Sequence[ViewTable]) -> pd.DataFrame:
+    """Each event with every view's latest row at or before its time, no older than the view's ttl.
+
+    `events` has `serin_event_time` and the join keys; a feature is null where its view knows nothing of the
+    entity at that time. Keeps the number and the order of the events.
+    """
+    with duckdb.connect() as connection:
+        connection.execute("set timezone = 'UTC'")
+        connection.register("events", events.assign(serin_row=np.arange(len(events))))
+        columns, joins = ["events.*"], []
+        for index, view in enumerate(views):
+            alias, time = f"view_{index}", quote(view.timestamp_field)
+            connection.register(alias, view.table)
+            fresh = f"events.{EVENT_TIME} - {alias}.{time} <= interval '{_seconds(view.ttl)} seconds'"
+            columns += [
+                f"case when {fresh} then {alias}.{quote(f)} end as {quote(f)}"
+                if view.ttl
+                else f"{alias}.{quote(f)}"
+                for f in view.features
+            ]
+            key = quote(view.join_key)
+            joins.append(
+                f"asof left join {alias} on events.{key} = {alias}.{key} and events.{EVENT_TIME} >= {alias}.{time}"
+            )
+        # Names are quoted identifiers of a validated use case, never values.
+        sql = f"select {', '.join(columns)} from events {' '.join(joins)} order by serin_row"  # noqa: S608
+        return connection.sql(sql).df().drop(columns="serin_row")
+
+
+def split_by_time(times: "pd.Series[pd.Timestamp]", case: UseCase, as_of: datetime) -> "pd.Series[str]":
+    """The part of each event: fit, validation, test, or "" in the gap between validation and test.
+
+        fit … │ validation │ gap = label.delay │ test │ label.delay │ as_of
+
+    A model that goes live at the start of the test period has seen no label younger than the delay, so the
+    gap makes the test what serving will be.
+    """
+    test_end = pd.Timestamp(as_of) - case.label.delay
+    test_start = test_end - case.training.test
+    validation_end = test_start - case.label.delay
+    validation_start = validation_end - case.training.validation
+    part = pd.Series("", index=times.index)
+    part[times < validation_start] = "fit"
+    part[(times >= validation_start) & (times < validation_end)] = "validation"
+    part[(times >= test_start) & (times < test_end)] = "test"
+    return part
+
+
+def split_by_entity(frame: pd.DataFrame, case: UseCase) -> "pd.Series[str]":
+    """The part of each row of a table without times, from a hash of its entities.
+
+    An entity stays in its part for good, so a champion is never compared on rows it was trained on.
+    """
+    keys = frame[list(case.entities.values())].astype(str).agg("|".join, axis=1)
+    hashed = pd.util.hash_array((f"{case.training.seed}|" + keys).to_numpy(dtype=object), categorize=False)
+    place = hashed / np.float64(2**64)
+    test, validation = case.training.test_share, case.training.validation_share
+    names = np.select([place < test, place < test + validation], ["test", "validation"], "fit")
+    return pd.Series(names, index=frame.index)
+
+
+def _known(events: pa.Table, case: UseCase, as_of: datetime) -> pd.DataFrame:
+    needed = [*case.data.key, *case.entities.values(), *case.features.request, case.label.column]
+    needed += [case.timestamp] if case.timestamp else []
+    frame = events.select(list(dict.fromkeys(needed))).to_pandas()
+    if case.timestamp:
+        frame[EVENT_TIME] = frame[case.timestamp]
+        frame = frame[frame[EVENT_TIME] + case.label.delay <= pd.Timestamp(as_of)]
+    else:
+        frame[EVENT_TIME] = pd.Timestamp(as_of)
+    return frame[frame[case.label.column].notna()].reset_index(drop=True)
+
+
+def _check_parts(frame: pd.DataFrame, case: UseCase, as_of: datetime) -> None:
+    labels = frame[case.label.column].astype(float)
+    for part in PARTS:
+        of_part = labels[frame[SPLIT] == part]
+        if of_part.nunique() == 2:
+            continue
+        found = f"{len(of_part)} rows, all of class {of_part.iloc[0]:g}" if len(of_part) else "no rows"
+        raise DataError(
+            f"{case.name} as of {as_of:%Y-%m-%d %H:%M}: the {part} part has {found}; it needs both classes. "
+            + _advice(frame, case)
+        )
+
+
+def _advice(frame: pd.DataFrame, case: UseCase) -> str:
+    if not case.timestamp or frame.empty:
+        return "Give it more labelled rows."
+    training = case.training
+    need = training.test + training.validation + 2 * case.label.delay
+    return (
+        f"Labels are known for events from {frame[EVENT_TIME].min():%Y-%m-%d} to "
+        f"{frame[EVENT_TIME].max():%Y-%m-%d}; the split needs more than {format_duration(need)} before --as-of "
+        f"(training.test {format_duration(training.test)}, training.validation "
+        f"{format_duration(training.validation)}, label.delay {format_duration(case.label.delay)} twice)."
+    )
+
+
+def _seconds(duration: timedelta | None) -> int:
+    return int(duration.total_seconds()) if duration else 0

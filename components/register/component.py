@@ -1,0 +1,31 @@
+"""KFP: register."""
+
+from kfp import dsl
+
+from components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def register(
+    use_case: dict,  # type: ignore[type-arg]
+    gate: str,
+    model: dsl.Input[dsl.Model],
+    report: dsl.Input[dsl.HTML],
+    summary: dsl.Output[dsl.Markdown],
+) -> int:
+    """Registers the model in MLflow; one that passed the gate becomes the challenger. Returns its version."""
+    from pathlib import Path
+
+    from components.register.run import register as run
+    from components.step import step
+    from serin.use_case import parse
+    from serin.workspace import Workspace
+
+    with step():
+        case = parse(use_case, "the pipeline's use case")
+        reports = {"report.html": Path(report.path).read_text(encoding="utf-8")}
+        result = run(Workspace.from_environment(), case, Path(model.path), gate == "passed", reports)
+        aliases = ", ".join(result.aliases) or "none"
+        text = f"Registered **{case.model_name} v{result.version}**; gate {gate}; aliases: {aliases}.\n"
+        Path(summary.path).write_text(text, encoding="utf-8")
+        return result.version

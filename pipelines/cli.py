@@ -1,0 +1,195 @@
+"""The `serin` command: a table of contents. What a command does stands in pipelines/commands/."""
+
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from serin.errors import SerinError
+
+app = typer.Typer(
+    name="serin",
+    help="The loop around a tabular model: features, training, serving, canary rollout, drift, retraining.",
+    epilog="A first walk: `serin demo`. Your own table: `serin new`, `serin train`, `serin serve`.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+LOOP, START, LOOK = "The loop", "Start", "Look"
+
+UseCaseName = Annotated[
+    str, typer.Argument(help="A file in pipelines/use_cases, without .yaml.", metavar="USE_CASE")
+]
+AsOf = Annotated[
+    str,
+    typer.Option("--as-of", help="The time to look from (UTC), such as 2018-06-01. Default: the end of the data."),
+]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print the result as JSON, and nothing else, on standard output.")
+]
+Table = Annotated[str, typer.Option("--data", help="CSV or Parquet: a path or an s3:// URI.")]
+
+
+@app.command(rich_help_panel=START)
+def demo(json: Json = False) -> None:
+    """The whole loop on simulated data: train, serve, drift, retrain, canary, roll back. Minutes."""
+    from pipelines.commands import demo as command
+
+    command.run(_console(json))
+
+
+@app.command(rich_help_panel=START)
+def new(
+    name: Annotated[str, typer.Argument(help="The use case's name: small letters, digits, _.")],
+    data: Table,
+    label: Annotated[str, typer.Option(help="The column to predict, of 0 and 1.")],
+    entity: Annotated[list[str], typer.Option(help="A column that says whom a row is about; may be repeated.")],
+    timestamp: Annotated[str, typer.Option(help="The column of event times, where rows are events.")] = "",
+    force: Annotated[bool, typer.Option(help="Replace a use case of that name.")] = False,
+    json: Json = False,
+) -> None:
+    """Write a use case for your own table: its YAML and its Feast definitions."""
+    from pipelines.commands import new as command
+
+    command.run(_console(json), name, data, label, entity, timestamp or None, force)
+
+
+@app.command(rich_help_panel=START)
+def simulate(
+    out: Annotated[Path, typer.Option(help="The file to write, .parquet or .csv.")] = Path("transactions.parquet"),
+    rows: Annotated[int, typer.Option(help="About how many transactions.", min=1000, max=50_000_000)] = 300_000,
+    days: Annotated[int, typer.Option(help="Over how many days.", min=1, max=3660)] = 90,
+    start: Annotated[datetime, typer.Option(help="The first day.", formats=["%Y-%m-%d"])] = datetime(2026, 1, 1),
+    drift_at: Annotated[
+        datetime | None, typer.Option(help="From when on behaviour changes.", formats=["%Y-%m-%d"])
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same table.")] = 0,
+    json: Json = False,
+) -> None:
+    """Make a table of card transactions for `card_fraud`, with drift from a date on if you like."""
+    from pipelines.commands import simulate as command
+
+    command.run(_console(json), out, rows, days, start.date(), drift_at.date() if drift_at else None, seed)
+
+
+@app.command(rich_help_panel=LOOP)
+def train(use_case: UseCaseName, data: Table = "", as_of: AsOf = "", json: Json = False) -> None:
+    """Ingest, compute features, train the candidates, hold the best against the champion, register."""
+    from pipelines.commands import train as command
+
+    command.run(_console(json), use_case, data, as_of)
+
+
+@app.command(rich_help_panel=LOOP)
+def serve(
+    use_case: UseCaseName,
+    port: Annotated[
+        int, typer.Option(help="The gateway's port on 127.0.0.1, HTTP and gRPC.", min=1, max=65535)
+    ] = 8080,
+) -> None:
+    """Serve the champion, and what a rollout adds, behind the gateway until Ctrl-C."""
+    from pipelines.commands import serve as command
+
+    command.run(_console(False), use_case, port)
+
+
+@app.command(rich_help_panel=LOOP)
+def rollout(
+    use_case: UseCaseName,
+    version: Annotated[int, typer.Option(help="The version to roll out. Default: the challenger.", min=0)] = 0,
+    json: Json = False,
+) -> None:
+    """Give a new version traffic step by step; promote it, or roll it back when its analysis fails."""
+    from pipelines.commands import rollout as command
+
+    command.run(_console(json), use_case, version or None)
+
+
+@app.command(rich_help_panel=LOOP)
+def drift(use_case: UseCaseName, as_of: AsOf = "", json: Json = False) -> None:
+    """Hold the logged predictions against the champion's training reference, with a report."""
+    from pipelines.commands import drift as command
+
+    command.run(_console(json), use_case, as_of)
+
+
+@app.command(rich_help_panel=LOOP)
+def retrain(
+    use_case: UseCaseName,
+    data: Table = "",
+    drift_as_of: Annotated[str, typer.Option(help="The time to look for drift from. Default: --as-of.")] = "",
+    as_of: AsOf = "",
+    json: Json = False,
+) -> None:
+    """The drift pipeline: look for drift, and train when it says so."""
+    from pipelines.commands import retrain as command
+
+    command.run(_console(json), use_case, data, drift_as_of or as_of, as_of)
+
+
+@app.command(rich_help_panel=LOOK)
+def status(
+    use_case: Annotated[
+        str, typer.Argument(help="One use case; all of them without it.", metavar="[USE_CASE]")
+    ] = "",
+    json: Json = False,
+) -> None:
+    """Which versions there are, which serve, and with how much traffic."""
+    from pipelines.commands import status as command
+
+    command.run(_console(json), use_case)
+
+
+@app.command(rich_help_panel=LOOK)
+def doctor(json: Json = False) -> None:
+    """Check this machine and this workspace for what Serin needs."""
+    from pipelines.commands import doctor as command
+
+    command.run(_console(json))
+
+
+@app.command("compile", rich_help_panel=LOOK)
+def compile_(
+    out: Annotated[Path, typer.Option(help="The folder for the IR YAML files.")] = Path(".serin/ir"),
+    json: Json = False,
+) -> None:
+    """Compile every pipeline to IR YAML, as Kubeflow Pipelines takes it."""
+    from pipelines.commands import compile as command
+
+    command.run(_console(json), out)
+
+
+def _console(json: bool):  # type: ignore[no-untyped-def]
+    from pipelines.console import Console
+
+    return Console(json)
+
+
+def main() -> None:
+    """Entry point: one of Serin's errors is one message and exit code 1; Ctrl-C is 130."""
+    try:
+        app(standalone_mode=False)
+    except typer.Exit as finished:
+        sys.exit(finished.exit_code)
+    except SerinError as error:
+        print(f"serin: {error}", file=sys.stderr)
+        sys.exit(1)
+    except (KeyboardInterrupt, typer.Abort):
+        print("serin: stopped", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        if not _is_usage_error(error):
+            raise
+        error.show()  # type: ignore[attr-defined]
+        sys.exit(2)
+
+
+def _is_usage_error(error: Exception) -> bool:
+    from click import ClickException
+
+    return isinstance(error, ClickException)

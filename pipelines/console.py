@@ -1,0 +1,90 @@
+"""What commands print: for people on the terminal, or one JSON document for programs."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console as Rich
+from rich.markup import escape
+from rich.table import Table
+
+from pipelines.local import Progress
+
+# Task names as the pipelines have them, and what a person would call what they do.
+_TASKS = {
+    "ingest": "ingest and check",
+    "features": "features and training set",
+    "train": "train a candidate",
+    "evaluate": "evaluate",
+    "register": "register",
+    "find-drift": "look for drift",
+}
+
+
+class Console:
+    """Prints to people; with `as_json` it keeps quiet until `result`."""
+
+    def __init__(self, as_json: bool = False) -> None:
+        self.as_json = as_json
+        # Progress belongs on stderr when stdout carries JSON.
+        self._rich = Rich(stderr=as_json, highlight=False, soft_wrap=True)
+
+    def say(self, text: str = "") -> None:
+        """A line; square brackets in it are text."""
+        self._rich.print(escape(text))
+
+    def title(self, text: str) -> None:
+        """A line that starts a part."""
+        self._rich.print(f"[bold]{escape(text)}[/bold]")
+
+    def good(self, text: str) -> None:
+        """A line that says that something went well."""
+        self._rich.print(f"[green]✓[/green] {escape(text)}")
+
+    def bad(self, text: str) -> None:
+        """A line that says that something did not."""
+        self._rich.print(f"[red]✗[/red] {escape(text)}")
+
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str = "") -> None:
+        """A small table."""
+        table = Table(*map(escape, columns), title=escape(title) or None, title_justify="left")
+        for row in rows:
+            table.add_row(*(escape(str(cell)) for cell in row))
+        self._rich.print(table)
+
+    def next(self, *commands: str) -> None:
+        """What to do now."""
+        for command in commands:
+            self._rich.print(f"[dim]next:[/dim] {escape(command)}")
+
+    def result(self, data: Mapping[str, Any]) -> None:
+        """The command's result for programs; printed only with --json."""
+        if self.as_json:
+            json.dump(data, sys.stdout, indent=2, default=str)
+            sys.stdout.write("\n")
+
+    def progress(self, event: Progress) -> None:
+        """A pipeline run's progress."""
+        name = _TASKS.get(event.task)
+        if name is None:
+            return
+        if event.event == "said":
+            self._rich.print(f"    [dim]{escape(event.text)}[/dim]")
+        elif event.event == "finished":
+            self._rich.print(f"  [green]✓[/green] {name} [dim]{event.seconds:.1f} s[/dim]")
+        elif event.event == "failed":
+            self._rich.print(f"  [red]✗[/red] {name} [dim]{event.seconds:.1f} s[/dim]")
+
+    @contextmanager
+    def working(self, text: str) -> Iterator[None]:
+        """A spinner on a terminal while the block runs, and a line with the seconds after it."""
+        start = time.monotonic()
+        if self._rich.is_terminal:
+            with self._rich.status(escape(text)):
+                yield
+        else:
+            yield
+        self._rich.print(f"  [green]✓[/green] {escape(text)} [dim]{time.monotonic() - start:.1f} s[/dim]")

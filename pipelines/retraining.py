@@ -1,0 +1,21 @@
+"""The drift pipeline."""
+
+from kfp import dsl
+
+from components.drift.component import find_drift
+from pipelines.training import training
+
+
+@dsl.pipeline(name="serin-retraining", description="Look for drift, and train when it says so")
+def retraining(use_case: dict, drift_as_of: str = "", data: str = "", as_of: str = "") -> str:  # type: ignore[type-arg]
+    """Look for drift, and train when it says so.
+
+    1. find_drift: the logged predictions before `drift_as_of` against the champion's training reference
+    2. where that says `retrain`: the training pipeline, with `data` and `as_of` as it takes them
+
+    Returns the decision.
+    """
+    found = find_drift(use_case=use_case, as_of=drift_as_of).set_caching_options(False)
+    with dsl.If(found.outputs["Output"] == "retrain"):
+        training(use_case=use_case, data=data, as_of=as_of)
+    return found.outputs["Output"]

@@ -1,0 +1,64 @@
+"""The training pipeline."""
+
+from typing import NamedTuple
+
+from kfp import dsl
+
+from components.evaluate.component import evaluate
+from components.features.component import features
+from components.ingest.component import ingest
+from components.register.component import register
+from components.train.component import candidate_names, train
+
+
+class Outputs(NamedTuple):
+    """What a training run leaves behind."""
+
+    version: int
+    gate: str
+    model: dsl.Model
+    report: dsl.HTML
+
+
+@dsl.pipeline(name="serin-training", description="From a table to a registered model version")
+def training(use_case: dict, data: str = "", as_of: str = "") -> Outputs:  # type: ignore[type-arg]
+    """From a table to a registered model version.
+
+    1. ingest: check the table row by row, quarantine what breaks a rule, store the rest by date
+    2. features: window features, the online store, the point-in-time training set
+    3. train: one task a candidate of the use case
+    4. evaluate: the best candidate against the champion on the same held-back rows
+    5. register: a new version in MLflow, the challenger if it passed the gate
+
+    `use_case` is the use case file's content; `data` a table to ingest first ("" for what is stored already);
+    `as_of` the time to look from ("" for the end of the data).
+    """
+    ingested = ingest(use_case=use_case, data=data, as_of=as_of)
+    featured = features(
+        use_case=use_case, as_of=ingested.outputs["known_at"], snapshot=ingested.outputs["snapshot"]
+    )
+    names = candidate_names(use_case=use_case)
+    with dsl.ParallelFor(names.output) as candidate:
+        trained = train(
+            use_case=use_case, candidate=candidate, training_set=featured.outputs["training_set"]
+        ).set_caching_options(False)
+    evaluated = evaluate(
+        use_case=use_case,
+        training_set=featured.outputs["training_set"],
+        candidates=dsl.Collected(trained.outputs["model"]),
+    )
+    registered = register(
+        use_case=use_case,
+        gate=evaluated.outputs["Output"],
+        model=evaluated.outputs["model"],
+        report=evaluated.outputs["report"],
+    )
+    # A step reads the feature store and the registry, which KFP's cache does not see.
+    for task in (ingested, featured, evaluated, registered):
+        task.set_caching_options(False)
+    return Outputs(
+        version=registered.outputs["Output"],
+        gate=evaluated.outputs["Output"],
+        model=evaluated.outputs["model"],
+        report=evaluated.outputs["report"],
+    )

@@ -1,0 +1,108 @@
+"""The model artifact: the folder that training hands to serving.
+
+manifest.json       everything the predictor must know, and the SHA-256 of every other file
+model.ubj           XGBoost's own format, or
+model.skops         a scikit-learn estimator in skops' format (no pickle)
+reference.parquet   rows of the held-back period with their scores: what drift is measured against
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from serin.atomic import write_text
+from serin.errors import ArtifactError
+from serin.schema import InputSchema
+
+MANIFEST = "manifest.json"
+REFERENCE = "reference.parquet"
+MODEL_FILES = {"xgboost": "model.ubj", "sklearn": "model.skops"}
+Engine = Literal["xgboost", "sklearn"]
+
+
+class RequestColumn(BaseModel):
+    """A column that a prediction request carries, and the values that it may hold."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    type: Literal["integer", "number", "text", "boolean", "timestamp"]
+    min: float | None = None
+    max: float | None = None
+    nullable: bool = False
+
+
+class Manifest(BaseModel):
+    """What the predictor needs besides the model file itself."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    use_case: str
+    model_name: str
+    candidate: str
+    engine: Engine
+    feature_service: str
+    entities: tuple[RequestColumn, ...]
+    request: tuple[RequestColumn, ...] = ()
+    calendar: tuple[str, ...] = ()
+    timestamp: str | None = None
+    inputs: InputSchema
+    threshold: float
+    metrics: dict[str, float] = {}
+    data_snapshot: str
+    as_of: str
+    files: dict[str, str] = {}
+
+    @property
+    def store_features(self) -> tuple[str, ...]:
+        """The inputs that the online store supplies: all but request and calendar ones."""
+        given = {column.name for column in self.request} | set(self.calendar)
+        return tuple(name for name in self.inputs.names if name not in given)
+
+
+def seal(folder: Path, manifest: Manifest) -> Manifest:
+    """Hash every file in `folder` and write the manifest with the hashes; the last step of making an artifact."""
+    files = {
+        str(path.relative_to(folder)): _sha256(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != MANIFEST
+    }
+    sealed = manifest.model_copy(update={"files": files})
+    write_text(folder / MANIFEST, sealed.model_dump_json(indent=2) + "\n")
+    return sealed
+
+
+def verify(folder: Path) -> Manifest:
+    """Read the manifest and check every file against its hash, before anything else is read.
+
+    Raises ArtifactError: no manifest or an unreadable one, a file missing, changed or not listed.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise ArtifactError(f"{folder} is no model artifact: it holds no {MANIFEST}")
+    try:
+        manifest = Manifest.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except (ValidationError, ValueError) as error:
+        raise ArtifactError(f"{path} can't be read: {error}") from None
+    present = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST}
+    if present != set(manifest.files):
+        odd = ", ".join(sorted(present ^ set(manifest.files)))
+        raise ArtifactError(f"{folder}: files and manifest differ on {odd}")
+    if MODEL_FILES[manifest.engine] not in manifest.files:
+        raise ArtifactError(f"{folder}: engine {manifest.engine} needs {MODEL_FILES[manifest.engine]}")
+    for name, expected in manifest.files.items():
+        found = _sha256(folder / name)
+        if found != expected:
+            raise ArtifactError(
+                f"{folder / name} was changed: its SHA-256 is {found[:12]}…, the manifest has {expected[:12]}…"
+            )
+    return manifest
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,40 @@
+"""Every error that Serin raises on purpose.
+
+    SerinError              what a command prints as one message, without a traceback
+    ├── UseCaseError        the use case file is wrong or contradicts itself
+    ├── DataError           the data break a rule of the use case
+    ├── ArtifactError       a model artifact is incomplete or was changed
+    ├── RequestError        a prediction request can't be answered as it stands
+    ├── ConflictError       somebody else moved first: an alias, a rollout, a port
+    └── UnavailableError    something that Serin needs is missing or does not answer
+
+A message names the object, what was found and what is allowed.
+"""
+
+
+class SerinError(Exception):
+    """Base of the tree; its text is written for the person at the prompt."""
+
+
+class UseCaseError(SerinError):
+    """The use case file is wrong or contradicts itself."""
+
+
+class DataError(SerinError):
+    """The data break a rule of the use case."""
+
+
+class ArtifactError(SerinError):
+    """A model artifact is incomplete or was changed after training."""
+
+
+class RequestError(SerinError):
+    """A prediction request can't be answered as it stands."""
+
+
+class ConflictError(SerinError):
+    """Somebody else moved first."""
+
+
+class UnavailableError(SerinError):
+    """Something that Serin needs is missing or does not answer."""

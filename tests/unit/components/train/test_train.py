@@ -1,0 +1,97 @@
+"""Training one candidate on a small table whose answer is known."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from components.features.training_set import SPLIT
+from components.train.logic import best_threshold, encode, input_schema, labels, train
+from components.train.run import train_candidate
+from serin import use_case
+from serin.artifact import REFERENCE, verify
+from serin.engine import load
+from serin.errors import UseCaseError
+
+
+def make_case(**candidates):
+    return use_case.parse(
+        {
+            "name": "toy",
+            "data": {
+                "columns": {
+                    "id": {"type": "integer"},
+                    "x": {"type": "number"},
+                    "city": {"type": "text"},
+                    "y": {"type": "integer"},
+                }
+            },
+            "label": {"column": "y"},
+            "entities": {"client": "id"},
+            "features": {"service": "toy_v1", "request": ["x", "city"]},
+            "training": {"candidates": candidates},
+        },
+        "test",
+    )
+
+
+@pytest.fixture(scope="module")
+def frame():
+    rng = np.random.default_rng(0)
+    size = 1500
+    x, city = rng.normal(size=size), rng.choice(["Bern", "Genf", "Chur"], size)
+    y = (x + (city == "Genf") * 2 + rng.normal(scale=0.3, size=size) > 1).astype(int)
+    x[::50] = np.nan
+    part = np.repeat(["fit", "validation", "test"], size // 3)
+    return pd.DataFrame({"id": range(size), "x": x, "city": city, "y": y, SPLIT: part})
+
+
+CANDIDATES = {
+    "logistic_regression": {"C": 1.0},
+    "xgboost": {"n_estimators": 20, "max_depth": 3},
+    "random_forest": {"n_estimators": 20, "max_depth": 5},
+}
+
+
+@pytest.mark.parametrize("candidate", CANDIDATES)
+def test_saved_model_scores_the_test_rows_well_and_as_its_reference_says(candidate, frame, tmp_path):
+    case = make_case(**{candidate: CANDIDATES[candidate]})
+    folder = tmp_path / "model"
+    train_candidate(frame, case, candidate, folder, "snapshot", "2026-01-01")
+    manifest, scorer = load(folder)
+    test = frame[frame[SPLIT] == "test"]
+    scores = scorer(encode(test, manifest.inputs))
+    flagged = scores >= manifest.threshold
+    assert (flagged == labels(test, case)).mean() > 0.85
+    reference = pd.read_parquet(folder / REFERENCE)
+    np.testing.assert_allclose(reference["score"], scorer(encode(reference, manifest.inputs)), atol=1e-6)
+    assert verify(folder).metrics["validation_roc_auc"] > 0.9
+
+
+def test_test_part_is_not_looked_at(frame):
+    case = make_case(logistic_regression={})
+    spoiled = frame.copy()
+    spoiled.loc[spoiled[SPLIT] == "test", ["x", "y"]] = [1e6, 1]
+    one, other = (train(f, case, "logistic_regression") for f in (frame, spoiled))
+    np.testing.assert_array_equal(one.validation_scores, other.validation_scores)
+    assert one.inputs == other.inputs
+
+
+def test_text_is_a_category_and_a_rare_one_is_unknown(frame):
+    case = make_case(xgboost={})
+    many = frame.assign(city=[f"c{i % 300}" if i % 2 else "Bern" for i in range(len(frame))])
+    column = input_schema(many, case).columns[1]
+    assert column.kind == "category"
+    assert len(column.categories) == 100
+    assert "Bern" in column.categories
+
+
+def test_unknown_parameter_is_named_with_those_allowed(frame):
+    with pytest.raises(
+        UseCaseError, match=r"candidates\.xgboost\.trees: unknown parameter; allowed: .*n_estimators"
+    ):
+        train(frame, make_case(xgboost={"trees": 5}), "xgboost")
+
+
+def test_threshold_is_where_f1_is_highest():
+    truth = np.array([0, 0, 1, 1], np.int8)
+    assert best_threshold(truth, np.array([0.1, 0.6, 0.5, 0.9])) == 0.5

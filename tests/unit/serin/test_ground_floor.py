@@ -1,0 +1,133 @@
+"""Times, input schema, artifact, storage, workspace and atomic files."""
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serin import artifact, storage
+from serin.atomic import replaced, write_text
+from serin.errors import ArtifactError, SerinError, UnavailableError
+from serin.schema import InputColumn, InputSchema, calendar
+from serin.times import format_duration, parse_duration, parse_time
+from serin.workspace import Workspace
+
+
+@given(st.integers(min_value=0, max_value=10**8))
+def test_duration_reads_back_what_it_wrote(seconds):
+    assert parse_duration(format_duration(timedelta(seconds=seconds))) == timedelta(seconds=seconds)
+
+
+def test_time_without_offset_is_utc_and_with_one_is_converted():
+    assert parse_time("2018-06-01") == datetime(2018, 6, 1, tzinfo=UTC)
+    assert parse_time("2018-06-01T02:00+02:00") == datetime(2018, 6, 1, tzinfo=UTC)
+
+
+def test_time_that_is_none_says_how_to_write_one():
+    with pytest.raises(SerinError, match=r"'tomorrow' is no time; write a date \(2018-06-01\)"):
+        parse_time("tomorrow")
+
+
+def test_calendar_features_of_known_moments():
+    moments = [datetime(1970, 1, 1, 5, tzinfo=UTC), datetime(2018, 5, 27, 23, 59, tzinfo=UTC)]  # Thursday, Sunday
+    assert calendar("weekday", moments).tolist() == [3, 6]
+    assert calendar("hour", moments).tolist() == [5, 23]
+
+
+def test_encode_puts_columns_in_order_and_turns_unknown_into_nan():
+    schema = InputSchema(
+        columns=(
+            InputColumn(name="city", kind="category", categories=("Bern", "Genf")),
+            InputColumn(name="amount"),
+        )
+    )
+    encoded = schema.encode({"amount": [1, None, 2.5], "city": ["Genf", "Bern", "Rom"]})
+    assert encoded.dtype == np.float32
+    np.testing.assert_array_equal(encoded, np.array([[1, 1], [0, np.nan], [np.nan, 2.5]], np.float32))
+
+
+@pytest.fixture
+def sealed(tmp_path):
+    (tmp_path / "model.ubj").write_bytes(b"model")
+    manifest = artifact.Manifest(
+        use_case="u", model_name="u", candidate="xgboost", engine="xgboost", feature_service="u_v1",
+        entities=(), inputs=InputSchema(columns=(InputColumn(name="x"),)), threshold=0.5, data_snapshot="s",
+        as_of="2018-06-01",
+    )  # fmt: skip
+    return tmp_path, artifact.seal(tmp_path, manifest)
+
+
+def test_sealed_artifact_verifies(sealed):
+    folder, manifest = sealed
+    assert artifact.verify(folder) == manifest
+
+
+def test_changed_file_is_named_with_both_hashes(sealed):
+    folder, _ = sealed
+    (folder / "model.ubj").write_bytes(b"other")
+    with pytest.raises(ArtifactError, match=r"model\.ubj was changed: its SHA-256 is \w{12}…, the manifest has"):
+        artifact.verify(folder)
+
+
+@pytest.mark.parametrize("change", ["add", "remove"])
+def test_file_that_only_manifest_or_folder_has_is_named(sealed, change):
+    folder, _ = sealed
+    if change == "add":
+        (folder / "evil.pkl").write_bytes(b"")
+    else:
+        (folder / "model.ubj").unlink()
+    with pytest.raises(ArtifactError, match=r"files and manifest differ on (evil\.pkl|model\.ubj)"):
+        artifact.verify(folder)
+
+
+def test_folder_without_manifest_is_no_artifact(tmp_path):
+    with pytest.raises(ArtifactError, match=r"is no model artifact: it holds no manifest\.json"):
+        artifact.verify(tmp_path)
+
+
+def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+    with pytest.raises(RuntimeError), replaced(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_folder_is_replaced_as_a_whole(tmp_path):
+    for content in ("one", "two"):
+        with replaced(tmp_path / "d") as temporary:
+            temporary.mkdir()
+            (temporary / content).touch()
+    assert [p.name for p in (tmp_path / "d").iterdir()] == ["two"]
+    assert [p.name for p in tmp_path.iterdir()] == ["d"]
+
+
+def test_tables_below_a_folder_read_as_one(tmp_path):
+    storage.write_table(pa.table({"a": [1]}), str(tmp_path / "date=1" / "x.parquet"))
+    storage.write_table(pa.table({"a": [2], "b": ["z"]}), str(tmp_path / "date=2" / "x.parquet"))
+    assert storage.read_table(str(tmp_path)).to_pydict() == {"a": [1, 2], "b": [None, "z"]}
+
+
+def test_reading_where_nothing_is_stored_names_the_place(tmp_path):
+    with pytest.raises(UnavailableError, match=r"nothing is stored at .*/none"):
+        storage.read_table(str(tmp_path / "none"))
+
+
+def test_cluster_profile_names_the_endpoints_it_lacks():
+    with pytest.raises(UnavailableError, match="needs MLFLOW_TRACKING_URI to be set"):
+        Workspace.from_environment({"SERIN_PROFILE": "cluster", "SERIN_STORAGE": "s3://b/x"})
+
+
+def test_unknown_profile_names_those_there_are():
+    with pytest.raises(UnavailableError, match="SERIN_PROFILE is 'prod'; allowed: local, cluster"):
+        Workspace.from_environment({"SERIN_PROFILE": "prod"})
+
+
+def test_root_without_feature_repo_is_refused(tmp_path):
+    with pytest.raises(UnavailableError, match=r"holds no feature_repo/feature_store\.yaml"):
+        Workspace.from_environment({"SERIN_ROOT": str(tmp_path)})

@@ -1,0 +1,110 @@
+"""The use case model: what it accepts, and how it says what it does not."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from serin import use_case
+from serin.errors import UseCaseError
+from serin.workspace import Workspace
+
+SHIPPED = Workspace.from_environment({}).use_cases
+
+
+@pytest.fixture
+def document():
+    return copy.deepcopy(yaml.safe_load((SHIPPED / "card_fraud.yaml").read_text()))
+
+
+def problem(document) -> str:
+    with pytest.raises(UseCaseError) as error:
+        use_case.parse(document, "here")
+    return str(error.value)
+
+
+@pytest.mark.parametrize("name", ["card_fraud", "bank_churn"])
+def test_shipped_use_case_survives_the_trip_through_a_pipeline_parameter(name):
+    case = use_case.load(name, SHIPPED)
+    assert use_case.parse(use_case.to_document(case), "parameter") == case
+
+
+def test_unknown_key_is_named(document):
+    document["gates"]["maximum"] = 1
+    assert "gates.maximum: unknown key" in problem(document)
+
+
+def test_every_problem_is_told_at_once(document):
+    document["gates"]["maximum"] = 1
+    document["slo"]["error_rate"] = 2
+    text = problem(document)
+    assert "gates.maximum" in text
+    assert "slo.error_rate: Input should be less than or equal to 1 (found 2)" in text
+
+
+def test_duration_without_unit_names_key_and_form(document):
+    document["label"]["delay"] = "7"
+    assert "label.delay: '7' is no duration; write a whole number and a unit" in problem(document)
+
+
+def test_column_that_is_not_declared_is_named_with_those_that_are(document):
+    document["entities"]["customer"] = "CUSTOMER"
+    assert "entities: 'CUSTOMER' is no column; data.columns has TRANSACTION_ID, TX_DATETIME" in problem(document)
+
+
+def test_feature_that_sees_the_label_too_early_is_a_contradiction(document):
+    document["label"]["delay"] = "9d"
+    assert "terminal_fraud_rate_7d: sees the label 7d after the event, but it is known only after 9d" in problem(
+        document
+    )
+
+
+def test_window_features_without_event_times_are_a_contradiction(document):
+    del document["timestamp"]
+    assert "features.windows: needs event times, but `timestamp` names no column" in problem(document)
+
+
+def test_label_as_a_feature_is_refused(document):
+    document["features"]["request"].append("TX_FRAUD")
+    assert "the label TX_FRAUD can't be a feature" in problem(document)
+
+
+def test_window_that_is_no_multiple_of_its_refresh_is_refused(document):
+    document["features"]["windows"]["customer_activity"]["features"][0]["window"] = "36h"
+    assert "window 36h and delay 0s must be multiples of refresh 1d" in problem(document)
+
+
+def test_count_of_a_column_and_mean_of_none_are_refused(document):
+    features = document["features"]["windows"]["customer_activity"]["features"]
+    features[0]["column"] = "TX_AMOUNT"
+    del features[3]["column"]
+    assert problem(document).count("`count` takes no column") == 2
+
+
+def test_rollout_weights_that_do_not_rise_are_refused(document):
+    document["rollout"]["steps"] = [{"weight": 50, "pause": "1s"}, {"weight": 25, "pause": "1s"}]
+    assert "weights must rise from step to step, found [50, 25]" in problem(document)
+
+
+def test_use_case_is_frozen(document):
+    case = use_case.parse(document, "here")
+    with pytest.raises(ValueError, match="frozen"):
+        case.name = "other"
+
+
+def test_unknown_use_case_lists_the_known_ones():
+    with pytest.raises(UseCaseError, match=r"no use case 'fraud'; known: .*bank_churn, card_fraud"):
+        use_case.load("fraud", SHIPPED)
+
+
+def test_broken_yaml_names_the_file(tmp_path: Path):
+    (tmp_path / "x.yaml").write_text("name: [")
+    with pytest.raises(UseCaseError, match=r"x\.yaml is no valid YAML"):
+        use_case.load("x", tmp_path)
+
+
+def test_file_with_another_name_is_refused(tmp_path: Path, document):
+    (tmp_path / "other.yaml").write_text(yaml.safe_dump(document))
+    with pytest.raises(UseCaseError, match=r"name is 'card_fraud', but the file is called other\.yaml"):
+        use_case.load("other", tmp_path)
