@@ -22,16 +22,12 @@ app = typer.Typer(
 
 LOOP, START, LOOK = "The loop", "Start", "Look"
 
-UseCaseName = Annotated[
-    str, typer.Argument(help="A file in pipelines/use_cases, without .yaml.", metavar="USE_CASE")
-]
+UseCaseName = Annotated[str, typer.Argument(help="A file in pipelines/use_cases, without .yaml.", metavar="USE_CASE")]
 AsOf = Annotated[
     str,
     typer.Option("--as-of", help="The time to look from (UTC), such as 2018-06-01. Default: the end of the data."),
 ]
-Json = Annotated[
-    bool, typer.Option("--json", help="Print the result as JSON, and nothing else, on standard output.")
-]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else, on standard output.")]
 Table = Annotated[str, typer.Option("--data", help="CSV or Parquet: a path or an s3:// URI.")]
 
 
@@ -88,9 +84,7 @@ def train(use_case: UseCaseName, data: Table = "", as_of: AsOf = "", json: Json 
 @app.command(rich_help_panel=LOOP)
 def serve(
     use_case: UseCaseName,
-    port: Annotated[
-        int, typer.Option(help="The gateway's port on 127.0.0.1, HTTP and gRPC.", min=1, max=65535)
-    ] = 8080,
+    port: Annotated[int, typer.Option(help="The gateway's port on 127.0.0.1, HTTP and gRPC.", min=1, max=65535)] = 8080,
 ) -> None:
     """Serve the champion, and what a rollout adds, behind the gateway until Ctrl-C."""
     from pipelines.commands import serve as command
@@ -134,9 +128,7 @@ def retrain(
 
 @app.command(rich_help_panel=LOOK)
 def status(
-    use_case: Annotated[
-        str, typer.Argument(help="One use case; all of them without it.", metavar="[USE_CASE]")
-    ] = "",
+    use_case: Annotated[str, typer.Argument(help="One use case; all of them without it.", metavar="[USE_CASE]")] = "",
     json: Json = False,
 ) -> None:
     """Which versions there are, which serve, and with how much traffic."""

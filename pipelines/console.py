@@ -29,8 +29,10 @@ class Console:
 
     def __init__(self, as_json: bool = False) -> None:
         self.as_json = as_json
-        # Progress belongs on stderr when stdout carries JSON.
-        self._rich = Rich(stderr=as_json, highlight=False, soft_wrap=True)
+        # Progress belongs on stderr when stdout carries JSON. The stream is held, since a pipeline run redirects
+        # sys.stdout to its log.
+        self._out = sys.stdout
+        self._rich = Rich(file=sys.stderr if as_json else self._out, highlight=False, soft_wrap=True)
 
     def say(self, text: str = "") -> None:
         """A line; square brackets in it are text."""
@@ -63,8 +65,8 @@ class Console:
     def result(self, data: Mapping[str, Any]) -> None:
         """The command's result for programs; printed only with --json."""
         if self.as_json:
-            json.dump(data, sys.stdout, indent=2, default=str)
-            sys.stdout.write("\n")
+            json.dump(data, self._out, indent=2, default=str)
+            self._out.write("\n")
 
     def progress(self, event: Progress) -> None:
         """A pipeline run's progress."""

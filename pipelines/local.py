@@ -1,6 +1,7 @@
 """KFP's local runner: the same pipeline, each step a process of this environment."""
 
 import contextlib
+import logging
 import os
 import re
 import time
@@ -51,12 +52,10 @@ def run(pipeline: Any, arguments: dict[str, Any], folder: Path, report: Report) 
     root = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{pipeline.name}"
     root.mkdir(parents=True)
     last_words, log = root / "termination-log", root / "log.txt"
-    local.init(
-        local.SubprocessRunner(use_venv=False), pipeline_root=str(root), workspace_root=str(root / "workspace")
-    )
+    local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(root), workspace_root=str(root / "workspace"))
     with log.open("w", encoding="utf-8") as file, _environment(TERMINATION_LOG, str(last_words)):
         watcher = _Watcher(file, report)
-        with contextlib.redirect_stdout(watcher), warnings.catch_warnings():
+        with contextlib.redirect_stdout(watcher), _logging_kept(), warnings.catch_warnings():
             # The runner warns of an image that is not called python; every step's image is Serin's own.
             warnings.simplefilter("ignore")
             try:
@@ -72,6 +71,18 @@ def _failure(task: str, last_words: Path, log: Path) -> str:
     tail = [line.strip() for line in log.read_text(encoding="utf-8").splitlines() if line.strip()]
     errors = [line for line in tail if re.match(r"[\w.]+(Error|Exception|Killed)\b", line)]
     return f"step {task} failed: {(errors or ['it was ended from outside'])[-1]}\n  the whole log: {log}"
+
+
+@contextlib.contextmanager
+def _logging_kept() -> Iterator[None]:
+    """Put back the handlers of the root logger: the runner leaves one that writes to this run's log."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from pipelines.training import training
 
 
 @dsl.pipeline(name="serin-retraining", description="Look for drift, and train when it says so")
-def retraining(use_case: dict, drift_as_of: str = "", data: str = "", as_of: str = "") -> str:  # type: ignore[type-arg]
+def retraining(use_case: str, drift_as_of: str = "", data: str = "", as_of: str = "") -> str:
     """Look for drift, and train when it says so.
 
     1. find_drift: the logged predictions before `drift_as_of` against the champion's training reference
@@ -18,4 +18,5 @@ def retraining(use_case: dict, drift_as_of: str = "", data: str = "", as_of: str
     found = find_drift(use_case=use_case, as_of=drift_as_of).set_caching_options(False)
     with dsl.If(found.outputs["Output"] == "retrain"):
         training(use_case=use_case, data=data, as_of=as_of)
-    return found.outputs["Output"]
+    decision: str = found.outputs["Output"]
+    return decision

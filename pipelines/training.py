@@ -21,7 +21,7 @@ class Outputs(NamedTuple):
 
 
 @dsl.pipeline(name="serin-training", description="From a table to a registered model version")
-def training(use_case: dict, data: str = "", as_of: str = "") -> Outputs:  # type: ignore[type-arg]
+def training(use_case: str, data: str = "", as_of: str = "") -> Outputs:
     """From a table to a registered model version.
 
     1. ingest: check the table row by row, quarantine what breaks a rule, store the rest by date
@@ -30,13 +30,11 @@ def training(use_case: dict, data: str = "", as_of: str = "") -> Outputs:  # typ
     4. evaluate: the best candidate against the champion on the same held-back rows
     5. register: a new version in MLflow, the challenger if it passed the gate
 
-    `use_case` is the use case file's content; `data` a table to ingest first ("" for what is stored already);
+    `use_case` is the use case as JSON text; `data` a table to ingest first ("" for what is stored already);
     `as_of` the time to look from ("" for the end of the data).
     """
     ingested = ingest(use_case=use_case, data=data, as_of=as_of)
-    featured = features(
-        use_case=use_case, as_of=ingested.outputs["known_at"], snapshot=ingested.outputs["snapshot"]
-    )
+    featured = features(use_case=use_case, as_of=ingested.outputs["known_at"], snapshot=ingested.outputs["snapshot"])
     names = candidate_names(use_case=use_case)
     with dsl.ParallelFor(names.output) as candidate:
         trained = train(

@@ -1,4 +1,4 @@
-"""Engines: load the model file of an artifact and score a matrix of inputs.
+"""Engines: from an artifact folder to a function that scores.
 
 Evaluation and the predictor score with this one module, so an offline score is the score served.
 """
@@ -10,35 +10,44 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serin.artifact import MODEL_FILES, Manifest, verify
+from serin.errors import ArtifactError
 
 Scorer = Callable[[NDArray[np.float32]], NDArray[np.float64]]
 
-# Types that skops does not trust by itself but our estimators consist of. A forged tree could read out of
-# bounds; the manifest's hash, checked before loading, is what makes the file ours.
-_TRUSTED_TYPES = ["numpy.dtype", "sklearn.tree._tree.Tree"]
+# The only types beyond skops' own list that a file may hold. A decision tree's node array is one: skops can't tell
+# a crafted one from a grown one, but the hash has shown that this file is the one that training wrote.
+TRUSTED_TYPES = ("numpy.dtype", "sklearn.tree._tree.Tree")
 
 
 def load(folder: Path) -> tuple[Manifest, Scorer]:
     """Verify the artifact in `folder`, then load its model.
 
-    The scorer maps inputs of shape (n, columns) to n probabilities of the positive class.
-    Raises ArtifactError as `serin.artifact.verify` does.
+    The scorer maps inputs of shape (n, columns) to n probabilities of the positive class; any thread may call it.
+    Raises ArtifactError: an incomplete or changed artifact, or a model that can't be read or holds types that are
+    not allowed.
     """
     manifest = verify(folder)
     path = folder / MODEL_FILES[manifest.engine]
-    return manifest, {"xgboost": _load_xgboost, "sklearn": _load_sklearn}[manifest.engine](path)
+    return manifest, (_load_xgboost(path) if manifest.engine == "xgboost" else _load_sklearn(path))
 
 
 def _load_xgboost(path: Path) -> Scorer:
-    import xgboost as xgb
+    import xgboost
 
-    booster = xgb.Booster(model_file=path)
+    booster = xgboost.Booster()
+    try:
+        booster.load_model(path)
+    except xgboost.core.XGBoostError as error:
+        raise ArtifactError(f"{path} can't be read: {str(error).splitlines()[0]}") from None
+    # Requests are spread over threads already; a second level of them only makes both wait.
     booster.set_param({"nthread": 1})
-    return lambda inputs: booster.inplace_predict(inputs).astype(np.float64)
+    return lambda inputs: np.asarray(booster.inplace_predict(inputs), dtype=np.float64)
 
 
 def _load_sklearn(path: Path) -> Scorer:
-    from skops.io import load as load_skops
+    from skops import io
 
-    estimator = load_skops(path, trusted=_TRUSTED_TYPES)
-    return lambda inputs: estimator.predict_proba(inputs)[:, 1].astype(np.float64)
+    if odd := sorted(set(io.get_untrusted_types(file=path)) - set(TRUSTED_TYPES)):
+        raise ArtifactError(f"{path} holds {', '.join(odd)}; allowed besides skops' own: {', '.join(TRUSTED_TYPES)}")
+    estimator = io.load(path, trusted=list(TRUSTED_TYPES))
+    return lambda inputs: np.asarray(estimator.predict_proba(inputs)[:, 1], dtype=np.float64)

@@ -34,7 +34,7 @@ class InputSchema(BaseModel):
         """The columns' names in order."""
         return tuple(column.name for column in self.columns)
 
-    def encode(self, data: Mapping[str, Sequence[Any]]) -> NDArray[np.float32]:
+    def encode(self, data: Mapping[str, Sequence[Any] | NDArray[Any]]) -> NDArray[np.float32]:
         """Rows given by column (each of length n) as a float32 matrix of shape (n, columns).
 
         A number that is missing and a category that training never saw become NaN.
@@ -44,7 +44,7 @@ class InputSchema(BaseModel):
         return np.stack(encoded, axis=1) if encoded else np.empty((0, 0), np.float32)
 
 
-def _encode(column: InputColumn, values: Sequence[Any]) -> NDArray[np.float32]:
+def _encode(column: InputColumn, values: Sequence[Any] | NDArray[Any]) -> NDArray[np.float32]:
     if column.kind == "number":
         if not isinstance(values, np.ndarray) or values.dtype == object:
             values = [np.nan if value is None else value for value in values]

@@ -57,9 +57,7 @@ def read_table(location: str, columns: list[str] | None = None, where: ds.Expres
         raise UnavailableError(f"nothing is stored at {location}")
     system, _ = filesystem(location)
     paths = [filesystem(name)[1] for name in found]
-    schema = pa.unify_schemas(
-        [pq.read_schema(path, filesystem=system) for path in paths], promote_options="permissive"
-    )
+    schema = pa.unify_schemas([pq.read_schema(path, filesystem=system) for path in paths], promote_options="permissive")
     dataset = ds.dataset(paths, schema=schema, format="parquet", filesystem=system)
     return dataset.to_table(columns=columns, filter=where)
 

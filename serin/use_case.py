@@ -3,6 +3,7 @@
 It is read from `pipelines/use_cases/NAME.yaml`; unknown keys and contradictions are errors that name the key.
 """
 
+import json
 import re
 from collections.abc import Iterator
 from datetime import timedelta
@@ -13,6 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from serin.errors import UseCaseError
+from serin.prediction_log import COLUMNS
 from serin.times import Duration, format_duration
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
@@ -215,6 +217,8 @@ def _contradictions(case: UseCase) -> Iterator[str]:
     yield from _unknown_columns(case)
     yield from _time_contradictions(case)
     yield from _view_contradictions(case)
+    if taken := sorted(COLUMNS.keys() & {*case.data.columns, *case.feature_names}):
+        yield f"{', '.join(taken)}: the prediction log has columns of these names; use others (data.rename)"
     repeated = sorted({n for n in case.feature_names if case.feature_names.count(n) > 1})
     if repeated:
         yield f"features: {', '.join(repeated)} named more than once"
@@ -336,6 +340,21 @@ def load(name: str, folder: Path) -> UseCase:
     return case
 
 
-def to_document(case: UseCase) -> dict[str, Any]:
-    """The use case as plain JSON types, as pipelines pass it between steps; `parse` reads it back."""
-    return case.model_dump(mode="json", exclude_defaults=True)
+def dumps(case: UseCase) -> str:
+    """The use case as JSON text, as pipelines pass it between steps.
+
+    Text, because a pipeline's dictionaries are protobuf structs, which know no integers.
+    """
+    return case.model_dump_json(exclude_defaults=True)
+
+
+def loads(text: str) -> UseCase:
+    """The use case that `dumps` wrote.
+
+    Raises UseCaseError as `parse` does.
+    """
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        raise UseCaseError(f"the pipeline's use case is no JSON: {error}") from None
+    return parse(document, "the pipeline's use case")

@@ -4,15 +4,16 @@ MLflow takes seconds to import, so this module imports it where it is used.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import logging
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components.adapters.locks import held
 from serin.artifact import MANIFEST, Manifest
 from serin.atomic import replaced
 from serin.errors import ConflictError, UnavailableError
@@ -113,6 +114,11 @@ class ModelRegistry:
                 )
             self._client.set_registered_model_alias(name, alias, str(to))
 
+    def delete_alias(self, name: str, alias: str) -> None:
+        """Let `alias` name nothing."""
+        with self._locked(name):
+            self._client.delete_registered_model_alias(name, alias)
+
     def fetch(self, version: RegisteredVersion, folder: Path) -> Path:
         """Download a version's artifact to `folder`; the caller verifies it."""
         import mlflow
@@ -129,6 +135,13 @@ class ModelRegistry:
                     item.rename(temporary / item.name)
                 Path(path).rmdir()
         return folder
+
+    def report(self, version: RegisteredVersion, name: str) -> str:
+        """The text of a report that was kept with the version's run."""
+        import mlflow
+
+        run = version.storage_uri.removesuffix(f"/{_FOLDER}")
+        return str(mlflow.artifacts.load_text(f"{run}/{name}"))
 
     def _log_run(
         self,
@@ -182,16 +195,16 @@ class ModelRegistry:
 
     @contextlib.contextmanager
     def _locked(self, name: str) -> Iterator[None]:
-        folder = self._workspace.state / "locks"
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / f"registry-{_literal(name)}.lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        path = self._workspace.state / "locks" / f"registry-{_literal(name)}.lock"
+        with held(path, f"registering {name}", wait=True):
             yield
 
 
 def _connect(workspace: Workspace) -> Any:
     for noisy in ("alembic", "mlflow", "mlflow.store.db.utils"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # A bar for three small files, in the middle of a command's own progress.
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     from mlflow import MlflowClient
 
     if workspace.tracking_uri.startswith("sqlite:///"):

@@ -1,5 +1,7 @@
 """Metrics of scores against labels."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -38,7 +40,7 @@ def confusion(labels: Labels, scores: Scores, threshold: float) -> list[list[int
 
 
 def precision_at_k(
-    entities: "pd.Series[object]", times: "pd.Series[pd.Timestamp]", labels: Labels, scores: Scores, k: int
+    entities: "pd.Series[Any]", times: "pd.Series[pd.Timestamp]", labels: Labels, scores: Scores, k: int
 ) -> float:
     """Mean over the days of: among the `k` entities with the day's highest scores, the share with a positive.
 

@@ -33,7 +33,7 @@ def html(found: Evaluation, case: UseCase) -> str:
     )
 
 
-def markdown(found: Evaluation, case: UseCase) -> str:
+def markdown(found: Evaluation) -> str:
     """Verdict, reasons and a table of metrics."""
     models = [found.candidate, *([found.champion] if found.champion else [])]
     lines = [f"**{found.candidate.name}** {'passed' if found.verdict.passed else 'did not pass'} the gate.", ""]

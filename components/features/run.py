@@ -10,7 +10,7 @@ from components.adapters.feature_store import FeatureStore, ViewSource
 from components.features.training_set import ViewTable, training_set
 from components.features.windows import window_features
 from serin.storage import read_table, write_table
-from serin.use_case import TableView, UseCase
+from serin.use_case import TableView, UseCase, WindowView
 from serin.workspace import Workspace
 
 EVENT_TIMESTAMP = "event_timestamp"
@@ -37,15 +37,14 @@ def make_training_set(workspace: Workspace, case: UseCase, as_of: datetime) -> p
     """Refresh the features, then join them to the labelled events; see `training_set`."""
     events, sources = refresh(workspace, case, as_of)
     views = [
-        ViewTable(s.name, read_table(s.location), s.join_keys[0], s.timestamp_field, s.ttl, s.features)
-        for s in sources
+        ViewTable(s.name, read_table(s.location), s.join_keys[0], s.timestamp_field, s.ttl, s.features) for s in sources
     ]
     return training_set(events, views, case, as_of)
 
 
-def _view_rows(events: pa.Table, case: UseCase, view: object, as_of: datetime) -> pa.Table:
+def _view_rows(events: pa.Table, case: UseCase, view: WindowView | TableView, as_of: datetime) -> pa.Table:
     if isinstance(view, TableView):
         key = case.entities[view.entity]
         times = pa.array([as_of] * len(events), pa.timestamp("us", tz="UTC"))
         return events.select([key, *view.columns]).append_column(EVENT_TIMESTAMP, times)
-    return window_features(events, view, case.entities[view.entity], case.timestamp or "", as_of)  # type: ignore[arg-type]
+    return window_features(events, view, case.entities[view.entity], case.timestamp or "", as_of)

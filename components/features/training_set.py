@@ -44,9 +44,7 @@ def training_set(events: pa.Table, views: Sequence[ViewTable], case: UseCase, as
     Raises DataError where a part of the split has no rows or only one class.
     """
     frame = _known(events, case, as_of)
-    frame[SPLIT] = (
-        split_by_time(frame[EVENT_TIME], case, as_of) if case.timestamp else split_by_entity(frame, case)
-    )
+    frame[SPLIT] = split_by_time(frame[EVENT_TIME], case, as_of) if case.timestamp else split_by_entity(frame, case)
     frame = frame[frame[SPLIT] != ""].reset_index(drop=True)
     _check_parts(frame, case, as_of)
     joined = point_in_time_join(frame, views)
@@ -70,9 +68,7 @@ def point_in_time_join(events: pd.DataFrame, views: Sequence[ViewTable]) -> pd.D
             connection.register(alias, view.table)
             fresh = f"events.{EVENT_TIME} - {alias}.{time} <= interval '{_seconds(view.ttl)} seconds'"
             columns += [
-                f"case when {fresh} then {alias}.{quote(f)} end as {quote(f)}"
-                if view.ttl
-                else f"{alias}.{quote(f)}"
+                f"case when {fresh} then {alias}.{quote(f)} end as {quote(f)}" if view.ttl else f"{alias}.{quote(f)}"
                 for f in view.features
             ]
             key = quote(view.join_key)
@@ -81,7 +77,8 @@ def point_in_time_join(events: pd.DataFrame, views: Sequence[ViewTable]) -> pd.D
             )
         # Names are quoted identifiers of a validated use case, never values.
         sql = f"select {', '.join(columns)} from events {' '.join(joins)} order by serin_row"  # noqa: S608
-        return connection.sql(sql).df().drop(columns="serin_row")
+        joined: pd.DataFrame = connection.sql(sql).df()
+    return joined.drop(columns="serin_row")
 
 
 def split_by_time(times: "pd.Series[pd.Timestamp]", case: UseCase, as_of: datetime) -> "pd.Series[str]":
@@ -119,7 +116,7 @@ def split_by_entity(frame: pd.DataFrame, case: UseCase) -> "pd.Series[str]":
 def _known(events: pa.Table, case: UseCase, as_of: datetime) -> pd.DataFrame:
     needed = [*case.data.key, *case.entities.values(), *case.features.request, case.label.column]
     needed += [case.timestamp] if case.timestamp else []
-    frame = events.select(list(dict.fromkeys(needed))).to_pandas()
+    frame: pd.DataFrame = events.select(list(dict.fromkeys(needed))).to_pandas()
     if case.timestamp:
         frame[EVENT_TIME] = frame[case.timestamp]
         frame = frame[frame[EVENT_TIME] + case.label.delay <= pd.Timestamp(as_of)]

@@ -7,7 +7,7 @@ from components.image import IMAGE
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def register(
-    use_case: dict,  # type: ignore[type-arg]
+    use_case: str,
     gate: str,
     model: dsl.Input[dsl.Model],
     report: dsl.Input[dsl.HTML],
@@ -18,11 +18,11 @@ def register(
 
     from components.register.run import register as run
     from components.step import step
-    from serin.use_case import parse
+    from serin.use_case import loads
     from serin.workspace import Workspace
 
     with step():
-        case = parse(use_case, "the pipeline's use case")
+        case = loads(use_case)
         reports = {"report.html": Path(report.path).read_text(encoding="utf-8")}
         result = run(Workspace.from_environment(), case, Path(model.path), gate == "passed", reports)
         aliases = ", ".join(result.aliases) or "none"

@@ -25,9 +25,7 @@ class Registered:
     aliases: tuple[str, ...]
 
 
-def register(
-    workspace: Workspace, case: UseCase, folder: Path, passed: bool, reports: Mapping[str, str]
-) -> Registered:
+def register(workspace: Workspace, case: UseCase, folder: Path, passed: bool, reports: Mapping[str, str]) -> Registered:
     """Register the artifact in `folder`. Every version is once `candidate`; one that passed the gate becomes
     `challenger`, and `champion` where there is none yet.
     """

@@ -6,16 +6,16 @@ from components.image import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
-def candidate_names(use_case: dict) -> list[str]:  # type: ignore[type-arg]
+def candidate_names(use_case: str) -> list[str]:
     """The candidates that the use case names, for the loop over them."""
-    from serin.use_case import parse
+    from serin.use_case import loads
 
-    return list(parse(use_case, "the pipeline's use case").training.candidates)
+    return list(loads(use_case).training.candidates)
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def train(  # type: ignore[no-untyped-def]
-    use_case: dict,  # type: ignore[type-arg]
+    use_case: str,
     candidate: str,
     training_set: dsl.Input[dsl.Dataset],
     model: dsl.Output[dsl.Model],
@@ -28,10 +28,10 @@ def train(  # type: ignore[no-untyped-def]
 
     from components.step import step
     from components.train.run import train_candidate
-    from serin.use_case import parse
+    from serin.use_case import loads
 
     with step():
-        case = parse(use_case, "the pipeline's use case")
+        case = loads(use_case)
         frame = pd.read_parquet(training_set.path)
         snapshot, as_of = training_set.metadata["snapshot"], training_set.metadata["as_of"]
         manifest = train_candidate(frame, case, candidate, Path(model.path), snapshot, as_of)

@@ -80,8 +80,7 @@ def _prepared(core: Any, inputs: InputSchema) -> Any:
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
     places = {
-        kind: [i for i, column in enumerate(inputs.columns) if column.kind == kind]
-        for kind in ("number", "category")
+        kind: [i for i, column in enumerate(inputs.columns) if column.kind == kind] for kind in ("number", "category")
     }
     numbers = make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler())
     categories = make_pipeline(

@@ -1,6 +1,7 @@
 """Training one candidate: inputs, fit, decision threshold, reference rows."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -50,7 +51,7 @@ def input_schema(frame: pd.DataFrame, case: UseCase) -> InputSchema:
     return InputSchema(columns=tuple(_input_column(frame[name], name, case) for name in case.feature_names))
 
 
-def _input_column(values: "pd.Series[object]", name: str, case: UseCase) -> InputColumn:
+def _input_column(values: "pd.Series[Any]", name: str, case: UseCase) -> InputColumn:
     if name not in case.data.columns or case.data.columns[name].type != "text":
         return InputColumn(name=name)
     counts = values.dropna().astype(str).value_counts()
@@ -77,9 +78,7 @@ def best_threshold(truth: NDArray[np.int8], scores: NDArray[np.float64]) -> floa
     return float(thresholds[int(np.argmax(f1[:-1]))])
 
 
-def reference_rows(
-    test: pd.DataFrame, inputs: InputSchema, scores: NDArray[np.float64], seed: int
-) -> pd.DataFrame:
+def reference_rows(test: pd.DataFrame, inputs: InputSchema, scores: NDArray[np.float64], seed: int) -> pd.DataFrame:
     """What drift is measured against: up to 5,000 rows of the test part, the model's inputs and its scores.
 
     The test part is the latest that is known when the model is made, so it is closest to what it will see.

@@ -27,7 +27,7 @@ def problem(document) -> str:
 @pytest.mark.parametrize("name", ["card_fraud", "bank_churn"])
 def test_shipped_use_case_survives_the_trip_through_a_pipeline_parameter(name):
     case = use_case.load(name, SHIPPED)
-    assert use_case.parse(use_case.to_document(case), "parameter") == case
+    assert use_case.loads(use_case.dumps(case)) == case
 
 
 def test_unknown_key_is_named(document):
@@ -108,3 +108,8 @@ def test_file_with_another_name_is_refused(tmp_path: Path, document):
     (tmp_path / "other.yaml").write_text(yaml.safe_dump(document))
     with pytest.raises(UseCaseError, match=r"name is 'card_fraud', but the file is called other\.yaml"):
         use_case.load("other", tmp_path)
+
+
+def test_column_with_a_name_of_the_prediction_log_is_refused(document):
+    document["data"]["columns"]["score"] = {"type": "number"}
+    assert "score: the prediction log has columns of these names; use others (data.rename)" in problem(document)

@@ -28,9 +28,7 @@ def test_decision_that_flags_nothing_is_zero_not_an_error():
 
 def test_precision_at_k_takes_each_entity_once_a_day_and_averages_days():
     times = pd.to_datetime(
-        pd.Series(
-            ["2026-01-01T01:00", "2026-01-01T02:00", "2026-01-01T03:00", "2026-01-02T01:00", "2026-01-02T02:00"]
-        ),
+        pd.Series(["2026-01-01T01:00", "2026-01-01T02:00", "2026-01-01T03:00", "2026-01-02T01:00", "2026-01-02T02:00"]),
         utc=True,
     )
     entities = pd.Series(["a", "a", "b", "a", "b"])

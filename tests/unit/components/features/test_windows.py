@@ -81,11 +81,7 @@ def test_every_row_is_what_the_definition_says(rows, days):
     assert set(frame.index) == set(wanted)
     for key, features in wanted.items():
         for name, value in features.items():
-            assert (
-                frame.loc[key, name] == pytest.approx(value)
-                if value is not None
-                else pd.isna(frame.loc[key, name])
-            )
+            assert frame.loc[key, name] == pytest.approx(value) if value is not None else pd.isna(frame.loc[key, name])
 
 
 def test_event_at_midnight_counts_for_the_day_that_it_starts():
@@ -116,7 +112,5 @@ def test_hourly_refresh_has_a_row_an_hour():
 def test_hostile_column_names_are_only_names():
     name = 'x"; drop table events; --'
     table = events([("a", START, 1.0)]).rename_columns(["card", "time", name])
-    view = WindowView(
-        entity="card", features=(WindowFeature(name="s", aggregation="sum", column=name, window="1d"),)
-    )
+    view = WindowView(entity="card", features=(WindowFeature(name="s", aggregation="sum", column=name, window="1d"),))
     assert window_features(table, view, "card", "time", START + DAY)["s"].to_pylist() == [1.0]

@@ -86,9 +86,7 @@ def test_text_is_a_category_and_a_rare_one_is_unknown(frame):
 
 
 def test_unknown_parameter_is_named_with_those_allowed(frame):
-    with pytest.raises(
-        UseCaseError, match=r"candidates\.xgboost\.trees: unknown parameter; allowed: .*n_estimators"
-    ):
+    with pytest.raises(UseCaseError, match=r"candidates\.xgboost\.trees: unknown parameter; allowed: .*n_estimators"):
         train(frame, make_case(xgboost={"trees": 5}), "xgboost")
 
 

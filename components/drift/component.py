@@ -1,0 +1,37 @@
+"""KFP: look for drift."""
+
+from kfp import dsl
+
+from components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def find_drift(
+    use_case: str,
+    as_of: str,
+    metrics: dsl.Output[dsl.Metrics],
+    report: dsl.Output[dsl.HTML],
+    summary: dsl.Output[dsl.Markdown],
+) -> str:
+    """Holds the logged predictions against the champion's reference. Returns `retrain` or `keep`."""
+    from pathlib import Path
+
+    from components.drift.run import check_drift
+    from components.step import say, step
+    from serin.times import parse_time
+    from serin.use_case import loads
+    from serin.workspace import Workspace
+
+    with step():
+        case = loads(use_case)
+        check = check_drift(Workspace.from_environment(), case, parse_time(as_of) if as_of else None)
+        reasons = "".join(f"- {reason}\n" for reason in check.decision.reasons)
+        text = f"**{check.decision.verdict}** (v{check.version}, {check.rows:,} rows)\n\n{reasons}"
+        html = check.measured.html if check.measured else f"<p>{check.decision.reasons[0]}</p>"
+        Path(report.path).write_text(html, encoding="utf-8")
+        Path(summary.path).write_text(text, encoding="utf-8")
+        for name, value in (check.measured.psi if check.measured else {}).items():
+            metrics.log_metric(f"psi_{name}", value)
+        for reason in check.decision.reasons:
+            say(reason)
+        return "retrain" if check.decision.retrain else "keep"

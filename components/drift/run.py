@@ -1,0 +1,70 @@
+"""The drift step: the served version's logged predictions against its training reference."""
+
+import tempfile
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.compute as pc
+
+from components.adapters.model_registry import ModelRegistry
+from components.drift.current import read_current
+from components.drift.logic import Decision, decide, too_few_rows
+from components.drift.measure import Measured, measure
+from serin import storage
+from serin.artifact import REFERENCE, verify
+from serin.errors import UnavailableError
+from serin.use_case import UseCase
+from serin.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class DriftCheck:
+    """A decision and what it rests on; `measured` is None below the minimum sample."""
+
+    version: int
+    as_of: datetime
+    rows: int
+    decision: Decision
+    measured: Measured | None
+    reference: pd.DataFrame
+    current: pd.DataFrame
+
+
+def check_drift(workspace: Workspace, case: UseCase, as_of: datetime | None) -> DriftCheck:
+    """Look for drift in the window before `as_of` (None: the end of the prediction log).
+
+    Raises UnavailableError where there is no champion or no prediction was logged.
+    """
+    champion = ModelRegistry(workspace).by_alias(case.model_name, "champion")
+    if champion is None:
+        raise UnavailableError(f"{case.name} has no champion yet; `serin train {case.name}` makes one")
+    with tempfile.TemporaryDirectory() as folder:
+        model = ModelRegistry(workspace).fetch(champion, Path(folder) / "model")
+        manifest = verify(model)
+        reference = pd.read_parquet(model / REFERENCE)
+    log = workspace.predictions(case.name)
+    moment = as_of or _end(log, case)
+    current = read_current(
+        log,
+        version=str(champion.version),
+        as_of=moment,
+        window=case.drift.window,
+        inputs=manifest.inputs.names,
+    )
+    few = too_few_rows(len(current), case.drift)
+    if few:
+        return DriftCheck(champion.version, moment, len(current), few, None, reference, current)
+    measured = measure(reference, current, manifest.inputs, case.drift)
+    decision = decide(measured.psi, measured.limits, rows=len(current), limits=case.drift, ignore=manifest.calendar)
+    return DriftCheck(champion.version, moment, len(current), decision, measured, reference, current)
+
+
+def _end(log: str, case: UseCase) -> datetime:
+    if not storage.files(log):
+        raise UnavailableError(
+            f"no predictions of {case.name} are logged at {log}; serve it (`serin serve {case.name}`) and send requests"
+        )
+    last: datetime = pc.max(storage.read_table(log, columns=["event_timestamp"])["event_timestamp"]).as_py()
+    return last + timedelta(microseconds=1)

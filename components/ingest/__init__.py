@@ -1,0 +1,1 @@
+"""Ingest: hold a source table to its rules and keep the good rows by date."""

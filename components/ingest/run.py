@@ -1,0 +1,73 @@
+"""The ingest step as a pipeline runs it: with a table or without, and with a time to look from."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pyarrow.compute as pc
+
+from components.adapters.locks import held
+from components.ingest import partitions
+from components.ingest.store import Ingested, ingest
+from components.step import say
+from serin import storage
+from serin.errors import DataError
+from serin.times import parse_time
+from serin.use_case import UseCase
+from serin.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class IngestRun:
+    """What is stored now, from when it is looked at, and what a table added to it."""
+
+    snapshot: str
+    known_at: datetime
+    source: str
+    ingested: Ingested | None
+
+    def markdown(self) -> str:
+        """A summary for the Kubeflow UI."""
+        lines = [f"Events `{self.snapshot}`, looked at as of **{self.known_at:%Y-%m-%d %H:%M} UTC**."]
+        if self.ingested:
+            done = self.ingested
+            lines += ["", "| | rows |", "|---|---|"]
+            lines += [f"| good, from `{self.source}` | {done.rows:,} |", f"| new | {done.added:,} |"]
+            lines += [f"| quarantined | {done.quarantined:,} |"]
+        return "\n".join(lines) + "\n"
+
+
+def run(workspace: Workspace, case: UseCase, source: str, as_of: str) -> IngestRun:
+    """Ingest `source` ("" for none) and settle the time to look from ("" for the end of the data).
+
+    The end of the data is the midnight after the last event, and for a table without event times the day of
+    the snapshot. Raises DataError where nothing is stored and no table is given.
+    """
+    moment = parse_time(as_of) if as_of else None
+    # Two ingests at once could both rewrite a partition, and the later one would undo the earlier.
+    with held(workspace.state / "locks" / f"ingest-{case.name}.lock", f"ingest of {case.name}", wait=True):
+        done = ingest(workspace, case, source, moment or _today()) if source else None
+    folder = workspace.events(case.name)
+    if not storage.files(folder):
+        raise DataError(f"no events of {case.name} are stored; give a table: --data TABLE")
+    if done:
+        say(_summary(done))
+    return IngestRun(partitions.snapshot(folder), moment or _end(workspace, case), source, done)
+
+
+def _summary(done: Ingested) -> str:
+    text = f"{done.rows:,} good rows, {done.added:,} of them new"
+    if done.quarantine:
+        text += f"; {done.quarantined:,} bad rows set aside, with reasons: {done.quarantine}"
+    return text
+
+
+def _end(workspace: Workspace, case: UseCase) -> datetime:
+    folder = workspace.events(case.name)
+    if not case.timestamp:
+        return _today()
+    last: datetime = pc.max(storage.read_table(folder, columns=[case.timestamp])[case.timestamp]).as_py()
+    return last.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+
+
+def _today() -> datetime:
+    return datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)

@@ -1,0 +1,1 @@
+"""Rollout: bring a new version in by steps of traffic, judge it, promote it or roll it back."""

@@ -1,0 +1,188 @@
+"""The rollout controller: reads a measurement, takes one small step, writes it down, waits.
+
+Weights and state go into the VirtualService in one write, so wherever the controller is killed, the next one
+reads where it stood.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from components.adapters.metrics_source import MetricsSource
+from components.adapters.serving_target import INFERENCE_SERVICE, VIRTUAL_SERVICE, Document, ServingTarget
+from components.rollout import logic
+from components.rollout.logic import Outcome, RolloutState, Verdict
+from components.rollout.measurement import measure
+from components.serving.logic import deployment_name, version_of, virtual_service, weights_of
+from serin.errors import ConflictError, UnavailableError
+from serin.use_case import UseCase
+
+ANNOTATION = "serin/rollout"
+_MANY_RESTARTS = 3
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that a person following the rollout wants to see. `weights` are percent of traffic."""
+
+    time: datetime
+    phase: str
+    weights: Mapping[str, int]
+    verdict: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a rollout works with.
+
+    `template` is the parsed istio/virtualservice.yaml; `promote(version)` moves the alias in the model registry
+    and does nothing when it was moved already; `clock` gives the time in UTC, `sleep` waits for seconds.
+    """
+
+    target: ServingTarget
+    metrics: MetricsSource
+    template: Mapping[str, Any]
+    promote: Callable[[int], None]
+    report: Callable[[Event], None]
+    clock: Callable[[], datetime]
+    sleep: Callable[[float], None]
+    ready_timeout: timedelta = timedelta(minutes=5)
+
+
+def roll_out(case: UseCase, version: int, around: Surroundings) -> RolloutState:
+    """Bring `version`, whose InferenceService exists, to all traffic or back to none; returns the last state.
+
+    An interrupted rollout of the same version goes on where it stopped, a promoted version stays as it is.
+    Where nothing is served yet, the version gets all traffic as soon as it is ready.
+    Raises ConflictError: another rollout is under way, or the VirtualService was changed by somebody else.
+    UnavailableError: the version is not deployed or does not become ready.
+    """
+    with around.target.exclusive("rollout"):
+        run = _Run(case, deployment_name(case, version), around)
+        state = run.begin()
+        while state.phase == "Progressing":
+            around.sleep(case.rollout.interval.total_seconds())
+            state = run.tick(state)
+        return run.settle(state)
+
+
+class _Run:
+    def __init__(self, case: UseCase, canary: str, around: Surroundings) -> None:
+        self._case, self._canary, self._around = case, canary, around
+        self._document: Document | None = around.target.get(VIRTUAL_SERVICE, case.model_name)
+
+    def begin(self) -> RolloutState:
+        """The state to go on from: that of an interrupted rollout, or a new one at its first step."""
+        state = self._stored_state()
+        if state and not state.settled:
+            if state.canary == self._canary:
+                return state
+            if state.phase == "Progressing":
+                raise ConflictError(
+                    f"{self._case.model_name}: the rollout of {state.canary} is under way, at step {state.step + 1} of "
+                    f"{len(self._case.rollout.steps)}; let it end, or go on with it first"
+                )
+            self.settle(state)
+        now = self._around.clock()
+        serving = weights_of(self._document) if self._document else {}
+        if serving == {self._canary: 100}:
+            stays = state if state and state.canary == self._canary else None
+            return stays or RolloutState(phase="Promoted", canary=self._canary, stable=None, step_started=now)
+        stable = self._stable(serving)
+        self._await_ready()
+        new = RolloutState(
+            phase="Progressing" if stable else "Promoted",
+            canary=self._canary,
+            stable=stable,
+            step_started=self._around.clock(),
+            baseline=self._around.metrics.sample(self._canary),
+            reason="" if stable else "nothing was served before",
+        )
+        self._write(new)
+        self._tell(new, "", new.reason)
+        return new
+
+    def tick(self, state: RolloutState) -> RolloutState:
+        """One measurement and one step; what changed is written before it is told."""
+        verdict = self._verdict(state)
+        after, action = logic.advance(self._case.rollout, state, verdict, self._around.clock())
+        if action == "step":
+            after = after.model_copy(update={"baseline": self._around.metrics.sample(self._canary)})
+        if after != state:
+            self._write(after)
+        self._tell(after, verdict.outcome.value, after.reason or verdict.reason)
+        return after
+
+    def settle(self, state: RolloutState) -> RolloutState:
+        """What follows the last move of traffic: the alias, and deployments that are no longer needed.
+
+        The version that served before stays up, so that rolling back is moving weights.
+        """
+        if state.settled:
+            return state
+        target = self._around.target
+        if state.phase == "Promoted":
+            self._around.promote(version_of(self._case, state.canary))
+            for name in self._obsolete(state):
+                target.delete(INFERENCE_SERVICE, name)
+        else:
+            target.delete(INFERENCE_SERVICE, state.canary)
+        after = state.model_copy(update={"settled": True})
+        self._write(after)
+        return after
+
+    def _obsolete(self, state: RolloutState) -> list[str]:
+        if state.stable is None:
+            return []
+        version, kept = version_of(self._case, state.canary), (state.canary, state.stable)
+        names = self._around.target.names(INFERENCE_SERVICE)
+        return [name for name in names if name not in kept and version_of(self._case, name) < version]
+
+    def _stored_state(self) -> RolloutState | None:
+        if self._document is None:
+            return None
+        text = self._document["metadata"].get("annotations", {}).get(ANNOTATION)
+        return logic.parse_state(text, f"VirtualService {self._case.model_name}") if text else None
+
+    def _stable(self, serving: Mapping[str, int]) -> str | None:
+        carrying = [name for name, weight in serving.items() if weight]
+        if len(carrying) > 1:
+            raise ConflictError(
+                f"VirtualService {self._case.model_name} shares traffic between {', '.join(carrying)}, but no "
+                "rollout is under way; give one of them all of it first"
+            )
+        return carrying[0] if carrying else None
+
+    def _await_ready(self) -> None:
+        target, name = self._around.target, self._canary
+        if target.get(INFERENCE_SERVICE, name) is None:
+            raise UnavailableError(f"{name} is not deployed: there is no InferenceService of that name")
+        start = self._around.clock()
+        while not (status := target.status(name)).ready:
+            if self._around.clock() - start >= self._around.ready_timeout:
+                limit = self._around.ready_timeout.total_seconds()
+                raise UnavailableError(f"{name} is not ready after {limit:.0f} s: {status.message}")
+            if status.restarts >= _MANY_RESTARTS:
+                raise UnavailableError(f"{name} does not start ({status.restarts} times): {status.message}")
+            self._around.sleep(1.0)
+
+    def _verdict(self, state: RolloutState) -> Verdict:
+        status = self._around.target.status(self._canary)
+        if not status.ready:
+            return Verdict(Outcome.FAILED, f"{self._canary} is not ready: {status.message}")
+        sample = self._around.metrics.sample(self._canary)
+        measurement = measure(state.baseline, sample) if sample else None
+        return logic.judge(measurement, self._case.slo, self._case.rollout.min_requests)
+
+    def _write(self, state: RolloutState) -> None:
+        document = virtual_service(self._case, logic.weights(self._case.rollout, state), self._around.template)
+        document["metadata"]["annotations"] = {ANNOTATION: state.model_dump_json()}
+        if self._document:
+            document["metadata"]["resourceVersion"] = self._document["metadata"]["resourceVersion"]
+        self._document = self._around.target.apply(document)
+
+    def _tell(self, state: RolloutState, verdict: str, reason: str) -> None:
+        weights = logic.weights(self._case.rollout, state)
+        self._around.report(Event(self._around.clock(), state.phase, weights, verdict, reason))

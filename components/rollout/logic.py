@@ -1,0 +1,151 @@
+"""The rules of a rollout: verdicts from measurements, and small steps from state to state. Pure functions.
+
+Progressing ── every step's pause passed with a Successful measurement ──▶ Promoted
+     └── failures over failure_limit, or no answer over inconclusive_limit ──▶ RolledBack
+"""
+
+import math
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from components.rollout.measurement import Measurement
+from serin.errors import ConflictError
+from serin.samples import Sample
+from serin.use_case import Rollout, Slo, Step
+
+Action = Literal["hold", "step", "promote", "roll_back"]
+Phase = Literal["Progressing", "Promoted", "RolledBack"]
+
+
+class Outcome(StrEnum):
+    """What a measurement says of a version."""
+
+    SUCCESSFUL = "Successful"
+    FAILED = "Failed"
+    INCONCLUSIVE = "Inconclusive"
+    ERROR = "Error"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """An outcome and its reason: metric, value and limit."""
+
+    outcome: Outcome
+    reason: str
+
+
+class RolloutState(BaseModel):
+    """Where a rollout stands: all that a controller needs to go on, kept in the VirtualService's annotation.
+
+    `failures` counts over the whole rollout, `inconclusive` over the step. `baseline` holds the canary's counters
+    when the step began. `reason` says why it ended. `settled`: what follows the last move of traffic was done too.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    phase: Phase
+    canary: str
+    stable: str | None
+    step: int = 0
+    step_started: datetime
+    failures: int = 0
+    inconclusive: int = 0
+    baseline: Sample | None = None
+    reason: str = ""
+    settled: bool = False
+
+
+def parse_state(text: str, where: str) -> RolloutState:
+    """Read a state back from its annotation.
+
+    Raises ConflictError: somebody else wrote it; `where` names the document.
+    """
+    try:
+        return RolloutState.model_validate_json(text)
+    except ValidationError as error:
+        raise ConflictError(f"{where}: the rollout state can't be read: {error}") from None
+
+
+def weights(plan: Rollout, state: RolloutState) -> dict[str, int]:
+    """The percent of traffic that each deployment gets in a state."""
+    if state.phase == "Promoted" or state.stable is None:
+        return {state.canary: 100}
+    if state.phase == "RolledBack":
+        return {state.stable: 100}
+    canary = _step(plan, state).weight
+    return {state.stable: 100 - canary, state.canary: canary}
+
+
+def _step(plan: Rollout, state: RolloutState) -> Step:
+    # A plan that became shorter during a rollout is watched at its last step.
+    return plan.steps[min(state.step, len(plan.steps) - 1)]
+
+
+def judge(measurement: Measurement | None, slo: Slo, min_requests: int) -> Verdict:
+    """The verdict on a measurement; None is one that could not be taken. No data is never a pass.
+
+    With too few requests a version still fails if its errors are over the limit whatever the missing requests
+    would bring.
+    """
+    if measurement is None:
+        return Verdict(Outcome.ERROR, "no measurement: its metrics can't be read")
+    odd = _odd(measurement)
+    if odd:
+        return Verdict(Outcome.ERROR, odd)
+    rate = measurement.errors / max(measurement.requests, min_requests)
+    if rate > slo.error_rate:
+        return Verdict(Outcome.FAILED, f"error_rate {rate:.4g} > {slo.error_rate:g}")
+    if measurement.requests < min_requests:
+        return Verdict(Outcome.INCONCLUSIVE, f"requests {measurement.requests:g} < {min_requests}")
+    if measurement.p95 is None:
+        return Verdict(Outcome.ERROR, f"no latency was measured in {measurement.requests:g} requests")
+    p95 = measurement.p95 * 1000
+    if p95 > slo.latency_p95_ms:
+        return Verdict(Outcome.FAILED, f"latency_p95_ms {p95:.4g} > {slo.latency_p95_ms:g}")
+    return Verdict(
+        Outcome.SUCCESSFUL,
+        f"error_rate {rate:.4g} <= {slo.error_rate:g}, latency_p95_ms {p95:.4g} <= {slo.latency_p95_ms:g}",
+    )
+
+
+def _odd(measurement: Measurement) -> str:
+    """What makes a measurement no measurement: a value that is not a number, or below 0."""
+    named = {"requests": measurement.requests, "errors": measurement.errors, "latency_p95": measurement.p95}
+    for name, value in named.items():
+        if value is not None and (math.isnan(value) or value < 0):
+            return f"{name} is {value:g}"
+    return ""
+
+
+def advance(plan: Rollout, state: RolloutState, verdict: Verdict, now: datetime) -> tuple[RolloutState, Action]:
+    """The next state of a Progressing rollout, and what to do about it.
+
+    An Error counts against inconclusive_limit at once. So does an Inconclusive verdict after the step's pause;
+    before, too few requests are what one expects.
+    """
+    over = now - state.step_started >= _step(plan, state).pause
+    if verdict.outcome is Outcome.FAILED:
+        return _counted(state, "failures", plan.failure_limit, "failed", "failure_limit", verdict)
+    if verdict.outcome is Outcome.ERROR or (verdict.outcome is Outcome.INCONCLUSIVE and over):
+        limit = plan.inconclusive_limit
+        return _counted(state, "inconclusive", limit, "inconclusive", "inconclusive_limit", verdict)
+    if not over or verdict.outcome is Outcome.INCONCLUSIVE:
+        return state, "hold"
+    if state.step + 1 >= len(plan.steps):
+        return state.model_copy(update={"phase": "Promoted", "reason": verdict.reason}), "promote"
+    following = {"step": state.step + 1, "step_started": now, "inconclusive": 0, "baseline": None}
+    return state.model_copy(update=following), "step"
+
+
+def _counted(
+    state: RolloutState, counter: str, limit: int, word: str, limit_name: str, verdict: Verdict
+) -> tuple[RolloutState, Action]:
+    count = getattr(state, counter) + 1
+    if count <= limit:
+        return state.model_copy(update={counter: count}), "hold"
+    reason = f"{word} ({count}) > {limit_name} ({limit}): {verdict.reason}"
+    return state.model_copy(update={counter: count, "reason": reason, "phase": "RolledBack"}), "roll_back"

@@ -1,0 +1,1 @@
+"""`serin new`: a use case file and its Feast definitions for a user's own table."""

@@ -1,0 +1,1 @@
+"""Serving: the documents that put a model version behind the model's name."""

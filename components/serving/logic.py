@@ -1,0 +1,87 @@
+"""The documents that the serving target gets: an InferenceService a version, and one VirtualService a model.
+
+They are filled from the YAML templates in manifests/ and istio/, which adapters/templates.py reads.
+"""
+
+from collections.abc import Mapping
+from string import Template
+from typing import Any
+
+from serin.errors import ConflictError
+from serin.use_case import UseCase
+
+Document = dict[str, Any]
+
+
+def deployment_name(case: UseCase, version: int) -> str:
+    """The InferenceService of a model version, as `card-fraud-v12`."""
+    return f"{case.model_name}-v{version}"
+
+
+def version_of(case: UseCase, deployment: str) -> int:
+    """The model version that a deployment serves.
+
+    Raises ConflictError: the name is not of the form `deployment_name` makes.
+    """
+    head, _, version = deployment.rpartition("-v")
+    if head != case.model_name or not version.isdecimal():
+        raise ConflictError(
+            f"VirtualService {case.model_name} routes to {deployment!r}; allowed: {case.model_name}-v<version>"
+        )
+    return int(version)
+
+
+def inference_service(case: UseCase, version: int, storage_uri: str, template: Mapping[str, Any]) -> Document:
+    """The InferenceService (serving.kserve.io/v1beta1) of one model version.
+
+    `storage_uri` is the folder of the model artifact, `template` the parsed manifests/inferenceservice.yaml.
+    """
+    values = {
+        "deployment": deployment_name(case, version),
+        "model": case.model_name,
+        "version": str(version),
+        "storage_uri": storage_uri,
+    }
+    filled: Document = _fill(template, values)
+    return filled
+
+
+def virtual_service(case: UseCase, weights: Mapping[str, int], template: Mapping[str, Any]) -> Document:
+    """The VirtualService (networking.istio.io/v1) that shares out a model's requests.
+
+    `weights` gives the percent of traffic of each deployment, `template` is the parsed
+    istio/virtualservice.yaml; every route of it gets the same weights.
+    Raises ValueError: weights that are not whole numbers from 0 to 100 with the sum 100.
+    """
+    if not all(0 <= weight <= 100 for weight in weights.values()) or sum(weights.values()) != 100:
+        raise ValueError(f"weights of {case.model_name} must be 0 to 100 with the sum 100, found {dict(weights)}")
+    routes = template["spec"]["http"]
+    shell = {**template, "spec": {key: value for key, value in template["spec"].items() if key != "http"}}
+    filled: Document = _fill(shell, {"model": case.model_name})
+    filled["spec"]["http"] = [
+        {**route, "route": [_destination(route["route"][0], name, weight) for name, weight in weights.items()]}
+        for route in _fill(routes, {})
+    ]
+    return filled
+
+
+def weights_of(document: Mapping[str, Any]) -> dict[str, int]:
+    """The percent of traffic that a VirtualService of ours gives each deployment."""
+    destinations = document["spec"]["http"][0]["route"]
+    return {_deployment(d["destination"]["host"]): d.get("weight", 100) for d in destinations}
+
+
+def _deployment(host: str) -> str:
+    return host.removesuffix("-predictor")
+
+
+def _destination(template: Mapping[str, Any], deployment: str, weight: int) -> Document:
+    return {**_fill(template, {"deployment": deployment}), "weight": weight}
+
+
+def _fill(node: Any, values: Mapping[str, str]) -> Any:
+    if isinstance(node, Mapping):
+        return {key: _fill(value, values) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_fill(value, values) for value in node]
+    return Template(node).safe_substitute(values) if isinstance(node, str) else node

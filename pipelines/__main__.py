@@ -1,0 +1,5 @@
+"""`python -m pipelines` is `serin`."""
+
+from pipelines.cli import main
+
+main()

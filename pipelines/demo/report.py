@@ -1,0 +1,141 @@
+"""The demo's last words: a table on the terminal, and a page that a person would like to look at."""
+
+from datetime import datetime
+from pathlib import Path
+
+import pandas as pd
+
+from components.adapters.model_registry import ModelRegistry
+from components.evaluate.logic import evaluate
+from components.features.training_set import SPLIT
+from components.report import plots
+from components.report.loop import DriftFound, Loop, loop_page
+from components.report.page import Figure, Link, Moment, Table, Tile
+from components.report.timelines import Event
+from components.train.logic import labels
+from pipelines.demo import oversized
+from pipelines.demo.story import Story
+from serin.atomic import write_text
+from serin.engine import load
+from serin.storage import read_table
+
+
+def results(story: Story) -> list[tuple[str, str]]:
+    """The lines of the table at the end."""
+    first, second, bad = (story.manifests[chapter] for chapter in ("first", "second", "bad"))
+    samples, drifted = story.traffic.samples, story.checks["drifted"]
+    answered = samples[samples["status"] == 200].groupby("version").size()
+    return [
+        (
+            f"champion v{first[0]} trained and served",
+            f"{first[1].candidate}, {answered.get(f'v{first[0]}', 0):,} requests",
+        ),
+        ("live traffic with drift switched on", f"from {story.calendar.drift:%Y-%m-%d}, {drifted.rows:,} rows judged"),
+        ("drift found", f"{len(drifted.decision.drifted)} columns: {', '.join(drifted.decision.drifted[:3])}, …"),
+        (f"v{second[0]} trained", f"average precision {second[1].metrics['average_precision']:.3f}, gate {second[2]}"),
+        (f"canary v{second[0]} stepped and promoted", _weights(story, second[0])),
+        (f"deliberately bad v{bad[0]} rolled back", story.rollouts["bad"].reason),
+        ("requests lost", f"{lost(samples)}"),
+    ]
+
+
+def lost(samples: pd.DataFrame) -> int:
+    """Requests that did not get a prediction, whatever the reason."""
+    return int((samples["status"] != 200).sum())
+
+
+def write(story: Story, folder: Path) -> Path:
+    """Write index.html and the pages that it links to; returns the index."""
+    links = _linked_pages(story, folder)
+    check = story.checks["drifted"]
+    samples = story.traffic.samples
+    seconds = (datetime.now(story.started.tzinfo) - story.started).total_seconds()
+    text = loop_page(
+        Loop(
+            use_case=story.case.name,
+            summary="From simulated transactions to a promoted model, on one machine.",
+            tiles=(
+                Tile("Requests", f"{len(samples):,}", f"{lost(samples)} lost", "good" if not lost(samples) else "bad"),
+                Tile("Versions", str(len(story.manifests)), "one promoted, one rolled back"),
+                Tile("Drifted inputs", f"{check.decision.share:.0%}", "a week after behaviour changed", "warn"),
+                Tile("Took", f"{seconds / 60:.1f} min", f"{story.started:%Y-%m-%d %H:%M} UTC"),
+            ),
+            moments=tuple(Moment(f"{when:%H:%M:%S}", what, detail, tone) for when, what, detail, tone in story.moments),
+            results=Table(("what", "found"), tuple(results(story))),
+            versions=_versions(story),
+            training=(Figure(_curves(story), "All versions on the same held-back week, after behaviour had changed."),),
+            drift=_drift(story),
+            samples=samples,
+            events=[Event(when, what) for when, what in story.events],
+            latency_limit_ms=story.case.slo.latency_p95_ms,
+            links=links,
+        )
+    )
+    path = folder / "index.html"
+    write_text(path, text)
+    return path
+
+
+def _weights(story: Story, version: int) -> str:
+    steps = [f"{step.weight} %" for step in story.case.rollout.steps]
+    return f"{' → '.join([*steps, '100 %'])}, then champion: v{version}"
+
+
+def _versions(story: Story) -> Table:
+    ends = {"first": "champion first", "second": "promoted", "bad": "rolled back"}
+    rows = tuple(
+        (
+            f"v{version}",
+            manifest.candidate,
+            manifest.as_of[:10],
+            f"{manifest.metrics['average_precision']:.3f}",
+            f"{manifest.metrics['roc_auc']:.3f}",
+            gate,
+            ends[chapter],
+        )
+        for chapter, (version, manifest, gate) in story.manifests.items()
+    )
+    return Table(("version", "candidate", "as of", "average precision", "ROC AUC", "gate", "fate"), rows)
+
+
+def _curves(story: Story) -> str:
+    """ROC and precision-recall of every version on the test part of the last training set."""
+    frame = read_table(oversized.training_set_file(story.workspace)).to_pandas()
+    test = frame[frame[SPLIT] == "test"].reset_index(drop=True)
+    registry = ModelRegistry(story.workspace)
+    scores = {}
+    for version, _, _ in story.manifests.values():
+        folder = registry.fetch(
+            registry.version(story.case.model_name, version), story.workspace.state / "fetched" / f"v{version}"
+        )
+        manifest, scorer = load(folder)
+        scores[f"v{version}"] = evaluate(f"v{version}", test, manifest, scorer, story.case).scores
+    return plots.curves(labels(test, story.case), scores)
+
+
+def _drift(story: Story) -> DriftFound | None:
+    check = story.checks["drifted"]
+    if check.measured is None:
+        return None
+    return DriftFound(
+        check.measured.psi,
+        check.measured.limits,
+        check.decision.drifted,
+        check.decision.reasons,
+        check.reference,
+        check.current,
+        "drift.html",
+    )
+
+
+def _linked_pages(story: Story, folder: Path) -> tuple[Link, ...]:
+    check = story.checks["drifted"]
+    if check.measured:
+        write_text(folder / "drift.html", check.measured.html)
+    links = []
+    registry = ModelRegistry(story.workspace)
+    for version, manifest, _ in story.manifests.values():
+        text = registry.report(registry.version(story.case.model_name, version), "report.html")
+        write_text(folder / f"v{version}.html", text)
+        links.append(Link(f"v{version}: evaluation", f"v{version}.html", manifest.candidate))
+    return (*links, Link("Evidently's report on the drifted day", "drift.html"))

@@ -1,0 +1,82 @@
+"""Features from the online store."""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serin.artifact import Manifest
+from serin.errors import UnavailableError
+
+
+@dataclass(frozen=True)
+class Features:
+    """Feature values by column, None where missing, and for each of the n rows how many the store did not hold
+    and how old the oldest one is at the event time, in seconds (NaN where none was held)."""
+
+    values: Mapping[str, list[Any]]
+    misses: NDArray[np.int64]
+    age_seconds: NDArray[np.float64]
+
+
+class OnlineFeatures:
+    """The features of one feature service that a model needs, looked up by entity keys. Any thread may call it."""
+
+    def __init__(self, store_yaml: Path, manifest: Manifest) -> None:
+        """Open the store and look up once, so that the first request finds everything warm.
+
+        Raises UnavailableError: the store can't be opened or lacks the feature service or one of its features.
+        """
+        import feast
+        from feast.errors import FeastError
+        from pydantic import ValidationError
+        from redis.exceptions import RedisError
+
+        self._errors = (FeastError, RedisError, sqlite3.Error, OSError)
+        self._where = f"the feature store of {store_yaml}"
+        self._names = manifest.store_features
+        self._keys = tuple(column.name for column in manifest.entities)
+        try:
+            self._store = feast.FeatureStore(repo_path=str(store_yaml.parent), fs_yaml_file=store_yaml)
+            self._service = self._store.get_feature_service(manifest.feature_service)
+        except (*self._errors, ValidationError) as error:
+            raise UnavailableError(f"{self._where} can't serve {manifest.feature_service}: {error}") from None
+        served = {feature.name for view in self._service.feature_view_projections for feature in view.features}
+        missing = sorted(set(self._names) - served)
+        if missing:
+            raise UnavailableError(
+                f"{self._where}: feature service {manifest.feature_service} lacks {', '.join(missing)}, "
+                f"it has {', '.join(sorted(served))}"
+            )
+        blank = {"integer": 0, "number": 0.0, "text": "", "boolean": False}
+        self._look_up({column.name: [blank.get(column.type)] for column in manifest.entities})
+
+    def fetch(self, keys: Mapping[str, Sequence[Any]], times: Sequence[datetime]) -> Features:
+        """Features of n rows, given the entity keys by column and the event times.
+
+        An unknown key is no error: its features are missing. Raises UnavailableError when the store fails.
+        """
+        found = self._look_up({name: list(keys[name]) for name in self._keys})
+        stamps = np.array([found[f"{name}__ts"] for name in self._names], dtype=np.float64)
+        held = stamps > 0
+        oldest = np.min(np.where(held, stamps, np.inf), axis=0)
+        moments = np.array([time.timestamp() for time in times])
+        age = np.where(np.isfinite(oldest), moments - oldest, np.nan)
+        return Features({name: found[name] for name in self._names}, (~held).sum(axis=0), age)
+
+    def _look_up(self, keys: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        try:
+            response = self._store.get_online_features(features=self._service, entity_rows=_rows(keys))
+        except self._errors as error:
+            raise UnavailableError(f"{self._where} does not answer: {type(error).__name__}: {error}") from None
+        found: dict[str, list[Any]] = response.to_dict(include_event_timestamps=True)
+        return found
+
+
+def _rows(keys: Mapping[str, list[Any]]) -> list[dict[str, Any]]:
+    return [dict(zip(keys, values, strict=True)) for values in zip(*keys.values(), strict=True)]

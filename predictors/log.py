@@ -1,0 +1,158 @@
+"""The prediction log: every scored row, with the features used, in Parquet by date of the event.
+
+<folder>/date=YYYY-MM-DD/<deployment>-<unique>.parquet
+"""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import pyarrow as pa
+
+from serin.artifact import Manifest
+from serin.errors import ArtifactError, SerinError
+from serin.prediction_log import COLUMNS
+from serin.storage import write_table
+
+Columns = Mapping[str, Sequence[Any]]
+
+CAPACITY = 100_000
+INTERVAL = 1.0
+_WAKE_ROWS = 10_000
+_TIME = pa.timestamp("us", tz="UTC")
+_TYPES = {
+    "integer": pa.int64(),
+    "number": pa.float64(),
+    "text": pa.string(),
+    "boolean": pa.bool_(),
+    "timestamp": _TIME,
+    "index": pa.int32(),
+}
+logger = logging.getLogger(__name__)
+
+
+def schema(manifest: Manifest) -> pa.Schema:
+    """The log's columns: what is fixed, the entity keys, and each model input under its own name.
+
+    Raises ArtifactError for an input or key whose name is one of the fixed ones.
+    """
+    kinds = {column.name: "text" if column.kind == "category" else "number" for column in manifest.inputs.columns}
+    kinds |= {column.name: column.type for column in manifest.entities}
+    taken = sorted(COLUMNS.keys() & kinds.keys())
+    if taken:
+        raise ArtifactError(f"columns {', '.join(taken)} have names that the prediction log keeps for itself")
+    return pa.schema([(name, _TYPES[kind]) for name, kind in (COLUMNS | kinds).items()])
+
+
+class PredictionLog:
+    """A bounded buffer that a thread of its own empties into Parquet files.
+
+    `append` never waits for a disk. What was written survives a kill -9 of the process; at most the last second
+    (`interval`) is lost. While the storage can't be written, rows wait in the buffer; once `capacity` rows wait,
+    new ones are dropped and told to `on_drop`.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        deployment: str,
+        columns: pa.Schema,
+        on_drop: Callable[[int], None],
+        *,
+        capacity: int = CAPACITY,
+        interval: float = INTERVAL,
+    ) -> None:
+        self._folder = folder
+        self._deployment = deployment
+        self._schema = columns
+        self._on_drop = on_drop
+        self._capacity = capacity
+        self._interval = interval
+        self._batches: deque[Columns] = deque()
+        self._unwritten: deque[tuple[str, pa.Table]] = deque()
+        self._rows = 0
+        self._lock = threading.Lock()
+        self._flushing = threading.Lock()
+        self._wake = threading.Event()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
+
+    def start(self) -> None:
+        """Start writing every `interval` seconds."""
+        self._thread.start()
+
+    def append(self, columns: Columns) -> None:
+        """Take rows by column, one sequence of n values for each column of the schema."""
+        rows = len(columns[self._schema.names[0]])
+        with self._lock:
+            fits = self._rows + rows <= self._capacity
+            if fits:
+                self._batches.append(columns)
+                self._rows += rows
+        if not fits:
+            self._on_drop(rows)
+        elif self._rows >= _WAKE_ROWS:
+            self._wake.set()
+
+    def flush(self) -> None:
+        """Write all that waits.
+
+        Raises OSError or SerinError when the storage can't be written; the rows stay for the next time.
+        """
+        with self._flushing:
+            with self._lock:
+                batches, self._batches = self._batches, deque()
+            if batches:
+                self._unwritten.extend(self._by_date(batches))
+            while self._unwritten:
+                location, table = self._unwritten[0]
+                write_table(table, location)
+                self._unwritten.popleft()
+                with self._lock:
+                    self._rows -= table.num_rows
+
+    def close(self) -> None:
+        """Stop the thread and write what is left; rows that can't be written now are dropped and counted."""
+        self._closing = True
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._try_flush()
+        if self._rows:
+            self._on_drop(self._rows)
+            logger.error("%d rows of the prediction log are lost: %s can't be written", self._rows, self._folder)
+
+    def _run(self) -> None:
+        while not self._closing:
+            self._wake.wait(self._interval)
+            self._wake.clear()
+            self._try_flush()
+
+    def _try_flush(self) -> None:
+        try:
+            self.flush()
+        except (OSError, SerinError, pa.ArrowException) as error:
+            logger.error("the prediction log can't be written to %s, trying again: %s", self._folder, error)
+
+    def _by_date(self, batches: Sequence[Columns]) -> list[tuple[str, pa.Table]]:
+        table = pa.table(
+            [
+                pa.array(list(chain.from_iterable(batch[field.name] for batch in batches)), field.type)
+                for field in self._schema
+            ],
+            schema=self._schema,
+        )
+        dates = table["event_timestamp"].to_numpy().astype("datetime64[D]")
+        # The place is fixed here, so a write whose outcome is unknown is repeated onto itself.
+        return [
+            (
+                f"{self._folder}/date={date}/{self._deployment}-{uuid4().hex}.parquet",
+                table.filter(pa.array(dates == date)),
+            )
+            for date in np.unique(dates)
+        ]

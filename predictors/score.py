@@ -1,0 +1,115 @@
+"""From checked rows to scores and decisions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from predictors.enrich import Features, OnlineFeatures
+from predictors.load import LoadedModel
+from predictors.log import PredictionLog
+from predictors.metrics import Metrics
+from predictors.requests import Rows
+from serin.schema import calendar
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who answers: the served name, the version and the deployment."""
+
+    model: str
+    version: str
+    deployment: str
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Probabilities and decisions of n rows."""
+
+    scores: list[float]
+    decisions: list[bool]
+
+
+class Scorer:
+    """Scores rows with one model; any thread may call it."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        model: LoadedModel,
+        store: OnlineFeatures | None,
+        log: PredictionLog,
+        metrics: Metrics,
+    ) -> None:
+        self._identity = identity
+        self._model = model
+        self._store = store
+        self._log = log
+        self._metrics = metrics
+
+    def score(self, rows: Rows, request_id: str, now: datetime) -> Scores:
+        """Fetch what the rows lack, score them and log them as answered at `now`.
+
+        Raises UnavailableError when the online store fails, RequestError for rows that the model can't take.
+        """
+        manifest = self._model.manifest
+        features = self._features(rows)
+        values: dict[str, Any] = {**rows.columns, **features.values}
+        for name in manifest.calendar:
+            values[name] = _calendar(name, rows)
+        scores = self._model.predict(manifest.inputs.encode(values))
+        decisions = scores >= manifest.threshold
+        age = None if np.isnan(features.age_seconds).all() else float(np.nanmax(features.age_seconds))
+        self._metrics.scored(int(decisions.sum()), int(features.misses.sum()), age)
+        result = Scores(scores.tolist(), decisions.tolist())
+        self._log.append(self._logged(rows, values, features, result, request_id, now))
+        return result
+
+    def _features(self, rows: Rows) -> Features:
+        if rows.raw or self._store is None:
+            return Features({}, np.zeros(rows.count, np.int64), np.full(rows.count, np.nan))
+        return self._store.fetch(rows.columns, rows.times)
+
+    def _logged(
+        self,
+        rows: Rows,
+        values: dict[str, Any],
+        features: Features,
+        result: Scores,
+        request_id: str,
+        now: datetime,
+    ) -> dict[str, Sequence[Any]]:
+        count = rows.count
+        manifest = self._model.manifest
+        return {
+            "logged_at": [now] * count,
+            "event_timestamp": rows.times,
+            "request_id": [request_id] * count,
+            "row": range(count),
+            "model": [self._identity.model] * count,
+            "model_version": [self._identity.version] * count,
+            "deployment": [self._identity.deployment] * count,
+            "score": result.scores,
+            "decision": result.decisions,
+            "feature_age_seconds": [None if np.isnan(age) else float(age) for age in features.age_seconds],
+            "missing_features": features.misses.tolist(),
+            **{column.name: _plain(column.kind, values[column.name]) for column in manifest.inputs.columns},
+            **{column.name: rows.columns[column.name] for column in manifest.entities},
+        }
+
+
+def _plain(kind: str, values: Sequence[Any]) -> list[Any]:
+    convert = float if kind == "number" else str
+    return [None if value is None else convert(value) for value in values]
+
+
+def _calendar(name: str, rows: Rows) -> NDArray[np.float64]:
+    """The calendar feature of the event times; a raw row may carry its own value instead."""
+    computed = calendar(name, rows.times)
+    given = rows.columns.get(name)
+    if given is None:
+        return computed
+    return np.array([own if value is None else value for own, value in zip(computed, given, strict=True)])

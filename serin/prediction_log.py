@@ -1,0 +1,18 @@
+"""The prediction log's columns: what the predictor writes and the drift check reads.
+
+Beside these, a row holds its entity keys and each model input under its own name.
+"""
+
+COLUMNS = {
+    "logged_at": "timestamp",
+    "event_timestamp": "timestamp",
+    "request_id": "text",
+    "row": "index",
+    "model": "text",
+    "model_version": "text",
+    "deployment": "text",
+    "score": "number",
+    "decision": "boolean",
+    "feature_age_seconds": "number",
+    "missing_features": "index",
+}

@@ -1,0 +1,150 @@
+"""Small real things for tests: artifacts with a model that was really trained, on seeded data."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from serin.artifact import MODEL_FILES, REFERENCE, Engine, Manifest, RequestColumn, seal
+from serin.schema import InputColumn, InputSchema, calendar
+
+STORE_FEATURES = ("customer_count_1d", "terminal_fraud_rate_7d")
+CHANNELS = ("chip", "online", "stripe")
+START = np.datetime64("2018-04-01T00:00:00", "s")
+
+
+def make_artifact(
+    folder: Path,
+    *,
+    engine: Engine = "xgboost",
+    estimator: Literal["logistic_regression", "random_forest"] = "logistic_regression",
+    store: bool = False,
+    use_case: str = "card_fraud",
+    threshold: float = 0.5,
+    rows: int = 400,
+    seed: int = 0,
+) -> Manifest:
+    """Train a tiny model of card fraud and seal its artifact in `folder`.
+
+    Inputs are TX_AMOUNT, CHANNEL (a category) and the calendar; with `store` also STORE_FEATURES, which the
+    predictor has to fetch for CUSTOMER_ID and TERMINAL_ID. `estimator` counts for engine sklearn only.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    schema = _inputs(store)
+    columns, label = _rows(rows, seed)
+    matrix = schema.encode(columns)
+    path = folder / MODEL_FILES[engine]
+    score = (
+        _train_xgboost(path, matrix, label) if engine == "xgboost" else _train_sklearn(path, matrix, label, estimator)
+    )
+    kept = {name: columns[name] for name in schema.names}
+    pq.write_table(pa.table({**kept, "label": label, "score": score}), folder / REFERENCE)
+    return seal(folder, _manifest(use_case, engine, estimator, schema, threshold))
+
+
+def make_manifest(features: tuple[str, ...] = ("count_1d", "rate_7d"), **changes: Any) -> Manifest:
+    """A manifest without an artifact: entity CUSTOMER, request columns AMOUNT (0 to 1000) and CHANNEL (nullable),
+    event time TIME, calendar `hour`, and `features` from the store; `changes` replace whole keys."""
+    names = ("AMOUNT", "CHANNEL", "hour", *features)
+    usual: dict[str, Any] = {
+        "use_case": "card_fraud",
+        "model_name": "card-fraud",
+        "candidate": "xgboost",
+        "engine": "xgboost",
+        "feature_service": "card_fraud_v1",
+        "entities": (RequestColumn(name="CUSTOMER", type="integer", min=0),),
+        "request": (
+            RequestColumn(name="AMOUNT", type="number", min=0, max=1000),
+            RequestColumn(name="CHANNEL", type="text", nullable=True),
+        ),
+        "calendar": ("hour",),
+        "timestamp": "TIME",
+        "inputs": InputSchema(columns=tuple(InputColumn(name=name) for name in names)),
+        "threshold": 0.5,
+        "data_snapshot": "0" * 12,
+        "as_of": "2018-06-01T00:00:00+00:00",
+    }
+    return Manifest(**{**usual, **changes})
+
+
+def _manifest(use_case: str, engine: Engine, estimator: str, schema: InputSchema, threshold: float) -> Manifest:
+    return Manifest(
+        use_case=use_case,
+        model_name=use_case.replace("_", "-"),
+        candidate="xgboost" if engine == "xgboost" else estimator,
+        engine=engine,
+        feature_service=f"{use_case}_v1",
+        entities=(
+            RequestColumn(name="CUSTOMER_ID", type="integer", min=0),
+            RequestColumn(name="TERMINAL_ID", type="integer", min=0),
+        ),
+        request=(
+            RequestColumn(name="TX_AMOUNT", type="number", min=0),
+            RequestColumn(name="CHANNEL", type="text", nullable=True),
+        ),
+        calendar=("hour", "weekday"),
+        timestamp="TX_DATETIME",
+        inputs=schema,
+        threshold=threshold,
+        metrics={"roc_auc": 0.9},
+        data_snapshot="0" * 12,
+        as_of="2018-06-01T00:00:00+00:00",
+    )
+
+
+def _inputs(store: bool) -> InputSchema:
+    numbers = ("hour", "weekday", *(STORE_FEATURES if store else ()))
+    return InputSchema(
+        columns=(
+            InputColumn(name="TX_AMOUNT"),
+            InputColumn(name="CHANNEL", kind="category", categories=CHANNELS),
+            *(InputColumn(name=name) for name in numbers),
+        )
+    )
+
+
+def _rows(rows: int, seed: int) -> tuple[dict[str, Any], NDArray[np.int64]]:
+    rng = np.random.default_rng(seed)
+    times = START + rng.integers(0, 60 * 86400, rows).astype("timedelta64[s]")
+    columns = {
+        "TX_AMOUNT": rng.gamma(2.0, 30.0, rows),
+        "CHANNEL": rng.choice(CHANNELS, rows).astype(object),
+        "hour": calendar("hour", times),
+        "weekday": calendar("weekday", times),
+        "customer_count_1d": rng.poisson(3.0, rows).astype(float),
+        "terminal_fraud_rate_7d": rng.beta(1.0, 20.0, rows),
+    }
+    risk = columns["TX_AMOUNT"] / 40 + 20 * columns["terminal_fraud_rate_7d"] + (columns["CHANNEL"] == "online")
+    label = (risk + rng.normal(0, 0.5, rows) > np.quantile(risk, 0.8)).astype(np.int64)
+    return columns, label
+
+
+def _train_xgboost(path: Path, matrix: NDArray[np.float32], label: NDArray[np.int64]) -> NDArray[np.float64]:
+    import xgboost
+
+    settings = {"objective": "binary:logistic", "max_depth": 3, "eta": 0.3, "nthread": 1, "seed": 0}
+    booster = xgboost.train(settings, xgboost.DMatrix(matrix, label=label), num_boost_round=20)
+    booster.save_model(path)
+    return np.asarray(booster.inplace_predict(matrix), dtype=np.float64)
+
+
+def _train_sklearn(
+    path: Path, matrix: NDArray[np.float32], label: NDArray[np.int64], estimator: str
+) -> NDArray[np.float64]:
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.impute import SimpleImputer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from skops import io
+
+    steps = {
+        "logistic_regression": (SimpleImputer(), StandardScaler(), LogisticRegression()),
+        "random_forest": (SimpleImputer(), RandomForestClassifier(n_estimators=10, max_depth=4, random_state=0)),
+    }
+    model = make_pipeline(*steps[estimator]).fit(matrix, label)
+    io.dump(model, path)
+    return np.asarray(model.predict_proba(matrix)[:, 1], dtype=np.float64)

@@ -1,0 +1,106 @@
+"""Ingest from and to S3: moto's server over HTTP, reached through AWS's own variables."""
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+
+from components.adapters import source_table
+from components.ingest.store import ingest
+from components.simulate.logic import simulate
+from serin import storage
+from serin.errors import UnavailableError
+from serin.use_case import load, parse
+from serin.workspace import Workspace
+
+ROOT = Path(__file__).parents[2]
+AS_OF = datetime(2026, 2, 1, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    import boto3
+
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="serin-test")
+    yield "s3://serin-test"
+    for item in client.list_objects_v2(Bucket="serin-test").get("Contents", []):
+        client.delete_object(Bucket="serin-test", Key=item["Key"])
+    client.delete_bucket(Bucket="serin-test")
+    client.close()
+
+
+@pytest.fixture
+def workspace(bucket: str, tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path, "cluster", f"{bucket}/serin", "", tmp_path / "feature_store.yaml")
+
+
+def modified(bucket: str) -> dict[str, str]:
+    import boto3
+
+    client = boto3.client("s3")
+    listed = client.list_objects_v2(Bucket=bucket.removeprefix("s3://"))["Contents"]
+    client.close()
+    return {item["Key"]: f"{item['LastModified']} {item['ETag']}" for item in listed}
+
+
+def test_source_on_s3_is_stored_by_date_on_s3_and_again_without_a_change(bucket: str, workspace: Workspace) -> None:
+    import pyarrow as pa
+
+    case = load("card_fraud", ROOT / "pipelines" / "use_cases")
+    frame = simulate(seed=1, start=date(2026, 1, 1), days=5, customers=150)
+    frame.loc[7, "TX_AMOUNT"] = -1.0
+    source = f"{bucket}/incoming/transactions.parquet"
+    storage.write_table(pa.Table.from_pandas(frame), source)
+
+    first = ingest(workspace, case, source, AS_OF)
+    assert first.written == tuple(f"2026-01-0{day}" for day in range(1, 6))
+    assert (first.rows, first.quarantined) == (len(frame) - 1, 1)
+    before = modified(bucket)
+    second = ingest(workspace, case, source, AS_OF)
+    assert (second.written, second.snapshot) == ((), first.snapshot)
+    assert modified(bucket) == before
+    assert storage.read_table(workspace.events(case.name)).num_rows == len(frame) - 1
+
+
+def test_new_snapshot_on_s3_replaces_the_old_one(workspace: Workspace, tmp_path: Path) -> None:
+    case = parse(
+        {
+            "name": "toy",
+            "data": {"columns": {"id": {"type": "integer"}, "label": {"type": "integer"}}, "key": ["id"]},
+            "label": {"column": "label"},
+            "entities": {"thing": "id"},
+            "features": {"service": "toy_v1", "tables": {"toy_thing": {"entity": "thing", "columns": ["id"]}}},
+            "training": {"candidates": {"xgboost": {}}},
+        },
+        "toy",
+    )
+    source = tmp_path / "t.csv"
+    for text, as_of in (("1,0\n2,1", datetime(2026, 1, 1, tzinfo=UTC)), ("2,0\n3,1\n4,1", AS_OF)):
+        source.write_text(f"id,label\n{text}\n")
+        ingest(workspace, case, str(source), as_of)
+    (part,) = storage.files(workspace.events("toy"))
+    assert part.endswith("/events/toy/date=2026-02-01/part.parquet")
+    assert storage.read_table(part)["id"].to_pylist() == [2, 3, 4]
+
+
+def test_source_that_is_not_on_s3_is_named(bucket: str) -> None:
+    for location in (f"{bucket}/nothing.csv", "s3://no-such-bucket-of-serin/t.csv"):
+        with pytest.raises(UnavailableError, match=location):
+            source_table.read(location)

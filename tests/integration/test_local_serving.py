@@ -1,0 +1,132 @@
+"""`serin serve` with real predictors behind a real Envoy."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.factories import make_artifact
+from tests.integration.serving_world import Load, World, predict, until
+
+pytestmark = pytest.mark.xdist_group("local_serving")
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("artifact") / "model"
+    make_artifact(folder)
+    return folder
+
+
+def _grpc_ready(port: int) -> bool:
+    import grpc
+    from kserve.protocol.grpc import grpc_predict_v2_pb2 as messages
+    from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as services
+
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        request = messages.ModelReadyRequest(name="card-fraud")
+        return bool(services.GRPCInferenceServiceStub(channel).ModelReady(request, timeout=20).ready)
+
+
+def test_one_version_answers_http_and_grpc_on_one_port_until_ctrl_c(world: World, artifact: Path) -> None:
+    world.deploy(1, artifact)
+    world.share({"card-fraud-v1": 100})
+    controller = world.start()
+    world.await_ready(1)
+    _, answer = until(lambda: (found := predict(world.port))[0] == 200 and found, "an answer")
+    assert answer["predictions"][0]["model_version"] == "1"
+    assert _grpc_ready(world.port)
+    assert len(world.alive()) == 2
+    controller.send_signal(signal.SIGINT)
+    output, _ = controller.communicate(timeout=60)
+    assert controller.returncode == 0, output
+    assert f"gateway: listening on http://127.0.0.1:{world.port}" in output
+    assert "card-fraud-v1: ready" in output
+    assert output.endswith("stopped\n")
+    assert world.alive() == []
+
+
+def test_a_second_controller_and_a_taken_port_are_conflicts(world: World, tmp_path: Path) -> None:
+    first = world.start()
+    until(lambda: world.target.status("gateway").ready, "gateway")
+    second = world.start()
+    output, _ = second.communicate(timeout=60)
+    assert second.returncode == 1
+    assert output == f"serving card-fraud: process {first.pid} is at it already; let it end or stop it\n"
+    other = World(tmp_path / "other")
+    other.port = world.port
+    third = other.start()
+    output, _ = third.communicate(timeout=60)
+    assert third.returncode == 1
+    assert f"port {world.port} on 127.0.0.1 can't be had" in output
+    assert "choose another with `--port`" in output
+    other.close()
+
+
+def test_a_predictor_that_crashes_is_started_again_whatever_the_documents(world: World, artifact: Path) -> None:
+    world.deploy(1, artifact)
+    world.share({"card-fraud-v1": 100})
+    controller = world.start()
+    world.await_ready(1)
+    (world.target.folder / "documents" / "virtualservice.card-fraud.yaml").write_text("spec: [")
+    (predictor,) = set(world.alive()) - {_gateway_pid(world)}
+    os.kill(predictor, signal.SIGKILL)
+    until(lambda: world.target.status("card-fraud-v1").restarts == 1, "a restart")
+    world.await_ready(1)
+    until(lambda: predict(world.port)[0] == 200, "an answer along the routes before")
+    controller.send_signal(signal.SIGTERM)
+    output, _ = controller.communicate(timeout=60)
+    assert output.count("virtualservice.card-fraud.yaml is no valid YAML") == 1
+    assert "card-fraud-v1: exited with -9" in output
+
+
+def _gateway_pid(world: World) -> int:
+    status = (world.target.folder / "status" / "gateway.yaml").read_text()
+    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("pid:")))
+
+
+def test_a_killed_controller_leaves_no_process_and_goes_on_from_the_documents(world: World, artifact: Path) -> None:
+    world.deploy(1, artifact)
+    world.share({"card-fraud-v1": 100})
+    controller = world.start()
+    world.await_ready(1)
+    assert len(world.alive()) == 2
+    controller.kill()
+    controller.communicate(timeout=60)
+    until(lambda: not world.alive(), "the end of all children")
+    assert world.target.status("card-fraud-v1").message == "its process is gone"
+    world.start()
+    world.await_ready(1)
+    until(lambda: predict(world.port)[0] == 200, "an answer")
+
+
+def test_adding_shifting_and_removing_versions_loses_no_request(world: World, artifact: Path) -> None:
+    world.deploy(1, artifact)
+    world.share({"card-fraud-v1": 100})
+    world.start()
+    world.await_ready(1)
+    until(lambda: predict(world.port)[0] == 200, "an answer")
+    with Load(world.port) as load:
+        world.deploy(2, artifact)
+        world.await_ready(2)
+        for weight in (10, 50, 90, 100):
+            world.share({"card-fraud-v1": 100 - weight, "card-fraud-v2": weight})
+            before = load.versions.get("2", 0)
+            until(lambda before=before: load.versions.get("2", 0) >= before + 10, "answers of version 2")
+        # While the routes name it, removing its document alone takes nothing away.
+        world.target.delete("InferenceService", "card-fraud-v1")
+        world.share({"card-fraud-v2": 100})
+        until(lambda: not (world.target.folder / "status" / "card-fraud-v1.yaml").exists(), "the end of version 1")
+        seen = sum(load.versions.values())
+        until(lambda: sum(load.versions.values()) >= seen + 20, "answers after the removal")
+    assert load.failed == []
+    assert load.versions["1"] > 0

@@ -1,0 +1,281 @@
+"""The predictor as a process, with a real feature store: REST, gRPC, metrics, prediction log."""
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import Any
+
+import httpx
+import pytest
+from pyarrow.dataset import field
+
+from serin.storage import files, read_table
+from tests.factories import make_artifact
+from tests.predictor_process import Predictor, grpc_refusal, infer, row, set_up_store, start, tensors, workspace
+
+pytestmark = pytest.mark.xdist_group("predictor")
+
+
+@pytest.fixture(scope="module")
+def predictor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Predictor]:
+    root = workspace(tmp_path_factory.mktemp("predictor") / "root")
+    make_artifact(root / "model", store=True)
+    set_up_store(root)
+    running = start(root, root / "model")
+    yield running
+    assert running.stop() == 0, running.output.read_text()
+
+
+def test_v1_v2_and_grpc_give_the_same_score_for_the_same_row(predictor: Predictor) -> None:
+    from kserve import InferResponse
+
+    (first,) = predictor.v1(row()).json()["predictions"]
+    assert first["model_version"] == "12"
+    assert first["decision"] == (first["score"] >= 0.5)
+    rest = httpx.post(f"{predictor.http}/v2/models/card-fraud/infer", json={"id": "r-1", "inputs": tensors()}).json()
+    assert (rest["id"], rest["model_version"]) == ("r-1", "12")
+    assert {output["name"]: output["data"] for output in rest["outputs"]} == {
+        "score": [first["score"]],
+        "decision": [first["decision"]],
+        "model_version": ["12"],
+    }
+    for raw in (False, True):
+        answer = InferResponse.from_grpc(asyncio.run(infer(predictor.grpc, tensors(), raw=raw)))
+        assert (answer.id, answer.model_version) == ("g-1", "12")
+        assert answer.get_output_by_name("score").as_numpy().tolist() == [first["score"]]
+        assert answer.get_output_by_name("decision").as_numpy().tolist() == [first["decision"]]
+
+
+def test_features_come_from_the_store_and_raw_rows_bring_their_own(predictor: Predictor) -> None:
+    known, other = row(TERMINAL_ID=8), row(TERMINAL_ID=7)
+    raw = {name: known[name] for name in ("TX_AMOUNT", "CHANNEL", "TX_DATETIME")}
+    raw |= {"customer_count_1d": 2.0, "terminal_fraud_rate_7d": 0.9}
+    keyed = [item["score"] for item in predictor.v1(known, other).json()["predictions"]]
+    (given,) = predictor.v1(raw).json()["predictions"]
+    assert keyed[0] == given["score"]
+    assert keyed[0] != keyed[1]
+    assert predictor.metric("model_feature_age_seconds") == 36 * 3600
+
+
+def test_unknown_entity_is_scored_and_counted_as_misses(predictor: Predictor) -> None:
+    before = predictor.metric("model_feature_misses_total")
+    answer = predictor.v1(row(CUSTOMER_ID=999, TERMINAL_ID=998))
+    assert answer.status_code == 200
+    assert 0 <= answer.json()["predictions"][0]["score"] <= 1
+    assert predictor.metric("model_feature_misses_total") == before + 2
+
+
+def test_bad_request_is_refused_with_the_same_text_everywhere(predictor: Predictor) -> None:
+    text = "row 0, column TX_AMOUNT: found -1, allowed: a finite number of at least 0"
+    first = predictor.v1(row(TX_AMOUNT=-1))
+    assert (first.status_code, first.json()) == (400, {"error": text})
+    second = httpx.post(f"{predictor.http}/v2/models/card-fraud/infer", json={"inputs": tensors(TX_AMOUNT=-1)})
+    assert (second.status_code, second.json()) == (400, {"error": text})
+    assert grpc_refusal(predictor.grpc, tensors(TX_AMOUNT=-1)) == ("INVALID_ARGUMENT", text.replace("-1", "-1.0"))
+
+
+def test_unknown_model_and_version_are_not_found(predictor: Predictor) -> None:
+    for path in ("/v1/models/other:predict", "/v2/models/other/infer", "/v2/models/card-fraud/versions/13/infer"):
+        assert httpx.post(predictor.http + path, json={"inputs": tensors()}).status_code == 404, path
+    own = httpx.post(f"{predictor.http}/v2/models/card-fraud/versions/12/infer", json={"inputs": tensors()})
+    assert own.status_code == 200
+    assert grpc_refusal(predictor.grpc, tensors(), "other")[0] == "NOT_FOUND"
+
+
+HOSTILE_BODIES = {
+    "nothing": b"",
+    "no JSON": b"{",
+    "not UTF-8": b'{"instances": [{"CHANNEL": "\xff"}]}',
+    "a list": b"[]",
+    "a number": b"5",
+    "null": b"null",
+    "deep": b'{"instances": ' + b"[" * 5000 + b"]" * 5000 + b"}",
+    "deep and allowed": b'{"instances": [{"TX_AMOUNT": ' + b"[" * 900 + b"]" * 900 + b"}]}",
+    "deep in a tensor": b'{"inputs":[{"name":"TX_AMOUNT","datatype":"FP64","shape":[1],"data":'
+    + b"[" * 900
+    + b"]" * 900
+    + b"}]}",
+    "huge integer": b'{"instances": [{"TX_AMOUNT": ' + b"9" * 5000 + b"}]}",
+    "huge tensor integer": b'{"inputs":[{"name":"CUSTOMER_ID","datatype":"INT64","shape":[1],"data":['
+    + b"9" * 400
+    + b"]}]}",
+    "NaN": b'{"inputs":[{"name":"TX_AMOUNT","datatype":"FP64","shape":[1],"data":[NaN]}]}',
+    "infinity": b'{"inputs":[{"name":"TX_AMOUNT","datatype":"FP64","shape":[1],"data":[Infinity]}]}',
+    "wrong length": b'{"inputs":[{"name":"TX_AMOUNT","datatype":"FP64","shape":[3],"data":[1]}]}',
+    "negative shape": b'{"inputs":[{"name":"TX_AMOUNT","datatype":"FP64","shape":[-1],"data":[1]}]}',
+    "unknown datatype": b'{"inputs":[{"name":"TX_AMOUNT","datatype":"FP8","shape":[1],"data":[1]}]}',
+    "half precision as JSON": b'{"inputs":[{"name":"TX_AMOUNT","datatype":"FP16","shape":[1],"data":[1]}]}',
+    "no row": b'{"inputs":[{"name":"TX_AMOUNT","datatype":"FP64","shape":[0],"data":[]}]}',
+    "cloud event": b'{"time":1,"type":2,"source":3,"id":4,"specversion":"9","data":5}',
+}
+HOSTILE_HEADERS: list[dict[str, str]] = [
+    {},
+    {"content-type": "text/plain; charset=klingon"},
+    {"content-type": "application/cloudevents+json"},
+    {"ce-specversion": "1.0", "ce-type": "x", "ce-source": "y", "ce-id": "z"},
+    {"inference-header-content-length": "many"},
+    {"inference-header-content-length": "-7"},
+    {"inference-header-content-length": "99"},
+]
+
+
+def test_hostile_bodies_are_refused_and_never_fail(predictor: Predictor) -> None:
+    errors = predictor.metric("model_predictions_total", status="error")
+    with httpx.Client(base_url=predictor.http, timeout=30) as client:
+        for path in ("/v1/models/card-fraud:predict", "/v2/models/card-fraud/infer"):
+            for name, body in HOSTILE_BODIES.items():
+                for headers in HOSTILE_HEADERS:
+                    answer = client.post(path, content=body, headers=headers)
+                    assert answer.status_code == 400, (path, name, headers, answer.text)
+    assert predictor.metric("model_predictions_total", status="error") == errors
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        '{"inputs": 5}',
+        '{"inputs": [5]}',
+        '{"inputs": [{"name": 5, "shape": [1], "datatype": "FP64", "data": [1.0]}]}',
+        '{"inputs": [{"name": "TX_AMOUNT", "shape": [1], "datatype": 5, "data": [1.0]}]}',
+        '{"inputs": [{"name": "TX_AMOUNT", "shape": "x", "datatype": "FP64", "data": "x"}]}',
+        '{"inputs": [{"name": "A", "shape": [1], "datatype": "INT8", "parameters": {"binary_data_size": 3}}]}',
+        '{"inputs": [{"name": "C", "shape": [1], "datatype": "BYTES", "parameters": {"binary_data_size": 8}}]}',
+        '{"id": {}, "inputs": []}',
+        '{"parameters": [], "inputs": []}',
+        '{"inputs": [], "outputs": [{"name": "score", "parameters": 5}]}',
+        '{"inputs": [], "outputs": 5}',
+    ],
+)
+def test_hostile_binary_requests_are_refused(predictor: Predictor, head: str) -> None:
+    answer = httpx.post(
+        f"{predictor.http}/v2/models/card-fraud/infer",
+        content=head.encode() + b"\xff" * 8,
+        headers={"inference-header-content-length": str(len(head))},
+    )
+    assert answer.status_code == 400, answer.text
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        {"name": "TX_AMOUNT", "datatype": "FP99", "shape": [1], "data": []},
+        {"name": "TX_AMOUNT", "datatype": "FP64", "shape": [2], "data": [1.0]},
+        {"name": "TX_AMOUNT", "datatype": "INT64", "shape": [], "data": [1]},
+        {"name": "CHANNEL", "datatype": "BYTES", "shape": [1], "data": [b"\xff"]},
+    ],
+)
+def test_hostile_grpc_requests_are_invalid_arguments(predictor: Predictor, tensor: dict[str, Any]) -> None:
+    from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
+
+    kinds = {"FP64": "fp64_contents", "INT64": "int64_contents", "BYTES": "bytes_contents"}
+    contents = {kinds[tensor["datatype"]]: tensor["data"]} if tensor["datatype"] in kinds else {}
+    item = {"name": tensor["name"], "datatype": tensor["datatype"], "shape": tensor["shape"], "contents": contents}
+    message = pb.ModelInferRequest(model_name="card-fraud", inputs=[item])
+    assert grpc_code(predictor.grpc, message) == "INVALID_ARGUMENT"
+    raw = pb.ModelInferRequest(
+        model_name="card-fraud",
+        inputs=[{"name": "CHANNEL", "datatype": "BYTES", "shape": [1]}],
+        raw_input_contents=[b"\xff\xff\xff\xff"],
+    )
+    assert grpc_code(predictor.grpc, raw) == "INVALID_ARGUMENT"
+
+
+def grpc_code(address: str, message: Any) -> str:
+    import grpc
+    from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
+
+    with grpc.insecure_channel(address) as channel, pytest.raises(grpc.RpcError) as caught:
+        GRPCInferenceServiceStub(channel).ModelInfer(message, timeout=30)
+    return str(caught.value.code().name)
+
+
+def test_body_over_the_limit_is_refused(predictor: Predictor) -> None:
+    answer = httpx.post(f"{predictor.http}/v1/models/card-fraud:predict", content=b" " * (8 * 1024 * 1024 + 1))
+    assert answer.status_code == 413
+    assert answer.json() == {"error": "the body is larger than allowed: 8388608 bytes"}
+
+
+def test_model_can_not_be_unloaded_by_a_caller(predictor: Predictor) -> None:
+    answer = httpx.post(f"{predictor.http}/v2/repository/models/card-fraud/unload")
+    assert answer.status_code == 400
+    assert "it can't be unloaded" in answer.json()["error"]
+    assert httpx.get(f"{predictor.http}/v2/models/card-fraud/ready").json() == {
+        "name": "card-fraud",
+        "ready": True,
+    }
+
+
+def test_metadata_names_version_inputs_and_outputs(predictor: Predictor) -> None:
+    answer = httpx.get(f"{predictor.http}/v2/models/card-fraud").json()
+    assert answer["versions"] == ["12"]
+    assert {item["name"]: item["datatype"] for item in answer["inputs"]} == {
+        "CUSTOMER_ID": "INT64",
+        "TERMINAL_ID": "INT64",
+        "TX_AMOUNT": "FP64",
+        "CHANNEL": "BYTES",
+        "TX_DATETIME": "BYTES",
+    }
+    assert [item["name"] for item in answer["outputs"]] == ["score", "decision", "model_version"]
+
+
+def test_requests_are_counted_by_outcome(predictor: Predictor) -> None:
+    before = {status: predictor.metric("model_predictions_total", status=status) for status in ("ok", "invalid")}
+    observed = predictor.metric("model_prediction_latency_seconds_count")
+    predictor.v1(row(), row())
+    predictor.v1(row(TX_AMOUNT="much"))
+    httpx.post(f"{predictor.http}/v2/models/card-fraud/infer", content=b"{")
+    asyncio.run(infer(predictor.grpc, tensors()))
+    labels = {"model": "card-fraud", "model_version": "12", "deployment": "card-fraud-v12"}
+    assert predictor.metric("model_predictions_total", status="ok", **labels) == before["ok"] + 2
+    assert predictor.metric("model_predictions_total", status="invalid", **labels) == before["invalid"] + 2
+    assert predictor.metric("model_prediction_latency_seconds_count", **labels) == observed + 4
+    assert predictor.metric("model_prediction_log_rows_dropped_total", **labels) == 0
+    assert abs(predictor.metric("model_load_timestamp", **labels) - time.time()) < 3600
+
+
+def test_failing_online_store_is_503_and_heals(predictor: Predictor) -> None:
+    errors = predictor.metric("model_predictions_total", status="error")
+    with closing(sqlite3.connect(predictor.root / ".serin" / "feast-online.db")) as database:
+        database.execute("ALTER TABLE serin_terminal_view RENAME TO away")
+        database.commit()
+        try:
+            answer = predictor.v1(row())
+            code, text = grpc_refusal(predictor.grpc, tensors())
+        finally:
+            database.execute("ALTER TABLE away RENAME TO serin_terminal_view")
+            database.commit()
+    assert answer.status_code == 503
+    assert "does not answer: OperationalError: no such table: serin_terminal_view" in answer.json()["error"]
+    assert (code, text) == ("UNAVAILABLE", answer.json()["error"])
+    assert predictor.metric("model_predictions_total", status="error") == errors + 2
+    assert predictor.v1(row()).status_code == 200
+
+
+def test_concurrent_requests_get_the_same_answers_as_single_ones(predictor: Predictor) -> None:
+    rows = [row(CUSTOMER_ID=n % 3, TERMINAL_ID=7 + n % 3, TX_AMOUNT=float(n)) for n in range(60)]
+    expected = predictor.v1(*rows).json()["predictions"]
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(predictor.v1, rows))
+    assert [answer.json()["predictions"][0] for answer in answers] == expected
+
+
+def test_scored_rows_reach_the_log_while_the_predictor_runs(predictor: Predictor) -> None:
+    url = f"{predictor.http}/v1/models/card-fraud:predict"
+    body = {"instances": [row(), row(CUSTOMER_ID=999)]}
+    answer = httpx.post(url, json=body, headers={"x-request-id": "log-1"}, timeout=30)
+    log = str(predictor.root / ".serin" / "predictions" / "card_fraud")
+    deadline = time.monotonic() + 30
+    found: list[dict[str, Any]] = []
+    while len(found) < 2 and time.monotonic() < deadline:
+        time.sleep(0.1)
+        found = read_table(log, where=field("request_id") == "log-1").to_pylist() if files(log) else []
+    found.sort(key=lambda logged: logged["row"])
+    assert [logged["score"] for logged in found] == [item["score"] for item in answer.json()["predictions"]]
+    assert [logged["missing_features"] for logged in found] == [0, 1]
+    assert found[0]["CUSTOMER_ID"] == 1
+    assert found[0]["terminal_fraud_rate_7d"] == 0.9
+    assert found[0]["feature_age_seconds"] == 36 * 3600
+    assert found[1]["customer_count_1d"] is None

@@ -1,0 +1,50 @@
+"""How a predictor starts, refuses to start, and ends."""
+
+import socket
+from contextlib import closing
+from pathlib import Path
+
+from serin.storage import files, read_table
+from tests.factories import make_artifact
+from tests.predictor_process import command, free_port, run_to_end, start, workspace
+
+
+def test_port_that_is_taken_is_named(tmp_path: Path) -> None:
+    make_artifact(tmp_path / "root" / "model")
+    root = workspace(tmp_path / "root")
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = taken.getsockname()[1]
+        result = run_to_end(root, command(root / "model", port, free_port()))
+    assert result.returncode == 1
+    assert f"HTTP port {port} on 127.0.0.1 can't be opened: Address already in use" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_log_holds_every_scored_row_after_sigterm(tmp_path: Path) -> None:
+    root = workspace(tmp_path / "root")
+    make_artifact(root / "model", engine="sklearn")
+    running = start(root, root / "model")
+    try:
+        rows = [{"TX_AMOUNT": float(n), "CHANNEL": None, "TX_DATETIME": f"2018-06-0{n % 2 + 1}"} for n in range(50)]
+        scores = [item["score"] for item in running.v1(*rows).json()["predictions"]]
+    finally:
+        code = running.stop()
+    assert code == 0, running.output.read_text()
+    log = str(root / ".serin" / "predictions" / "card_fraud")
+    assert {Path(name).parent.name for name in files(log)} == {"date=2018-06-01", "date=2018-06-02"}
+    table = read_table(log).sort_by("row").to_pydict()
+    assert table["score"] == scores
+    assert table["TX_AMOUNT"] == [float(n) for n in range(50)]
+    assert set(table["model_version"]) == {"12"}
+    assert "Traceback" not in running.output.read_text()
+
+
+def test_changed_model_file_is_refused_at_the_start(tmp_path: Path) -> None:
+    make_artifact(tmp_path / "model")
+    model = tmp_path / "model" / "model.ubj"
+    model.write_bytes(model.read_bytes() + b" ")
+    result = run_to_end(tmp_path, command(tmp_path / "model", free_port(), free_port()))
+    assert result.returncode == 1
+    assert result.stderr.startswith("predictor card-fraud version 12: ")
+    assert "model.ubj was changed: its SHA-256 is" in result.stderr
+    assert "Traceback" not in result.stderr

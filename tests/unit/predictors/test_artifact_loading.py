@@ -1,0 +1,79 @@
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from predictors.load import load
+from serin.artifact import REFERENCE, Manifest, seal
+from serin.errors import ArtifactError, RequestError
+from tests.factories import make_artifact
+
+
+def reseal(folder: Path, manifest: Manifest, **columns: pa.Array) -> None:
+    table = pq.read_table(folder / REFERENCE)
+    for name, values in columns.items():
+        table = table.set_column(table.schema.get_field_index(name), name, values)
+    pq.write_table(table, folder / REFERENCE)
+    seal(folder, manifest)
+
+
+def test_loaded_model_gives_the_stored_scores(tmp_path: Path) -> None:
+    manifest = make_artifact(tmp_path, store=True)
+    model = load(tmp_path)
+    reference = pq.read_table(tmp_path / REFERENCE).to_pydict()
+    scores = model.predict(manifest.inputs.encode(reference))
+    assert model.manifest == manifest
+    assert scores.dtype == np.float64
+    np.testing.assert_allclose(scores, reference["score"], atol=1e-6)
+
+
+@pytest.mark.parametrize("difference", [2e-5, float("nan")])
+def test_model_with_other_scores_than_stored_is_refused(tmp_path: Path, difference: float) -> None:
+    manifest = make_artifact(tmp_path)
+    score = pq.read_table(tmp_path / REFERENCE)["score"]
+    reseal(tmp_path, manifest, score=pc.add(score, difference))
+    with pytest.raises(ArtifactError, match=r"the model's scores differ from the stored ones by .*, allowed: 1e-05"):
+        load(tmp_path)
+
+
+def test_artifact_without_reference_rows_is_refused(tmp_path: Path) -> None:
+    manifest = make_artifact(tmp_path)
+    (tmp_path / REFERENCE).unlink()
+    seal(tmp_path, manifest)
+    with pytest.raises(ArtifactError, match=r"holds no reference\.parquet; the self-test needs its rows"):
+        load(tmp_path)
+
+
+def test_unreadable_model_is_refused(tmp_path: Path) -> None:
+    manifest = make_artifact(tmp_path)
+    (tmp_path / "model.ubj").write_bytes(b"{L")
+    seal(tmp_path, manifest)
+    with pytest.raises(ArtifactError, match=r"model\.ubj can't be read: "):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("estimator", ["logistic_regression", "random_forest"])
+def test_sklearn_model_is_loaded_from_skops(tmp_path: Path, estimator: str) -> None:
+    manifest = make_artifact(tmp_path, engine="sklearn", estimator=estimator)  # type: ignore[arg-type]
+    width = len(manifest.inputs.names)
+    assert load(tmp_path).predict(np.full((2, width), np.nan, np.float32)).shape == (2,)
+
+
+def test_skops_file_with_another_type_is_refused(tmp_path: Path) -> None:
+    from skops import io
+
+    manifest = make_artifact(tmp_path, engine="sklearn")
+    io.dump({"model": Path("x")}, tmp_path / "model.skops")
+    seal(tmp_path, manifest)
+    with pytest.raises(ArtifactError, match=r"model\.skops holds .*Path.*; allowed besides skops' own: numpy\.dtype"):
+        load(tmp_path)
+
+
+def test_rows_that_sklearn_can_not_take_are_the_request_s_fault(tmp_path: Path) -> None:
+    manifest = make_artifact(tmp_path, engine="sklearn")
+    model = load(tmp_path)
+    with pytest.raises(RequestError, match="the model can't score these rows: "):
+        model.predict(np.full((1, len(manifest.inputs.names)), np.inf, np.float32))
