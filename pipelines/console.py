@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console as Rich
 from rich.markup import escape
+from rich.status import Status
 from rich.table import Table
 
 from pipelines.local import Progress
@@ -33,6 +34,7 @@ class Console:
         # sys.stdout to its log.
         self._out = sys.stdout
         self._rich = Rich(file=sys.stderr if as_json else self._out, highlight=False, soft_wrap=True)
+        self._spinner: Status | None = None
 
     def say(self, text: str = "") -> None:
         """A line; square brackets in it are text."""
@@ -73,12 +75,24 @@ class Console:
         name = _TASKS.get(event.task)
         if name is None:
             return
-        if event.event == "said":
+        if event.event == "started":
+            self._spin(name)
+        elif event.event == "said":
             self._rich.print(f"    [dim]{escape(event.text)}[/dim]")
         elif event.event == "finished":
+            self._spin(None)
             self._rich.print(f"  [green]✓[/green] {name} [dim]{event.seconds:.1f} s[/dim]")
         elif event.event == "failed":
+            self._spin(None)
             self._rich.print(f"  [red]✗[/red] {name} [dim]{event.seconds:.1f} s[/dim]")
+
+    def _spin(self, text: str | None) -> None:
+        """On a terminal: show that something is going on, or (None) that it is not."""
+        if self._spinner:
+            self._spinner.stop()
+        self._spinner = self._rich.status(escape(text)) if text and self._rich.is_terminal else None
+        if self._spinner:
+            self._spinner.start()
 
     @contextmanager
     def working(self, text: str) -> Iterator[None]:

@@ -96,9 +96,10 @@ def decide(
         share=share,
         drifted=tuple(named),
         reasons=(
+            *([f"the score drifted: PSI {measures[SCORE]:.3f}, limit {column_limits[SCORE]:.3f}"] * score_drifted),
             f"{len(drifted)} of {len(inputs)} inputs drifted ({share:.0%}); "
-            f"the limit is {limits.max_share:.0%} (max_share)",
-            *(f"{name}: PSI {measures[name]:.3f}, limit {column_limits[name]:.3f}" for name in named),
+            f"{limits.max_share:.0%} (max_share) make a drift of their own",
+            *(f"{name}: PSI {measures[name]:.3f}, limit {column_limits[name]:.3f}" for name in named if name != SCORE),
         ),
     )
 

@@ -96,10 +96,13 @@ def replace(folder: str, date: str, rows: pa.Table, key: Sequence[str]) -> tuple
     return changed, max(0, rows.num_rows - before) if changed else 0
 
 
-def snapshot(folder: str) -> str:
-    """A short hash over the contents of all partitions in order: the same rows have the same hash anywhere."""
+def snapshot(folder: str, last: str = "9999-12-31") -> str:
+    """A short hash over the contents of the partitions up to the date `last`: the same for the same rows anywhere.
+
+    Rows of later dates make no difference, so a training as of a past date can be repeated and named again.
+    """
     sha = hashlib.sha256()
-    for date in dates(folder):
+    for date in [date for date in dates(folder) if date <= last]:
         sha.update(content_hash(location(folder, date)).encode())
     return sha.hexdigest()[:12]
 

@@ -51,7 +51,10 @@ def run(workspace: Workspace, case: UseCase, source: str, as_of: str) -> IngestR
         raise DataError(f"no events of {case.name} are stored; give a table: --data TABLE")
     if done:
         say(_summary(done))
-    return IngestRun(partitions.snapshot(folder), moment or _end(workspace, case), source, done)
+    known_at = moment or _end(workspace, case)
+    # An event at `known_at` itself is not looked at; a snapshot table has the date of its ingest.
+    last = (known_at - timedelta(microseconds=1) if case.timestamp else known_at).date().isoformat()
+    return IngestRun(partitions.snapshot(folder, last), known_at, source, done)
 
 
 def _summary(done: Ingested) -> str:

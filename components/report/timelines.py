@@ -95,7 +95,7 @@ def latency(samples: pd.DataFrame, *, limit_ms: float | None = None) -> str:
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.set(xlabel="Time (s)", ylabel="Latency (ms, log scale)", xlim=(edges[0], edges[-1]))
     axes.legend(loc="upper left", bbox_to_anchor=(1.005, 1))
-    found = ", ".join(f"{name} {value:.3g} ms" for name, value in worst.items())
+    found = ", ".join(f"{name} {value:,.{1 if value < 100 else 0}f} ms" for name, value in worst.items())
     axes.set_title(shorten(f"95th percentile: {found}", 100))
     return svg(figure, f"Latency of {', '.join(worst)} over time")
 

@@ -104,7 +104,8 @@ def _curves(story: Story) -> str:
     test = frame[frame[SPLIT] == "test"].reset_index(drop=True)
     registry = ModelRegistry(story.workspace)
     scores = {}
-    for version, _, _ in story.manifests.values():
+    for chapter in ("second", "first", "bad"):
+        version = story.manifests[chapter][0]
         folder = registry.fetch(
             registry.version(story.case.model_name, version), story.workspace.state / "fetched" / f"v{version}"
         )
@@ -117,8 +118,9 @@ def _drift(story: Story) -> DriftFound | None:
     check = story.checks["drifted"]
     if check.measured is None:
         return None
+    shown = {name: psi for name, psi in check.measured.psi.items() if name not in story.case.features.calendar}
     return DriftFound(
-        check.measured.psi,
+        shown,
         check.measured.limits,
         check.decision.drifted,
         check.decision.reasons,

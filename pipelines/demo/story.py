@@ -38,7 +38,7 @@ SEED = 7
 PORT = 8080
 # The third version: as accurate a forest as you like, and far too many trees to answer in time.
 BAD_CANDIDATE: CandidateName = "random_forest"
-BAD_PARAMETERS = {"n_estimators": 1500, "max_depth": 6, "max_samples": 0.1, "n_jobs": 2}
+BAD_PARAMETERS = {"n_estimators": 600, "max_depth": 6, "max_samples": 0.02, "n_jobs": 2}
 # How the demo's workspace is used after it, from the checkout.
 COMMAND = ".venv/bin/serin"
 _READY_SECONDS = 120.0
@@ -252,7 +252,7 @@ def _remember(story: Story, chapter: str, run: Run) -> None:
 
 
 def _enough(story: Story) -> int:
-    return story.case.drift.min_rows + 1000
+    return story.case.drift.min_rows + 300
 
 
 def _expect(as_told: bool, problem: str, check: DriftCheck) -> None:

@@ -20,7 +20,7 @@ def judge(rows=1000, ignore=(), **measures):
 def test_decide_with_nothing_over_a_limit():
     decision = judge()
     assert (decision.verdict, decision.retrain, decision.share, decision.drifted) == ("no_drift", False, 0.0, ())
-    assert decision.reasons == ("0 of 4 inputs drifted (0%); the limit is 50% (max_share)",)
+    assert decision.reasons == ("0 of 4 inputs drifted (0%); 50% (max_share) make a drift of their own",)
 
 
 def test_decide_with_one_row_too_few_never_retrains():
@@ -51,7 +51,7 @@ def test_decide_below_max_share_names_the_columns_and_goes_on():
 def test_decide_when_the_score_alone_drifted():
     decision = judge(score=0.25)
     assert (decision.verdict, decision.retrain, decision.share) == ("drift", True, 0.0)
-    assert decision.reasons[1:] == ("score: PSI 0.250, limit 0.200",)
+    assert decision.reasons[0] == "the score drifted: PSI 0.250, limit 0.200"
 
 
 def test_decide_at_a_column_limit_is_drift_of_the_column():
@@ -63,10 +63,10 @@ def test_decide_names_column_value_and_limit_largest_first():
     decision = judge(amount=0.3, count=0.75, score=0.5)
     assert decision.drifted == ("count", "amount", "score")
     assert decision.reasons == (
-        "2 of 4 inputs drifted (50%); the limit is 50% (max_share)",
+        "the score drifted: PSI 0.500, limit 0.200",
+        "2 of 4 inputs drifted (50%); 50% (max_share) make a drift of their own",
         "count: PSI 0.750, limit 0.200",
         "amount: PSI 0.300, limit 0.200",
-        "score: PSI 0.500, limit 0.200",
     )
 
 

@@ -45,7 +45,7 @@ def test_traffic_of_one_request():
 def test_latency_names_each_versions_percentile_and_the_limit(samples):
     found = texts(latency(samples, limit_ms=50))
     expected = samples[samples["version"] == "v1"]["latency_ms"].quantile(0.95)
-    assert any(text.startswith(f"95th percentile: v1 {expected:.3g} ms, v2 ") for text in found)
+    assert any(text.startswith(f"95th percentile: v1 {expected:,.1f} ms, v2 ") for text in found)
     assert "limit 50 ms" in found
 
 
