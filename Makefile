@@ -35,7 +35,10 @@ test: $(READY) check ## every test, from nothing
 check: $(READY) ## format, lint, types, import rules
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-logo >/tmp/serin-imports.$$$$ 2>&1 || { cat /tmp/serin-imports.$$$$; rm -f /tmp/serin-imports.$$$$; exit 1; }; rm -f /tmp/serin-imports.$$$$
+	@out=$$($(BIN)/lint-imports --no-logo 2>&1) || { echo "$$out"; exit 1; }
+
+bench: $(READY) ## benchmarks, printed as ratios against the references
+	@$(BIN)/python -m tests.bench
 
 format: $(READY) ## rewrite the code in the house format
 	@$(BIN)/ruff format --quiet . && $(BIN)/ruff check --quiet --fix .

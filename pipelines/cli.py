@@ -96,12 +96,13 @@ def serve(
 def rollout(
     use_case: UseCaseName,
     version: Annotated[int, typer.Option(help="The version to roll out. Default: the challenger.", min=0)] = 0,
+    force: Annotated[bool, typer.Option(help="Also a version that did not pass the gate.")] = False,
     json: Json = False,
 ) -> None:
     """Give a new version traffic step by step; promote it, or roll it back when its analysis fails."""
     from pipelines.commands import rollout as command
 
-    command.run(_console(json), use_case, version or None)
+    command.run(_console(json), use_case, version or None, force)
 
 
 @app.command(rich_help_panel=LOOP)
@@ -163,25 +164,9 @@ def _console(json: bool):  # type: ignore[no-untyped-def]
 
 
 def main() -> None:
-    """Entry point: one of Serin's errors is one message and exit code 1; Ctrl-C is 130."""
+    """Entry point: one of Serin's errors is one message and exit code 1, wrong usage is 2, Ctrl-C 130."""
     try:
-        app(standalone_mode=False)
-    except typer.Exit as finished:
-        sys.exit(finished.exit_code)
+        app()
     except SerinError as error:
         print(f"serin: {error}", file=sys.stderr)
         sys.exit(1)
-    except (KeyboardInterrupt, typer.Abort):
-        print("serin: stopped", file=sys.stderr)
-        sys.exit(130)
-    except Exception as error:
-        if not _is_usage_error(error):
-            raise
-        error.show()  # type: ignore[attr-defined]
-        sys.exit(2)
-
-
-def _is_usage_error(error: Exception) -> bool:
-    from click import ClickException
-
-    return isinstance(error, ClickException)

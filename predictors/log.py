@@ -33,6 +33,7 @@ _TYPES = {
     "timestamp": _TIME,
     "index": pa.int32(),
 }
+_UNCONVERTIBLE = (ValueError, TypeError, LookupError, OverflowError, pa.ArrowException)
 logger = logging.getLogger(__name__)
 
 
@@ -54,7 +55,8 @@ class PredictionLog:
 
     `append` never waits for a disk. What was written survives a kill -9 of the process; at most the last second
     (`interval`) is lost. While the storage can't be written, rows wait in the buffer; once `capacity` rows wait,
-    new ones are dropped and told to `on_drop`.
+    new ones are dropped and told to `on_drop`. So are rows that the schema can't hold, with
+    the others of their `append`.
     """
 
     def __init__(
@@ -88,7 +90,7 @@ class PredictionLog:
 
     def append(self, columns: Columns) -> None:
         """Take rows by column, one sequence of n values for each column of the schema."""
-        rows = len(columns[self._schema.names[0]])
+        rows = self._size(columns)
         with self._lock:
             fits = self._rows + rows <= self._capacity
             if fits:
@@ -105,10 +107,7 @@ class PredictionLog:
         Raises OSError or SerinError when the storage can't be written; the rows stay for the next time.
         """
         with self._flushing:
-            with self._lock:
-                batches, self._batches = self._batches, deque()
-            if batches:
-                self._unwritten.extend(self._by_date(batches))
+            self._convert()
             while self._unwritten:
                 location, table = self._unwritten[0]
                 write_table(table, location)
@@ -138,15 +137,51 @@ class PredictionLog:
             self.flush()
         except (OSError, SerinError, pa.ArrowException) as error:
             logger.error("the prediction log can't be written to %s, trying again: %s", self._folder, error)
+        except Exception:
+            # Without its thread the log would stay silent until the process ends.
+            logger.exception("the prediction log failed unexpectedly, trying again")
 
-    def _by_date(self, batches: Sequence[Columns]) -> list[tuple[str, pa.Table]]:
-        table = pa.table(
+    def _convert(self) -> None:
+        """Make tables of what waits. Batches leave the buffer only when that worked, so that no failure loses them."""
+        with self._lock:
+            batches = list(self._batches)
+        if not batches:
+            return
+        try:
+            table = self._table(batches)
+        except _UNCONVERTIBLE:
+            table = self._table([batch for batch in batches if self._converts(batch)])
+        tables = self._by_date(table)
+        dropped = sum(map(self._size, batches)) - table.num_rows
+        with self._lock:
+            for _ in batches:
+                self._batches.popleft()
+            self._rows -= dropped
+        self._unwritten.extend(tables)
+        if dropped:
+            self._on_drop(dropped)
+
+    def _converts(self, batch: Columns) -> bool:
+        try:
+            self._table([batch])
+        except _UNCONVERTIBLE as error:
+            logger.error("%d rows of the prediction log are lost: %s", self._size(batch), error)
+            return False
+        return True
+
+    def _size(self, batch: Columns) -> int:
+        return len(batch[self._schema.names[0]])
+
+    def _table(self, batches: Sequence[Columns]) -> pa.Table:
+        return pa.table(
             [
                 pa.array(list(chain.from_iterable(batch[field.name] for batch in batches)), field.type)
                 for field in self._schema
             ],
             schema=self._schema,
         )
+
+    def _by_date(self, table: pa.Table) -> list[tuple[str, pa.Table]]:
         dates = table["event_timestamp"].to_numpy().astype("datetime64[D]")
         # The place is fixed here, so a write whose outcome is unknown is repeated onto itself.
         return [

@@ -49,7 +49,7 @@ class Metrics:
         ).labels(**labels)
         self._dropped = Counter(
             "model_prediction_log_rows_dropped_total",
-            "Scored rows that the prediction log lost because its buffer was full",
+            "Scored rows that the prediction log lost: its buffer was full, or a value did not fit its column",
             LABELS,
             registry=registry,
         ).labels(**labels)

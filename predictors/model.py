@@ -2,6 +2,7 @@
 
 import asyncio
 import struct
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
@@ -11,7 +12,7 @@ import orjson
 from kserve import InferInput, InferOutput, InferRequest, InferResponse, Model
 from kserve.errors import InvalidInput, ModelNotFound, ServerNotReady
 
-from predictors.requests import RequestSchema, Rows, Tensor
+from predictors.requests import RequestSchema, Rows, Tensor, check_id
 from predictors.score import Identity, Scorer, Scores
 from serin.errors import RequestError, UnavailableError
 
@@ -61,9 +62,9 @@ class PredictorModel(Model):
         Raises InvalidInput, ModelNotFound for another version, or Unavailable.
         """
         answer = self._answer_v2 if isinstance(payload, InferRequest) else self._answer_v1
-        request_id = (headers or {}).get("x-request-id") or uuid4().hex
         loop = asyncio.get_running_loop()
         try:
+            request_id = check_id(_given_id(payload, headers or {}) or uuid4().hex)
             return await loop.run_in_executor(self._pool, answer, payload, request_id)
         except RequestError as error:
             raise InvalidInput(str(error)) from None
@@ -95,7 +96,6 @@ class PredictorModel(Model):
         version = request.model_version
         if version and version != self._identity.version:
             raise ModelNotFound(f"{self.name}, version {version},")
-        request_id = request.id or request_id
         now = datetime.now(UTC)
         rows: Rows = self._schema.from_v2([_tensor(item, request) for item in request.inputs], now)
         result = self._scorer.score(rows, request_id, now)
@@ -114,6 +114,11 @@ class PredictorModel(Model):
         return [
             InferOutput(name, [count], datatype, values) for (name, datatype), values in zip(OUTPUTS, data, strict=True)
         ]
+
+
+def _given_id(payload: Any, headers: Mapping[str, str]) -> str | None:
+    """A V2 request's own id, otherwise that of the headers."""
+    return (payload.id if isinstance(payload, InferRequest) else None) or headers.get("x-request-id")
 
 
 def _json(body: bytes | str) -> Any:

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NoReturn
 
-from predictors.values import allowed, read
+from predictors.values import allowed, is_utf8, read
 from serin.artifact import Manifest, RequestColumn
 from serin.errors import RequestError
 
 MAX_ROWS = 4096
+MAX_ID = 256
 
 _ABSENT = object()
 _INTEGERS = {f"{sign}INT{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)}
@@ -117,6 +118,16 @@ class RequestSchema:
         return Rows(count, checked, [now if time is None else time for time in times], fields is self._raw)
 
 
+def check_id(request_id: str) -> str:
+    """The id of a request, which its answer and the prediction log repeat. Raises RequestError for one they can't."""
+    allowed_id = f"a text of at most {MAX_ID} characters"
+    if len(request_id) > MAX_ID:
+        raise RequestError(f"the request id has {len(request_id)} characters; allowed: {allowed_id}")
+    if not is_utf8(request_id):
+        raise RequestError(f"the request id: found {_show(request_id)}, which is not UTF-8, allowed: {allowed_id}")
+    return request_id
+
+
 def _nullable(column: RequestColumn, nullable: bool) -> RequestColumn:
     return column.model_copy(update={"nullable": nullable})
 
@@ -154,8 +165,8 @@ def _check_column(field: _Field, values: list[Any]) -> list[Any]:
             _refuse(field.column, row, "nothing")
         try:
             checked.append(None if value is _ABSENT else read(field.column, value))
-        except ValueError:
-            _refuse(field.column, row, _show(value))
+        except ValueError as error:
+            _refuse(field.column, row, ", ".join(filter(None, (_show(value), str(error)))))
     return checked
 
 

@@ -93,6 +93,12 @@ async def bad_body(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"error": text}, HTTPStatus.BAD_REQUEST)
 
 
+async def bad_input(_: Request, error: Exception) -> JSONResponse:
+    """The answer to a refused request. Its text may repeat a lone surrogate of the request, which UTF-8 can't hold."""
+    text = str(error).encode(errors="backslashreplace").decode()
+    return JSONResponse({"error": text}, HTTPStatus.BAD_REQUEST)
+
+
 def _problem(problem: Any) -> str:
     if problem["type"] == "json_invalid":
         return f"no JSON: {problem['ctx']['error']} at character {problem['loc'][-1]}"

@@ -24,7 +24,7 @@ from kserve.protocol.rest.server import RESTServer
 from predictors.grpc_server import MeasuredServicer, start_grpc
 from predictors.metrics import Metrics
 from predictors.model import PredictorModel
-from predictors.rest import RestEdge, bad_body
+from predictors.rest import RestEdge, bad_body, bad_input
 from predictors.score import Identity
 from serin.errors import ConflictError
 
@@ -116,6 +116,7 @@ class PredictorServer(ModelServer):
         rest.config.host = self._host
         rest.create_application()
         app.add_exception_handler(RequestValidationError, bad_body)
+        app.add_exception_handler(InvalidInput, bad_input)
         identity = self._identity
         app.add_middleware(RestEdge, model=identity.model, version=identity.version, metrics=self._metrics)
         return _HttpServer(rest.config)

@@ -11,7 +11,7 @@ from serin.times import parse_time
 
 MAX_TEXT = 1024
 # Models compute in 32 bits: a larger number would reach them as infinity.
-MAX_NUMBER = 3.4028234e38
+MAX_NUMBER = 3.4028234663852886e38
 YEARS = (1970, 2199)
 
 _ALLOWED = {
@@ -26,8 +26,8 @@ _ALLOWED = {
 def read(column: RequestColumn, value: Any) -> Any:
     """`value` as int, float, str, bool or aware UTC datetime; None where null or NaN is allowed.
 
-    An integral float is an integer, for JSON has one kind of number. Raises ValueError, with no text: `allowed`
-    has it.
+    An integral float is an integer, for JSON has one kind of number. Raises ValueError; `allowed` tells what would do,
+    and the error's text, mostly empty, what is wrong with a value that looks as if it would.
     """
     if value is None or (isinstance(value, float) and math.isnan(value)):
         if column.nullable:
@@ -51,6 +51,15 @@ def allowed(column: RequestColumn) -> str:
     return " ".join(parts) + (" or null" if column.nullable else "")
 
 
+def is_utf8(text: str) -> bool:
+    """Whether UTF-8 can hold the text; JSON's escapes can spell surrogates that stand alone, which it can't."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _integer(value: Any) -> int:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
@@ -60,14 +69,18 @@ def _integer(value: Any) -> int:
 
 
 def _number(value: Any) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not -MAX_NUMBER <= value <= MAX_NUMBER:
+    if not isinstance(value, int | float) or isinstance(value, bool) or abs(value) == math.inf:
         raise ValueError
+    if not -MAX_NUMBER <= value <= MAX_NUMBER:
+        raise ValueError("which is infinite in 32 bits")
     return float(value)
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str) or len(value) > MAX_TEXT:
         raise ValueError
+    if not is_utf8(value):
+        raise ValueError("which is not UTF-8")
     return value
 
 

@@ -50,7 +50,11 @@ def _encode(column: InputColumn, values: Sequence[Any] | NDArray[Any]) -> NDArra
             values = [np.nan if value is None else value for value in values]
         return np.asarray(values, dtype=np.float64).astype(np.float32)
     codes = {category: float(code) for code, category in enumerate(column.categories)}
-    return np.array([codes.get(str(value), np.nan) for value in values], dtype=np.float32)
+    # A missing value (None, or NaN, which is not itself) is no category called "None" or "nan".
+    return np.array(
+        [np.nan if value is None or value != value else codes.get(str(value), np.nan) for value in values],
+        dtype=np.float32,
+    )
 
 
 def calendar(name: str, times: Sequence[datetime] | NDArray[np.datetime64]) -> NDArray[np.float64]:

@@ -253,6 +253,8 @@ def _time_contradictions(case: UseCase) -> Iterator[str]:
         column = case.data.columns.get(case.timestamp)
         if column and column.type != "timestamp":
             yield f"timestamp: {case.timestamp} has type {column.type}, not timestamp"
+        if case.features.tables:
+            yield "features.tables: a table with event times (`timestamp`) holds no snapshot of its entities"
         return
     for key, used in (
         ("features.windows", case.features.windows),
@@ -267,6 +269,11 @@ def _view_contradictions(case: UseCase) -> Iterator[str]:
     for name, view in case.views.items():
         if view.entity not in case.entities:
             yield f"features: view {name} is of entity {view.entity!r}; entities are {', '.join(case.entities)}"
+    for name, table in case.features.tables.items():
+        column = case.entities.get(table.entity)
+        if column and case.data.key != (column,):
+            found = ", ".join(case.data.key) or "nothing"
+            yield f"features.tables.{name}: has one row a {table.entity}, so data.key must be [{column}], found {found}"
     for name, view in case.features.windows.items():
         if view.refresh > DAY or DAY % view.refresh:
             yield f"features.windows.{name}.refresh: {format_duration(view.refresh)} does not divide a day"

@@ -8,8 +8,10 @@ import io
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
+
+import pyarrow as pa
 
 from serin.errors import UseCaseError
 from serin.use_case import UseCase
@@ -66,11 +68,24 @@ class FeatureStore:
         _check_agreement(case, found)
         return tuple(found[name] for name in case.views)
 
-    def materialise(self, views: Iterable[str], start: datetime, end: datetime) -> None:
-        """Copy each entity's latest row with start <= event_timestamp <= end to the online store."""
+    def published(self, views: Iterable[str]) -> datetime | None:
+        """The latest time as of which one of the views was materialised; None where none was."""
+        store = self._open()
+        ends = [end for name in views for _, end in store.get_feature_view(name).materialization_intervals]
+        return max(ends).astimezone(UTC) if ends else None
+
+    def materialise(self, view: str, rows: pa.Table, as_of: datetime) -> None:
+        """Write the latest row of each entity to the online store, and note in the feature registry that it was done.
+
+        Rows are handed over rather than read back from the source by `materialize`, which would read the whole
+        history of the view to find them (and needs another S3 client to do so).
+        """
         quiet = io.StringIO()
         with contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet):
-            self._open().materialize(start, end, feature_views=list(views))
+            store = self._open()
+            store.write_to_online_store(view, df=rows.to_pandas())
+            definition = store.get_feature_view(view)
+            store.registry.apply_materialization(definition, store.project, as_of - timedelta(days=1), as_of)
 
     def _open(self) -> Any:
         from feast import FeatureStore as Feast

@@ -4,11 +4,13 @@ MLflow takes seconds to import, so this module imports it where it is used.
 """
 
 import contextlib
+import functools
 import hashlib
 import logging
 import os
 import re
-from collections.abc import Iterator, Mapping
+import tempfile
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,17 @@ from serin.workspace import Workspace
 
 ARTIFACT_TAG = "serin.artifact"
 _FOLDER = "model"
+_ABSENT = "RESOURCE_DOES_NOT_EXIST"
+_EXISTS = "RESOURCE_ALREADY_EXISTS"
+_INVALID = "INVALID_PARAMETER_VALUE"
+# MLflow's own defaults, 7 retries of 120 s, let a command hang for minutes when its server is away.
+_DEFAULTS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    # A bar for three small files, in the middle of a command's own progress.
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+_CONNECT_SECONDS = 10
 
 
 @dataclass(frozen=True)
@@ -35,11 +48,14 @@ class RegisteredVersion:
 
 
 class ModelRegistry:
-    """The tracking server and model registry of a workspace."""
+    """The tracking server and model registry of a workspace.
+
+    Every method raises UnavailableError where the server can't be reached. A local SQLite file that is not
+    there yet is a registry without versions; only writing creates it.
+    """
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        self._connected: Any = None
 
     def register(
         self,
@@ -60,9 +76,9 @@ class ModelRegistry:
                 if known.tags.get(ARTIFACT_TAG) == digest:
                     return known
             run = self._log_run(folder, manifest, params, tags, reports)
-            if manifest.model_name not in self.models():
-                self._client.create_registered_model(manifest.model_name)
-            version = self._client.create_model_version(
+            self._ask("create_registered_model", manifest.model_name, none_for=(_EXISTS,))
+            version = self._ask(
+                "create_model_version",
                 manifest.model_name,
                 source=f"runs:/{run}/{_FOLDER}",
                 run_id=run,
@@ -70,31 +86,39 @@ class ModelRegistry:
             )
         return self.version(manifest.model_name, int(version.version))
 
-    def models(self) -> list[str]:
-        """The names of all registered models."""
-        return [model.name for model in self._client.search_registered_models()]
-
     def versions(self, name: str) -> list[RegisteredVersion]:
         """All versions of a model, newest first; none where there is no such model."""
-        found = self._client.search_model_versions(f"name = '{_literal(name)}'")
-        return [self._describe(version) for version in sorted(found, key=lambda v: -int(v.version))]
+        if self._is_new():
+            return []
+        found = self._search(name)
+        if not found:
+            return []
+        # A search leaves the aliases out.
+        aliases = self._ask("get_registered_model", name).aliases
+        found.sort(key=lambda version: -int(version.version))
+        return [
+            self._describe(version, [alias for alias, to in aliases.items() if int(to) == int(version.version)])
+            for version in found
+        ]
 
     def version(self, name: str, number: int) -> RegisteredVersion:
         """One version.
 
         Raises UnavailableError where there is none; the message lists those there are.
         """
-        from mlflow.exceptions import MlflowException
-
-        try:
-            return self._describe(self._client.get_model_version(name, str(number)))
-        except MlflowException:
+        found = None if self._is_new() else self._ask("get_model_version", name, str(number), none_for=(_ABSENT,))
+        if found is None:
             known = ", ".join(str(v.version) for v in reversed(self.versions(name))) or "none"
-            raise UnavailableError(f"model {name} has no version {number}; registered: {known}") from None
+            raise UnavailableError(f"model {name} has no version {number}; registered: {known}")
+        return self._describe(found, found.aliases)
 
     def by_alias(self, name: str, alias: str) -> RegisteredVersion | None:
         """The version that `alias` names, or None."""
-        return next((v for v in self.versions(name) if alias in v.aliases), None)
+        if self._is_new():
+            return None
+        # MLflow says "absent" of an unknown model, but "invalid" of an unknown alias.
+        found = self._ask("get_model_version_by_alias", name, alias, none_for=(_ABSENT, _INVALID))
+        return self._describe(found, found.aliases) if found else None
 
     def move_alias(self, name: str, alias: str, to: int, expected: int | None) -> None:
         """Let `alias` name version `to`, provided that it names `expected` (None: nothing) now.
@@ -112,12 +136,14 @@ class ModelRegistry:
                     f"alias {alias} of {name} names version {found or 'none'}, not {expected or 'none'}: "
                     "it was moved meanwhile"
                 )
-            self._client.set_registered_model_alias(name, alias, str(to))
+            self._ask("set_registered_model_alias", name, alias, str(to))
 
     def delete_alias(self, name: str, alias: str) -> None:
-        """Let `alias` name nothing."""
+        """Let `alias` name nothing; that it names nothing already, or that there is no such model, is no error."""
+        if self._is_new():
+            return
         with self._locked(name):
-            self._client.delete_registered_model_alias(name, alias)
+            self._ask("delete_registered_model_alias", name, alias, none_for=(_ABSENT,))
 
     def fetch(self, version: RegisteredVersion, folder: Path) -> Path:
         """Download a version's artifact to `folder`; the caller verifies it."""
@@ -141,7 +167,11 @@ class ModelRegistry:
         import mlflow
 
         run = version.storage_uri.removesuffix(f"/{_FOLDER}")
-        return str(mlflow.artifacts.load_text(f"{run}/{name}"))
+        with tempfile.TemporaryDirectory() as folder:
+            path = mlflow.artifacts.download_artifacts(
+                artifact_uri=f"{run}/{name}", dst_path=folder, tracking_uri=self._workspace.tracking_uri
+            )
+            return Path(path).read_text(encoding="utf-8")
 
     def _log_run(
         self,
@@ -151,65 +181,123 @@ class ModelRegistry:
         tags: Mapping[str, str],
         reports: Mapping[str, str],
     ) -> str:
-        run = self._client.create_run(
-            self._experiment(manifest.use_case), run_name=f"{manifest.candidate} {manifest.as_of[:10]}", tags=tags
-        ).info.run_id
-        for name, value in params.items():
-            self._client.log_param(run, name, value)
-        for name, number in manifest.metrics.items():
-            self._client.log_metric(run, name, number)
-        for name, text in reports.items():
-            self._client.log_text(run, text, name)
-        self._client.log_artifacts(run, str(folder), _FOLDER)
-        self._client.set_terminated(run)
-        return str(run)
+        experiment = self._experiment(manifest.use_case)
+        title = f"{manifest.candidate} {manifest.as_of[:10]}"
+        run = str(self._ask("create_run", experiment, run_name=title, tags=tags).info.run_id)
+        try:
+            for name, value in params.items():
+                self._ask("log_param", run, name, value)
+            for name, number in manifest.metrics.items():
+                self._ask("log_metric", run, name, number)
+            for name, text in reports.items():
+                self._ask("log_text", run, text, name)
+            self._ask("log_artifacts", run, str(folder), _FOLDER)
+        except BaseException:
+            # The first error is the one to tell, whether or not the server still answers.
+            with contextlib.suppress(UnavailableError):
+                self._ask("set_terminated", run, "FAILED")
+            raise
+        self._ask("set_terminated", run)
+        return run
 
     def _experiment(self, name: str) -> str:
-        found = self._client.get_experiment_by_name(name)
+        found = self._ask("get_experiment_by_name", name)
         if found:
             return str(found.experiment_id)
         location = None
-        if self._workspace.tracking_uri.startswith("sqlite:"):
-            location = (self._workspace.state / "mlflow" / "artifacts" / name).as_uri()
-        return str(self._client.create_experiment(name, artifact_location=location))
+        if not self._workspace.tracking_uri.startswith(("http:", "https:")):
+            # A database has no server before it that would say where artifacts lie.
+            folder = f"{self._workspace.storage}/mlflow/artifacts/{name}"
+            location = folder if "://" in folder else Path(folder).absolute().as_uri()
+        return str(self._ask("create_experiment", name, artifact_location=location))
 
-    def _describe(self, version: Any) -> RegisteredVersion:
-        uri = self._client.get_run(version.run_id).info.artifact_uri
+    def _search(self, name: str) -> list[Any]:
+        found, token = [], None
+        while True:
+            page = self._ask("search_model_versions", f"name = '{_literal(name)}'", page_token=token)
+            found += page
+            token = page.token
+            if not token:
+                return found
+
+    def _describe(self, version: Any, aliases: Iterable[str]) -> RegisteredVersion:
+        uri = self._ask("get_run", version.run_id).info.artifact_uri
         return RegisteredVersion(
             name=version.name,
             version=int(version.version),
             storage_uri=f"{uri}/{_FOLDER}",
             tags=dict(version.tags),
-            aliases=tuple(version.aliases or self._aliases(version.name, int(version.version))),
+            aliases=tuple(sorted(aliases)),
         )
 
-    def _aliases(self, name: str, number: int) -> tuple[str, ...]:
-        aliases = self._client.get_registered_model(name).aliases
-        return tuple(sorted(alias for alias, version in aliases.items() if int(version) == number))
+    def _is_new(self) -> bool:
+        file = _sqlite_file(self._workspace.tracking_uri)
+        return file is not None and not file.is_file()
 
-    @property
+    def _ask(self, operation: str, *arguments: Any, none_for: tuple[str, ...] = (), **options: Any) -> Any:
+        """What the MLflow client's `operation` returns, or None where it fails with a code in `none_for`."""
+        client = self._client
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return getattr(client, operation)(*arguments, **options)
+        except MlflowException as error:
+            if error.error_code in none_for:
+                return None
+            if error.error_code in (_ABSENT, _EXISTS, _INVALID):
+                raise
+            # MLflow's text holds the URI with its password.
+            raise _unavailable(self._workspace.tracking_uri, f"{operation}: {error.error_code}") from None
+
+    @functools.cached_property
     def _client(self) -> Any:
-        if self._connected is None:
-            self._connected = _connect(self._workspace)
-        return self._connected
+        return _connect(self._workspace)
 
-    @contextlib.contextmanager
-    def _locked(self, name: str) -> Iterator[None]:
+    def _locked(self, name: str) -> contextlib.AbstractContextManager[None]:
         path = self._workspace.state / "locks" / f"registry-{_literal(name)}.lock"
-        with held(path, f"registering {name}", wait=True):
-            yield
+        return held(path, f"registering {name}", wait=True)
 
 
 def _connect(workspace: Workspace) -> Any:
     for noisy in ("alembic", "mlflow", "mlflow.store.db.utils"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    # A bar for three small files, in the middle of a command's own progress.
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
+    for name, value in _DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    file = _sqlite_file(workspace.tracking_uri)
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    elif workspace.tracking_uri.startswith(("postgresql", "mysql")):
+        _try_database(workspace.tracking_uri)
     from mlflow import MlflowClient
 
-    if workspace.tracking_uri.startswith("sqlite:///"):
-        Path(workspace.tracking_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     return MlflowClient(tracking_uri=workspace.tracking_uri)
+
+
+def _try_database(uri: str) -> None:
+    """Connect once: MLflow itself tries for minutes, and no setting bounds it."""
+    import sqlalchemy
+
+    engine = sqlalchemy.create_engine(uri, connect_args={"connect_timeout": _CONNECT_SECONDS})
+    try:
+        engine.connect().close()
+    except sqlalchemy.exc.OperationalError as error:
+        raise _unavailable(uri, str(error.orig).strip().partition("\n")[0]) from None
+    finally:
+        engine.dispose()
+
+
+def _sqlite_file(uri: str) -> Path | None:
+    if not uri.startswith("sqlite:///"):
+        return None
+    return Path(uri.removeprefix("sqlite:///").partition("?")[0])
+
+
+def _unavailable(uri: str, reason: str) -> UnavailableError:
+    shown = uri if _sqlite_file(uri) else re.sub("//.*@", "//", uri).partition("?")[0]
+    return UnavailableError(
+        f"the model registry at {shown} does not answer ({reason}); start it, or set MLFLOW_TRACKING_URI"
+    )
 
 
 def _literal(name: str) -> str:

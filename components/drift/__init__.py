@@ -1,0 +1,1 @@
+"""Drift: logged predictions against the training reference, and what follows."""

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.adapters.model_registry import ModelRegistry
@@ -62,9 +63,26 @@ def check_drift(workspace: Workspace, case: UseCase, as_of: datetime | None) -> 
 
 
 def _end(log: str, case: UseCase) -> datetime:
-    if not storage.files(log):
+    """Just after the latest event that had happened when it was logged.
+
+    One request with a date in the future would otherwise move the window there for good. Where all events are in
+    the future (a simulation), the latest of them.
+    """
+    locations = storage.files(log)
+    if not locations:
         raise UnavailableError(
             f"no predictions of {case.name} are logged at {log}; serve it (`serin serve {case.name}`) and send requests"
         )
-    last: datetime = pc.max(storage.read_table(log, columns=["event_timestamp"])["event_timestamp"]).as_py()
+    columns = ["event_timestamp", "logged_at"]
+    days = sorted({location.rpartition("/")[0] for location in locations}, reverse=True)
+    for day in days:
+        table = storage.read_table(day, columns=columns)
+        happened = table.filter(pc.less_equal(table["event_timestamp"], table["logged_at"]))
+        if happened.num_rows:
+            return _after(happened)
+    return _after(storage.read_table(days[0], columns=columns))
+
+
+def _after(table: pa.Table) -> datetime:
+    last: datetime = pc.max(table["event_timestamp"]).as_py()
     return last + timedelta(microseconds=1)

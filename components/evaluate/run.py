@@ -18,6 +18,7 @@ from components.train.logic import labels
 from serin.artifact import Manifest, seal, verify
 from serin.atomic import replaced
 from serin.engine import load
+from serin.times import parse_time
 from serin.use_case import UseCase
 from serin.workspace import Workspace
 
@@ -47,7 +48,7 @@ def evaluate_candidates(
     test = frame[frame[SPLIT] == "test"].reset_index(drop=True)
     manifest, scorer = load(folders[chosen])
     candidate = evaluate(chosen, test, manifest, scorer, case)
-    champion, problem = _champion(workspace, case, test)
+    champion, problem = _champion(workspace, case, test, manifest.as_of)
     verdict = judge(candidate.metrics, champion.metrics if champion else problem, case)
     with replaced(winner) as temporary:
         shutil.copytree(folders[chosen], temporary)
@@ -55,7 +56,9 @@ def evaluate_candidates(
     return Evaluation(sealed, validation, labels(test, case), candidate, champion, verdict)
 
 
-def _champion(workspace: Workspace, case: UseCase, test: pd.DataFrame) -> tuple[Evaluated | None, str | None]:
+def _champion(
+    workspace: Workspace, case: UseCase, test: pd.DataFrame, as_of: str
+) -> tuple[Evaluated | None, str | None]:
     """The champion on the test rows; else why it can't be compared, or None where there is no champion."""
     registry = ModelRegistry(workspace)
     version = registry.by_alias(case.model_name, "champion")
@@ -63,6 +66,11 @@ def _champion(workspace: Workspace, case: UseCase, test: pd.DataFrame) -> tuple[
         return None, None
     with tempfile.TemporaryDirectory() as folder:
         manifest, scorer = load(registry.fetch(version, Path(folder) / "model"))
+    if case.timestamp and parse_time(manifest.as_of) > parse_time(as_of):
+        return None, (
+            f"champion v{version.version} can't be compared: it was trained as of {manifest.as_of[:16]} and has seen "
+            f"the rows that are held back as of {as_of[:16]}"
+        )
     if lacking := [name for name in manifest.inputs.names if name not in test]:
         return None, (
             f"champion v{version.version} can't be compared: it needs {', '.join(lacking)}, which the use case no "

@@ -1,14 +1,17 @@
 """The features step: feature views from events, the training set, the online store."""
 
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from components.adapters.feature_store import FeatureStore, ViewSource
+from components.adapters.feature_store import FeatureStore
 from components.features.training_set import ViewTable, training_set
 from components.features.windows import window_features
+from components.step import say
 from serin.storage import read_table, write_table
 from serin.use_case import TableView, UseCase, WindowView
 from serin.workspace import Workspace
@@ -16,30 +19,49 @@ from serin.workspace import Workspace
 EVENT_TIMESTAMP = "event_timestamp"
 
 
-def refresh(workspace: Workspace, case: UseCase, as_of: datetime) -> tuple[pa.Table, tuple[ViewSource, ...]]:
-    """Compute all feature views as known at `as_of`, declare them to Feast and fill the online store.
+@dataclass(frozen=True)
+class Refreshed:
+    """The events before a time and the feature views as known then, each with what the join must know of it."""
 
-    Returns the events before `as_of` and Feast's view of the sources. Can be run again at any time: a view's
-    file is replaced as a whole, and the online store takes each entity's latest row.
+    events: pa.Table
+    views: tuple[ViewTable, ...]
+
+
+def refresh(workspace: Workspace, case: UseCase, as_of: datetime) -> Refreshed:
+    """Compute all feature views as known at `as_of`, declare them to Feast, publish them.
+
+    Publishing replaces each view's file as a whole and copies each entity's latest row to the online store. A
+    replay of the past publishes nothing: what is served keeps the later features that it has.
     """
     before = ds.field(case.timestamp) < pa.scalar(as_of) if case.timestamp else None
     events = read_table(workspace.events(case.name), where=before)
-    for name, view in case.views.items():
-        write_table(_view_rows(events, case, view, as_of), workspace.feature_source(case.name, name))
+    tables = {name: _view_rows(events, case, view, as_of) for name, view in case.views.items()}
     store = FeatureStore(workspace)
     store.apply()
     sources = store.sources(case)
-    store.materialise(case.views, as_of - timedelta(days=1), as_of)
-    return events, sources
+    published = store.published(case.views)
+    if published is None or as_of >= published:
+        for name, table in tables.items():
+            write_table(table, workspace.feature_source(case.name, name))
+            store.materialise(name, _latest(table), as_of)
+    else:
+        say(f"the online store keeps its features as of {published:%Y-%m-%d %H:%M}, which are later")
+    views = tuple(
+        ViewTable(s.name, tables[s.name], s.join_keys[0], s.timestamp_field, s.ttl, s.features) for s in sources
+    )
+    return Refreshed(events, views)
 
 
 def make_training_set(workspace: Workspace, case: UseCase, as_of: datetime) -> pd.DataFrame:
     """Refresh the features, then join them to the labelled events; see `training_set`."""
-    events, sources = refresh(workspace, case, as_of)
-    views = [
-        ViewTable(s.name, read_table(s.location), s.join_keys[0], s.timestamp_field, s.ttl, s.features) for s in sources
-    ]
-    return training_set(events, views, case, as_of)
+    refreshed = refresh(workspace, case, as_of)
+    return training_set(refreshed.events, refreshed.views, case, as_of)
+
+
+def _latest(table: pa.Table) -> pa.Table:
+    """The rows of the last refresh time: every entity that was ever seen has one."""
+    times = table[EVENT_TIMESTAMP]
+    return table.filter(pc.equal(times, pc.max(times)))
 
 
 def _view_rows(events: pa.Table, case: UseCase, view: WindowView | TableView, as_of: datetime) -> pa.Table:

@@ -106,7 +106,7 @@ def split_by_entity(frame: pd.DataFrame, case: UseCase) -> "pd.Series[str]":
     An entity stays in its part for good, so a champion is never compared on rows it was trained on.
     """
     keys = frame[list(case.entities.values())].astype(str).agg("|".join, axis=1)
-    hashed = pd.util.hash_array((f"{case.training.seed}|" + keys).to_numpy(dtype=object), categorize=False)
+    hashed = pd.util.hash_array(keys.to_numpy(dtype=object), categorize=False)
     place = hashed / np.float64(2**64)
     test, validation = case.training.test_share, case.training.validation_share
     names = np.select([place < test, place < test + validation], ["test", "validation"], "fit")

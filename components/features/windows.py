@@ -10,7 +10,11 @@ from datetime import datetime, timedelta
 import duckdb
 import pyarrow as pa
 
+from serin.errors import DataError
+from serin.times import format_duration
 from serin.use_case import WindowFeature, WindowView
+
+MAX_ROWS = 100_000_000
 
 
 def window_features(
@@ -19,15 +23,33 @@ def window_features(
     """The rows of a feature view: one for each entity and refresh time up to `as_of` since it was first seen.
 
     `events` has the entity column, the timestamp and the aggregated columns; events at or after `as_of` are
-    not looked at. Returns the entity column, `event_timestamp` (the refresh time, UTC) and one double column
-    a feature; a count is 0 and every other aggregation null where the window holds no event.
+    not looked at. Returns the entity column, `event_timestamp` (the refresh time, UTC) and one double column a
+    feature; a count is 0 and every other aggregation null where the window holds no event.
+    Raises DataError where that would be more than 100 million rows.
     """
     # One connection a call, all in memory; DuckDB finds the Arrow table by its Python name.
     with duckdb.connect() as connection:
         connection.execute("set timezone = 'UTC'")
         connection.register("events", events)
+        _check_size(connection, view, entity_column, timestamp, as_of)
         sql = _sql(view, entity_column, timestamp)
         return connection.sql(sql, params={"as_of": as_of}).to_arrow_table()
+
+
+def _check_size(
+    connection: duckdb.DuckDBPyConnection, view: WindowView, entity_column: str, timestamp: str, as_of: datetime
+) -> None:
+    """One event time far off stretches every entity's rows; better an error than a machine without memory."""
+    entity, time = quote(entity_column), quote(timestamp)
+    sql = f"select count(distinct {entity}), min({time}) from events where {time} < $as_of"  # noqa: S608
+    ((entities, first),) = connection.sql(sql, params={"as_of": as_of}).fetchall()
+    if first is None or (rows := entities * ((as_of - first) // view.refresh)) <= MAX_ROWS:
+        return
+    raise DataError(
+        f"features of {view.entity}: {entities:,} entities from {first:%Y-%m-%d} to {as_of:%Y-%m-%d} every "
+        f"{format_duration(view.refresh)} would be {rows:,} rows, allowed are {MAX_ROWS:,}; is an event time wrong, "
+        "or is `refresh` too short?"
+    )
 
 
 def _sql(view: WindowView, entity_column: str, timestamp: str) -> str:

@@ -68,7 +68,8 @@ def _end(workspace: Workspace, case: UseCase) -> datetime:
     folder = workspace.events(case.name)
     if not case.timestamp:
         return _today()
-    last: datetime = pc.max(storage.read_table(folder, columns=[case.timestamp])[case.timestamp]).as_py()
+    newest = partitions.location(folder, partitions.dates(folder)[-1])
+    last: datetime = pc.max(storage.read_table(newest, columns=[case.timestamp])[case.timestamp]).as_py()
     return last.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
 
 

@@ -1,0 +1,1 @@
+"""Registration: a version in MLflow, and which aliases it takes."""

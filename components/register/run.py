@@ -1,7 +1,7 @@
 """The register step: a new version in MLflow, and the aliases that it may take."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,16 +26,16 @@ class Registered:
 
 
 def register(workspace: Workspace, case: UseCase, folder: Path, passed: bool, reports: Mapping[str, str]) -> Registered:
-    """Register the artifact in `folder`. Every version is once `candidate`; one that passed the gate becomes
+    """Register the artifact in `folder`. The version becomes `candidate`; one that passed the gate becomes
     `challenger`, and `champion` where there is none yet.
     """
     manifest = verify(folder)
     registry = ModelRegistry(workspace)
     params = case.training.candidates.get(manifest.candidate, {})  # type: ignore[call-overload]
     version = registry.register(folder, manifest, params, _tags(manifest, case, passed), reports)
-    _take(registry, version, "candidate", case)
+    _take(registry, version, "candidate")
     if passed:
-        _take(registry, version, "challenger", case)
+        _take(registry, version, "challenger", unless=lambda holder: _is_better(holder, version, case))
         if registry.by_alias(case.model_name, "champion") is None:
             registry.move_alias(case.model_name, "champion", version.version, expected=None)
     return Registered(version.version, registry.version(case.model_name, version.version).aliases)
@@ -53,11 +53,24 @@ def promote(workspace: Workspace, case: UseCase, version: int) -> None:
     registry.move_alias(case.model_name, "champion", version, champion.version if champion else None)
 
 
-def _take(registry: ModelRegistry, version: RegisteredVersion, alias: str, case: UseCase) -> None:
-    """Take the alias unless its holder is better; look again when somebody else moved it meanwhile."""
+def give_up(workspace: Workspace, case: UseCase, version: int) -> None:
+    """Take `version` off the alias challenger, where it holds it: it failed in serving. Can be run twice."""
+    registry = ModelRegistry(workspace)
+    challenger = registry.by_alias(case.model_name, "challenger")
+    if challenger and challenger.version == version:
+        registry.delete_alias(case.model_name, "challenger")
+
+
+def _take(
+    registry: ModelRegistry,
+    version: RegisteredVersion,
+    alias: str,
+    unless: Callable[[RegisteredVersion], bool] | None = None,
+) -> None:
+    """Take the alias from its holder; look again when somebody else moved it meanwhile."""
     for attempt in range(_ATTEMPTS):
         holder = registry.by_alias(version.name, alias)
-        if holder and not supersedes(_standing(version, case), _standing(holder, case)):
+        if holder and unless and unless(holder):
             return
         try:
             registry.move_alias(version.name, alias, version.version, holder.version if holder else None)
@@ -65,6 +78,10 @@ def _take(registry: ModelRegistry, version: RegisteredVersion, alias: str, case:
         except ConflictError:
             if attempt == _ATTEMPTS - 1:
                 raise
+
+
+def _is_better(holder: RegisteredVersion, version: RegisteredVersion, case: UseCase) -> bool:
+    return not supersedes(_standing(version, case), _standing(holder, case))
 
 
 def _standing(version: RegisteredVersion, case: UseCase) -> Standing:

@@ -1,0 +1,1 @@
+"""Pages and plots that a person reads: self-contained HTML with inline SVG."""

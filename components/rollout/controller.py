@@ -16,6 +16,7 @@ from components.rollout.logic import Outcome, RolloutState, Verdict
 from components.rollout.measurement import measure
 from components.serving.logic import deployment_name, version_of, virtual_service, weights_of
 from serin.errors import ConflictError, UnavailableError
+from serin.samples import Sample
 from serin.use_case import UseCase
 
 ANNOTATION = "serin/rollout"
@@ -38,13 +39,15 @@ class Surroundings:
     """What a rollout works with.
 
     `template` is the parsed istio/virtualservice.yaml; `promote(version)` moves the alias in the model registry
-    and does nothing when it was moved already; `clock` gives the time in UTC, `sleep` waits for seconds.
+    and does nothing when it was moved already; `give_up(version)` takes a version off the alias that made it the next
+    to be rolled out, and can be repeated too; `clock` gives the time in UTC, `sleep` waits for seconds.
     """
 
     target: ServingTarget
     metrics: MetricsSource
     template: Mapping[str, Any]
     promote: Callable[[int], None]
+    give_up: Callable[[int], None]
     report: Callable[[Event], None]
     clock: Callable[[], datetime]
     sleep: Callable[[float], None]
@@ -57,7 +60,7 @@ def roll_out(case: UseCase, version: int, around: Surroundings) -> RolloutState:
     An interrupted rollout of the same version goes on where it stopped, a promoted version stays as it is.
     Where nothing is served yet, the version gets all traffic as soon as it is ready.
     Raises ConflictError: another rollout is under way, or the VirtualService was changed by somebody else.
-    UnavailableError: the version is not deployed or does not become ready.
+    UnavailableError: the version is not deployed, or does not become ready; it is removed then.
     """
     with around.target.exclusive("rollout"):
         run = _Run(case, deployment_name(case, version), around)
@@ -97,7 +100,7 @@ class _Run:
             canary=self._canary,
             stable=stable,
             step_started=self._around.clock(),
-            baseline=self._around.metrics.sample(self._canary),
+            since=self._around.metrics.sample(self._canary),
             reason="" if stable else "nothing was served before",
         )
         self._write(new)
@@ -106,10 +109,8 @@ class _Run:
 
     def tick(self, state: RolloutState) -> RolloutState:
         """One measurement and one step; what changed is written before it is told."""
-        verdict = self._verdict(state)
-        after, action = logic.advance(self._case.rollout, state, verdict, self._around.clock())
-        if action == "step":
-            after = after.model_copy(update={"baseline": self._around.metrics.sample(self._canary)})
+        verdict, sample = self._observe(state)
+        after, _ = logic.advance(self._case.rollout, state, verdict, sample, self._around.clock())
         if after != state:
             self._write(after)
         self._tell(after, verdict.outcome.value, after.reason or verdict.reason)
@@ -128,6 +129,7 @@ class _Run:
             for name in self._obsolete(state):
                 target.delete(INFERENCE_SERVICE, name)
         else:
+            self._around.give_up(version_of(self._case, state.canary))
             target.delete(INFERENCE_SERVICE, state.canary)
         after = state.model_copy(update={"settled": True})
         self._write(after)
@@ -163,18 +165,28 @@ class _Run:
         while not (status := target.status(name)).ready:
             if self._around.clock() - start >= self._around.ready_timeout:
                 limit = self._around.ready_timeout.total_seconds()
+                self._remove()
                 raise UnavailableError(f"{name} is not ready after {limit:.0f} s: {status.message}")
             if status.restarts >= _MANY_RESTARTS:
+                self._remove()
                 raise UnavailableError(f"{name} does not start ({status.restarts} times): {status.message}")
             self._around.sleep(1.0)
 
-    def _verdict(self, state: RolloutState) -> Verdict:
+    def _remove(self) -> None:
+        """A version that never got ready would be restarted for ever, and be taken again by the next rollout."""
+        document = self._around.target.get(VIRTUAL_SERVICE, self._case.model_name)
+        if document and weights_of(document).get(self._canary):
+            return
+        self._around.give_up(version_of(self._case, self._canary))
+        self._around.target.delete(INFERENCE_SERVICE, self._canary)
+
+    def _observe(self, state: RolloutState) -> tuple[Verdict, Sample | None]:
         status = self._around.target.status(self._canary)
         if not status.ready:
-            return Verdict(Outcome.FAILED, f"{self._canary} is not ready: {status.message}")
+            return Verdict(Outcome.FAILED, f"{self._canary} is not ready: {status.message}"), None
         sample = self._around.metrics.sample(self._canary)
-        measurement = measure(state.baseline, sample) if sample else None
-        return logic.judge(measurement, self._case.slo, self._case.rollout.min_requests)
+        measurement = measure(state.since, sample) if sample else None
+        return logic.judge(measurement, self._case.slo, self._case.rollout.min_requests), sample
 
     def _write(self, state: RolloutState) -> None:
         document = virtual_service(self._case, logic.weights(self._case.rollout, state), self._around.template)

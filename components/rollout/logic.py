@@ -1,7 +1,10 @@
 """The rules of a rollout: verdicts from measurements, and small steps from state to state. Pure functions.
 
-Progressing ── every step's pause passed with a Successful measurement ──▶ Promoted
+Progressing ── every step's pause passed, and a measurement in it was Successful ──▶ Promoted
      └── failures over failure_limit, or no answer over inconclusive_limit ──▶ RolledBack
+
+A measurement covers the requests since the step's last Successful or Failed one: no request is judged twice, and
+those of Inconclusive ones add up.
 """
 
 import math
@@ -19,6 +22,7 @@ from serin.use_case import Rollout, Slo, Step
 
 Action = Literal["hold", "step", "promote", "roll_back"]
 Phase = Literal["Progressing", "Promoted", "RolledBack"]
+_CHANCE = 0.05
 
 
 class Outcome(StrEnum):
@@ -32,17 +36,23 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """An outcome and its reason: metric, value and limit."""
+    """An outcome and its reason: metric, value and limit.
+
+    `doubt`: an Inconclusive one that saw more errors than the limit allows, though chance may explain them.
+    """
 
     outcome: Outcome
     reason: str
+    doubt: bool = False
 
 
 class RolloutState(BaseModel):
     """Where a rollout stands: all that a controller needs to go on, kept in the VirtualService's annotation.
 
-    `failures` counts over the whole rollout, `inconclusive` over the step. `baseline` holds the canary's counters
-    when the step began. `reason` says why it ended. `settled`: what follows the last move of traffic was done too.
+    `failures` counts over the whole rollout, `inconclusive` over the step. `since` holds the canary's counters when
+    the requests that are not judged yet began; None: when its predictor started. `passed`: the step's last judged
+    measurement was Successful. `reason` says why the rollout ended. `settled`: what follows the last move of traffic
+    was done too.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -54,7 +64,8 @@ class RolloutState(BaseModel):
     step_started: datetime
     failures: int = 0
     inconclusive: int = 0
-    baseline: Sample | None = None
+    since: Sample | None = None
+    passed: bool = False
     reason: str = ""
     settled: bool = False
 
@@ -88,28 +99,48 @@ def _step(plan: Rollout, state: RolloutState) -> Step:
 def judge(measurement: Measurement | None, slo: Slo, min_requests: int) -> Verdict:
     """The verdict on a measurement; None is one that could not be taken. No data is never a pass.
 
-    With too few requests a version still fails if its errors are over the limit whatever the missing requests
-    would bring.
+    Too few requests are judged as if the missing ones had succeeded, so a version can fail before there are enough.
+    An error rate over its limit that chance may explain is Inconclusive: more requests will tell.
     """
     if measurement is None:
         return Verdict(Outcome.ERROR, "no measurement: its metrics can't be read")
     odd = _odd(measurement)
     if odd:
         return Verdict(Outcome.ERROR, odd)
-    rate = measurement.errors / max(measurement.requests, min_requests)
-    if rate > slo.error_rate:
+    requests = max(measurement.requests, min_requests)
+    rate = measurement.errors / requests
+    doubt = rate > slo.error_rate
+    if doubt and beyond_chance(measurement.errors, requests, slo.error_rate):
         return Verdict(Outcome.FAILED, f"error_rate {rate:.4g} > {slo.error_rate:g}")
     if measurement.requests < min_requests:
-        return Verdict(Outcome.INCONCLUSIVE, f"requests {measurement.requests:g} < {min_requests}")
+        return Verdict(Outcome.INCONCLUSIVE, f"requests {measurement.requests:g} < {min_requests}", doubt)
     if measurement.p95 is None:
         return Verdict(Outcome.ERROR, f"no latency was measured in {measurement.requests:g} requests")
     p95 = measurement.p95 * 1000
     if p95 > slo.latency_p95_ms:
         return Verdict(Outcome.FAILED, f"latency_p95_ms {p95:.4g} > {slo.latency_p95_ms:g}")
+    if doubt:
+        found = f"errors {measurement.errors:g}, requests {requests:g}"
+        reason = f"error_rate {rate:.4g} > {slo.error_rate:g} may be chance: {found}"
+        return Verdict(Outcome.INCONCLUSIVE, reason, doubt)
     return Verdict(
         Outcome.SUCCESSFUL,
         f"error_rate {rate:.4g} <= {slo.error_rate:g}, latency_p95_ms {p95:.4g} <= {slo.latency_p95_ms:g}",
     )
+
+
+def beyond_chance(errors: float, requests: float, limit: float) -> bool:
+    """Whether a version whose true error rate is `limit` would show so many errors in fewer than 5 % of all cases.
+
+    The exact one-sided binomial test: P(X >= errors) for X ~ B(requests, limit), which is the regularised incomplete
+    beta function I_limit(errors, requests - errors + 1) (Abramowitz and Stegun, 26.5.24). At a limit of 1 %, three
+    errors in 50 requests are beyond chance and two are not. One error alone never is, except where none is allowed.
+    """
+    if errors <= 1:
+        return errors > 0 and limit == 0
+    from scipy.special import betainc
+
+    return bool(betainc(errors, requests - errors + 1, limit) < _CHANCE)
 
 
 def _odd(measurement: Measurement) -> str:
@@ -121,23 +152,32 @@ def _odd(measurement: Measurement) -> str:
     return ""
 
 
-def advance(plan: Rollout, state: RolloutState, verdict: Verdict, now: datetime) -> tuple[RolloutState, Action]:
-    """The next state of a Progressing rollout, and what to do about it.
+def advance(
+    plan: Rollout, state: RolloutState, verdict: Verdict, sample: Sample | None, now: datetime
+) -> tuple[RolloutState, Action]:
+    """The next state of a Progressing rollout, and what to do about it; `sample` is what the verdict was made from,
+    None where it was made without one.
 
-    An Error counts against inconclusive_limit at once. So does an Inconclusive verdict after the step's pause;
-    before, too few requests are what one expects.
+    A step ends after its pause, once its last judged measurement was Successful; requests that came since then may
+    be too few to judge, but must raise no doubt. An Error counts against inconclusive_limit at once, an Inconclusive
+    verdict after the pause; before, too few requests are what one expects.
     """
     over = now - state.step_started >= _step(plan, state).pause
+    judged = verdict.outcome in (Outcome.SUCCESSFUL, Outcome.FAILED)
+    if judged:
+        passed = verdict.outcome is Outcome.SUCCESSFUL
+        state = state.model_copy(update={"since": sample or state.since, "passed": passed})
     if verdict.outcome is Outcome.FAILED:
         return _counted(state, "failures", plan.failure_limit, "failed", "failure_limit", verdict)
-    if verdict.outcome is Outcome.ERROR or (verdict.outcome is Outcome.INCONCLUSIVE and over):
+    if verdict.outcome is Outcome.ERROR or (over and not judged and (verdict.doubt or not state.passed)):
         limit = plan.inconclusive_limit
         return _counted(state, "inconclusive", limit, "inconclusive", "inconclusive_limit", verdict)
-    if not over or verdict.outcome is Outcome.INCONCLUSIVE:
+    if not over:
         return state, "hold"
     if state.step + 1 >= len(plan.steps):
-        return state.model_copy(update={"phase": "Promoted", "reason": verdict.reason}), "promote"
-    following = {"step": state.step + 1, "step_started": now, "inconclusive": 0, "baseline": None}
+        reason = verdict.reason if judged else f"Successful before, since then {verdict.reason}"
+        return state.model_copy(update={"phase": "Promoted", "reason": reason}), "promote"
+    following = {"step": state.step + 1, "step_started": now, "inconclusive": 0, "since": sample, "passed": False}
     return state.model_copy(update=following), "step"
 
 

@@ -1,4 +1,4 @@
-"""From counters to a measurement: how many requests, how many errors, how slow, since a step began."""
+"""From counters to a measurement: how many requests, how many errors, how slow, between two samples."""
 
 import math
 from collections.abc import Mapping
@@ -16,23 +16,23 @@ class Measurement:
     p95: float | None
 
 
-def measure(baseline: Sample | None, sample: Sample) -> Measurement:
-    """What happened between two samples; without a baseline, since the predictor started.
+def measure(since: Sample | None, sample: Sample) -> Measurement:
+    """What happened between two samples; without `since`, from when the predictor started.
 
     A counter that went down was reset by a restart, and what it says now is all that is known of the window.
     """
-    if baseline is None or _was_reset(baseline, sample):
-        baseline = Sample(ok=0, errors=0)
-    errors = sample.errors - baseline.errors
-    buckets = {bound: count - baseline.buckets.get(bound, 0) for bound, count in sample.buckets.items()}
-    return Measurement(requests=sample.ok - baseline.ok + errors, errors=errors, p95=quantile(0.95, buckets))
+    if since is None or _was_reset(since, sample):
+        since = Sample(ok=0, errors=0)
+    errors = sample.errors - since.errors
+    buckets = {bound: count - since.buckets.get(bound, 0) for bound, count in sample.buckets.items()}
+    return Measurement(requests=sample.ok - since.ok + errors, errors=errors, p95=quantile(0.95, buckets))
 
 
-def _was_reset(baseline: Sample, sample: Sample) -> bool:
+def _was_reset(since: Sample, sample: Sample) -> bool:
     return (
-        sample.ok < baseline.ok
-        or sample.errors < baseline.errors
-        or any(sample.buckets.get(bound, 0) < count for bound, count in baseline.buckets.items())
+        sample.ok < since.ok
+        or sample.errors < since.errors
+        or any(sample.buckets.get(bound, 0) < count for bound, count in since.buckets.items())
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from string import Template
 from typing import Any
 
-from serin.errors import ConflictError
+from serin.errors import ConflictError, UnavailableError
 from serin.use_case import UseCase
 
 Document = dict[str, Any]
@@ -35,6 +35,7 @@ def inference_service(case: UseCase, version: int, storage_uri: str, template: M
     """The InferenceService (serving.kserve.io/v1beta1) of one model version.
 
     `storage_uri` is the folder of the model artifact, `template` the parsed manifests/inferenceservice.yaml.
+    Raises UnavailableError: the template has a ${...} that is not known.
     """
     values = {
         "deployment": deployment_name(case, version),
@@ -51,17 +52,14 @@ def virtual_service(case: UseCase, weights: Mapping[str, int], template: Mapping
 
     `weights` gives the percent of traffic of each deployment, `template` is the parsed
     istio/virtualservice.yaml; every route of it gets the same weights.
-    Raises ValueError: weights that are not whole numbers from 0 to 100 with the sum 100.
+    Raises UnavailableError: the template has a ${...} that is not known.
+    ValueError: weights that are not whole numbers from 0 to 100 with the sum 100.
     """
     if not all(0 <= weight <= 100 for weight in weights.values()) or sum(weights.values()) != 100:
         raise ValueError(f"weights of {case.model_name} must be 0 to 100 with the sum 100, found {dict(weights)}")
-    routes = template["spec"]["http"]
-    shell = {**template, "spec": {key: value for key, value in template["spec"].items() if key != "http"}}
-    filled: Document = _fill(shell, {"model": case.model_name})
-    filled["spec"]["http"] = [
-        {**route, "route": [_destination(route["route"][0], name, weight) for name, weight in weights.items()]}
-        for route in _fill(routes, {})
-    ]
+    routes = [_repeated(route, weights) for route in template["spec"]["http"]]
+    shared = {**template, "spec": {**template["spec"], "http": routes}}
+    filled: Document = _fill(shared, {"model": case.model_name})
     return filled
 
 
@@ -75,8 +73,10 @@ def _deployment(host: str) -> str:
     return host.removesuffix("-predictor")
 
 
-def _destination(template: Mapping[str, Any], deployment: str, weight: int) -> Document:
-    return {**_fill(template, {"deployment": deployment}), "weight": weight}
+def _repeated(route: Mapping[str, Any], weights: Mapping[str, int]) -> Document:
+    (destination,) = route["route"]
+    filled = [{**_fill(destination, {"deployment": name}), "weight": weight} for name, weight in weights.items()]
+    return {**route, "route": filled}
 
 
 def _fill(node: Any, values: Mapping[str, str]) -> Any:
@@ -84,4 +84,12 @@ def _fill(node: Any, values: Mapping[str, str]) -> Any:
         return {key: _fill(value, values) for key, value in node.items()}
     if isinstance(node, list):
         return [_fill(value, values) for value in node]
-    return Template(node).safe_substitute(values) if isinstance(node, str) else node
+    return _filled(node, values) if isinstance(node, str) else node
+
+
+def _filled(text: str, values: Mapping[str, str]) -> str:
+    try:
+        return Template(text).substitute(values)
+    except (KeyError, ValueError):
+        allowed = ", ".join(f"${{{name}}}" for name in values)
+        raise UnavailableError(f"a template has {text!r}, which can't be filled; allowed here: {allowed}") from None

@@ -1,0 +1,1 @@
+"""Training: one candidate, from the training set to a sealed model artifact."""

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from pipelines.commands.train import absolute
 from pipelines.console import Console
+from pipelines.runs import absolute
 from serin.atomic import write_text
 from serin.errors import ConflictError
 from serin.workspace import Workspace

@@ -7,14 +7,14 @@ from serin.errors import SerinError
 from serin.workspace import Workspace
 
 
-def run(console: Console, name: str, version: int | None) -> None:
+def run(console: Console, name: str, version: int | None, force: bool) -> None:
     """Roll out, one line a measurement. Exit code 1 when the version was rolled back."""
     from components.rollout.run import roll_out_version
 
     workspace = Workspace.from_environment()
     case = use_case.load(name, workspace.use_cases)
     console.title(f"Rolling out {case.model_name} {f'v{version}' if version else '@challenger'}")
-    state = roll_out_version(workspace, case, version, lambda event: tell(console, event))
+    state = roll_out_version(workspace, case, version, lambda event: tell(console, event), force=force)
     console.result({"canary": state.canary, "stable": state.stable, "phase": state.phase, "reason": state.reason})
     if state.phase != "Promoted":
         raise SerinError(f"{state.canary} was rolled back: {state.reason}")

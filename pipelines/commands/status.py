@@ -38,15 +38,9 @@ def _look(workspace: Workspace, case: use_case.UseCase) -> dict[str, Any]:
     return {
         "events": len(storage.files(workspace.events(case.name))),
         "predictions": len(storage.files(workspace.predictions(case.name))),
-        "versions": [_describe(version) for version in _versions(workspace, case)],
+        "versions": [_describe(version) for version in ModelRegistry(workspace).versions(case.model_name)],
         "serving": serving,
     }
-
-
-def _versions(workspace: Workspace, case: use_case.UseCase) -> list[RegisteredVersion]:
-    if workspace.profile == "local" and not (workspace.state / "mlflow" / "mlflow.db").is_file():
-        return []
-    return ModelRegistry(workspace).versions(case.model_name)
 
 
 def _describe(version: RegisteredVersion) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """A version that is deliberately bad: trained and evaluated like any other, but far too big to answer in time."""
 
 import shutil
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -9,9 +9,10 @@ import pyarrow as pa
 from components.evaluate.report import html
 from components.evaluate.run import evaluate_candidates
 from components.features.run import make_training_set
+from components.ingest.partitions import snapshot
 from components.register.run import register
 from components.train.run import train_candidate
-from serin.artifact import Manifest
+from pipelines.runs import Trained
 from serin.storage import write_table
 from serin.use_case import CandidateName, UseCase
 from serin.workspace import Workspace
@@ -24,16 +25,23 @@ def training_set_file(workspace: Workspace) -> str:
 
 def make(
     workspace: Workspace, case: UseCase, candidate: CandidateName, params: dict[str, Any], as_of: datetime
-) -> tuple[int, Manifest, str]:
-    """Train and register it; returns version, manifest and the gate's answer, whatever that is."""
+) -> Trained:
+    """Train and register it; the gate's answer does not keep it from being registered."""
     training = case.training.model_copy(update={"candidates": {candidate: params}})
     changed = case.model_copy(update={"training": training})
     folder = workspace.state / "oversized"
     shutil.rmtree(folder, ignore_errors=True)
     frame = make_training_set(workspace, changed, as_of)
     write_table(pa.Table.from_pandas(frame, preserve_index=False), training_set_file(workspace))
-    train_candidate(frame, changed, candidate, folder / candidate, "the demo's", as_of.isoformat())
+    train_candidate(
+        frame,
+        changed,
+        candidate,
+        folder / candidate,
+        snapshot(workspace.events(case.name), (as_of - timedelta(days=1)).date().isoformat()),
+        as_of.isoformat(),
+    )
     found = evaluate_candidates(workspace, changed, frame, [folder / candidate], folder / "winner")
     reports = {"report.html": html(found, changed)}
     done = register(workspace, changed, folder / "winner", found.verdict.passed, reports)
-    return done.version, found.manifest, "passed" if found.verdict.passed else "failed"
+    return Trained(done.version, found.manifest, "passed" if found.verdict.passed else "failed")

@@ -22,19 +22,22 @@ from serin.storage import read_table
 
 def results(story: Story) -> list[tuple[str, str]]:
     """The lines of the table at the end."""
-    first, second, bad = (story.manifests[chapter] for chapter in ("first", "second", "bad"))
+    first, second, bad = (story.versions[chapter] for chapter in ("first", "second", "bad"))
     samples, drifted = story.traffic.samples, story.checks["drifted"]
     answered = samples[samples["status"] == 200].groupby("version").size()
     return [
         (
-            f"champion v{first[0]} trained and served",
-            f"{first[1].candidate}, {answered.get(f'v{first[0]}', 0):,} requests",
+            f"champion v{first.version} trained and served",
+            f"{first.manifest.candidate}, {answered.get(f'v{first.version}', 0):,} requests",
         ),
         ("live traffic with drift switched on", f"from {story.calendar.drift:%Y-%m-%d}, {drifted.rows:,} rows judged"),
         ("drift found", f"{len(drifted.decision.drifted)} columns: {', '.join(drifted.decision.drifted[:3])}, …"),
-        (f"v{second[0]} trained", f"average precision {second[1].metrics['average_precision']:.3f}, gate {second[2]}"),
-        (f"canary v{second[0]} stepped and promoted", _weights(story, second[0])),
-        (f"deliberately bad v{bad[0]} rolled back", story.rollouts["bad"].reason),
+        (
+            f"v{second.version} trained",
+            f"average precision {second.manifest.metrics['average_precision']:.3f}, gate {second.gate}",
+        ),
+        (f"canary v{second.version} stepped and {_fate(story, 'second')}", _steps(story, "second")),
+        (f"deliberately bad v{bad.version} {_fate(story, 'bad')}", story.rollouts["bad"].reason),
         ("requests lost", f"{lost(samples)}"),
     ]
 
@@ -56,7 +59,9 @@ def write(story: Story, folder: Path) -> Path:
             summary="From simulated transactions to a promoted model, on one machine.",
             tiles=(
                 Tile("Requests", f"{len(samples):,}", f"{lost(samples)} lost", "good" if not lost(samples) else "bad"),
-                Tile("Versions", str(len(story.manifests)), "one promoted, one rolled back"),
+                Tile(
+                    "Versions", str(len(story.versions)), ", ".join(_fate(story, chapter) for chapter in story.versions)
+                ),
                 Tile("Drifted inputs", f"{check.decision.share:.0%}", "a week after behaviour changed", "warn"),
                 Tile("Took", f"{seconds / 60:.1f} min", f"{story.started:%Y-%m-%d %H:%M} UTC"),
             ),
@@ -76,24 +81,28 @@ def write(story: Story, folder: Path) -> Path:
     return path
 
 
-def _weights(story: Story, version: int) -> str:
-    steps = [f"{step.weight} %" for step in story.case.rollout.steps]
-    return f"{' → '.join([*steps, '100 %'])}, then champion: v{version}"
+def _fate(story: Story, chapter: str) -> str:
+    phase = story.rollouts[chapter].phase if chapter in story.rollouts else ""
+    return {"Promoted": "promoted", "RolledBack": "rolled back"}.get(phase, "first champion")
+
+
+def _steps(story: Story, chapter: str) -> str:
+    """The weights that the canary was really seen with."""
+    return " → ".join(f"{weight} %" for weight in story.weights[chapter])
 
 
 def _versions(story: Story) -> Table:
-    ends = {"first": "champion first", "second": "promoted", "bad": "rolled back"}
     rows = tuple(
         (
-            f"v{version}",
-            manifest.candidate,
-            manifest.as_of[:10],
-            f"{manifest.metrics['average_precision']:.3f}",
-            f"{manifest.metrics['roc_auc']:.3f}",
-            gate,
-            ends[chapter],
+            f"v{trained.version}",
+            trained.manifest.candidate,
+            trained.manifest.as_of[:10],
+            f"{trained.manifest.metrics['average_precision']:.3f}",
+            f"{trained.manifest.metrics['roc_auc']:.3f}",
+            trained.gate,
+            _fate(story, chapter),
         )
-        for chapter, (version, manifest, gate) in story.manifests.items()
+        for chapter, trained in story.versions.items()
     )
     return Table(("version", "candidate", "as of", "average precision", "ROC AUC", "gate", "fate"), rows)
 
@@ -105,7 +114,7 @@ def _curves(story: Story) -> str:
     registry = ModelRegistry(story.workspace)
     scores = {}
     for chapter in ("second", "first", "bad"):
-        version = story.manifests[chapter][0]
+        version = story.versions[chapter].version
         folder = registry.fetch(
             registry.version(story.case.model_name, version), story.workspace.state / "fetched" / f"v{version}"
         )
@@ -136,8 +145,9 @@ def _linked_pages(story: Story, folder: Path) -> tuple[Link, ...]:
         write_text(folder / "drift.html", check.measured.html)
     links = []
     registry = ModelRegistry(story.workspace)
-    for version, manifest, _ in story.manifests.values():
+    for trained in story.versions.values():
+        version = trained.version
         text = registry.report(registry.version(story.case.model_name, version), "report.html")
         write_text(folder / f"v{version}.html", text)
-        links.append(Link(f"v{version}: evaluation", f"v{version}.html", manifest.candidate))
+        links.append(Link(f"v{version}: evaluation", f"v{version}.html", trained.manifest.candidate))
     return (*links, Link("Evidently's report on the drifted day", "drift.html"))

@@ -81,11 +81,13 @@ def set_up(main: Workspace) -> tuple[Workspace, UseCase]:
 
 
 def start_over(workspace: Workspace, case: UseCase) -> None:
-    """Forget who is champion and what was served, so that the story starts at its beginning."""
+    """Forget who is champion, which features and what was served, so that the story starts at its beginning."""
     registry = ModelRegistry(workspace)
     for version in registry.versions(case.model_name):
         for alias in version.aliases:
             registry.delete_alias(case.model_name, alias)
+    for path in workspace.state.glob("feast-*.db"):
+        path.unlink()
     shutil.rmtree(workspace.state / "serving" / case.model_name, ignore_errors=True)
     shutil.rmtree(workspace.predictions(case.name), ignore_errors=True)
 

@@ -1,35 +1,28 @@
 """The demo's story, chapter by chapter; each does what a person would do with `serin`."""
 
 import os
-import socket
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pandas as pd
 
-from components.adapters import processes
 from components.adapters.locks import held
-from components.adapters.model_registry import ModelRegistry
 from components.drift.run import DriftCheck, check_drift
 from components.report.page import Tone
 from components.rollout.controller import Event
 from components.rollout.logic import RolloutState
-from components.serving.run import serving_target
-from pipelines.commands import retrain as retrain_command
+from components.serving.logic import deployment_name
+from pipelines import runs
 from pipelines.commands import rollout as rollout_command
-from pipelines.commands import train as train_command
 from pipelines.console import Console
 from pipelines.demo import oversized, stage
+from pipelines.demo.server import free_port, serving
 from pipelines.demo.stage import Calendar
 from pipelines.demo.traffic import Traffic
-from pipelines.local import Run
-from serin.artifact import Manifest, verify
-from serin.errors import SerinError, UnavailableError
+from serin.errors import SerinError
 from serin.use_case import CandidateName, UseCase
 from serin.workspace import Workspace
 
@@ -41,7 +34,6 @@ BAD_CANDIDATE: CandidateName = "random_forest"
 BAD_PARAMETERS = {"n_estimators": 600, "max_depth": 6, "max_samples": 0.02, "n_jobs": 2}
 # How the demo's workspace is used after it, from the checkout.
 COMMAND = ".venv/bin/serin"
-_READY_SECONDS = 120.0
 _QUIET, _LIVELY = 15.0, 60.0
 
 
@@ -59,9 +51,10 @@ class Story:
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     moments: list[tuple[datetime, str, str, Tone]] = field(default_factory=list)
     events: list[tuple[datetime, str]] = field(default_factory=list)
-    manifests: dict[str, tuple[int, Manifest, str]] = field(default_factory=dict)
+    versions: dict[str, runs.Trained] = field(default_factory=dict)
     checks: dict[str, DriftCheck] = field(default_factory=dict)
     rollouts: dict[str, RolloutState] = field(default_factory=dict)
+    weights: dict[str, list[int]] = field(default_factory=dict)
 
     def tell(self, what: str, detail: str, tone: Tone = "good") -> None:
         """Note a moment, and print it."""
@@ -93,7 +86,7 @@ def prepared(console: Console, main: Workspace) -> Iterator[Story]:
         # The steps of a pipeline and the predictors are processes; this is how they learn where things lie.
         os.environ["SERIN_ROOT"] = str(workspace.root)
         stage.start_over(workspace, case)
-        calendar, port = Calendar(), _free_port(PORT)
+        calendar, port = Calendar(), free_port(PORT)
         with console.working("simulate card transactions"):
             transactions = _simulate(calendar)
         yield Story(console, workspace, case, calendar, transactions, Traffic(port, case.model_name), port)
@@ -102,31 +95,22 @@ def prepared(console: Console, main: Workspace) -> Iterator[Story]:
 def train_first(story: Story) -> None:
     """Chapter 1: a first model from the days before the drift."""
     moment = story.calendar.trained
-    run = train_command.train(story.console, story.workspace, story.case, story.table(moment), moment.isoformat())
-    _remember(story, "first", run)
-    manifest = story.manifests["first"][1]
-    story.tell(
-        f"champion v{story.manifests['first'][0]} trained",
-        f"{manifest.candidate}, average precision {manifest.metrics['average_precision']:.3f} on a held-back week",
-    )
+    table = story.table(moment)
+    trained = runs.train(story.workspace, story.case, table, moment.isoformat(), story.console.progress)
+    story.versions["first"] = trained
+    story.tell(f"champion v{trained.version} trained", _judged(trained, "on a held-back week"))
 
 
 @contextmanager
 def served(story: Story) -> Iterator[None]:
-    """Chapter 2: `serin serve` in its own process, until the block ends."""
-    target = serving_target(story.workspace, story.case)
-    command = [sys.executable, "-m", "pipelines", "serve", story.case.name, "--port", str(story.port)]
-    log = story.workspace.state / "serve.log"
-    child = processes.spawn(command, log, os.environ, story.workspace.root)
-    try:
+    """Chapter 2: `serin serve`, until the block ends."""
+    version = story.versions["first"].version
+    with ExitStack() as stack:
         with story.console.working("start predictor and gateway"):
-            name = f"{story.case.model_name}-v{story.manifests['first'][0]}"
-            _await(lambda: target.status(name).ready and _answers(story.port), child, log)
+            stack.enter_context(serving(story.workspace, story.case, version, story.port))
         story.tell("served", f"http://127.0.0.1:{story.port}, HTTP and gRPC through Envoy")
-        story.mark(f"v{story.manifests['first'][0]} serves")
+        story.mark(f"v{version} serves")
         yield
-    finally:
-        processes.stop([child], grace=40.0)
 
 
 def calm_day(story: Story) -> None:
@@ -135,7 +119,8 @@ def calm_day(story: Story) -> None:
     with story.console.working("live traffic, a day like those before"):
         story.traffic.play(story.day(day).iloc[: _enough(story)], rate=150)
     story.checks["calm"] = _check_drift(story, day + timedelta(days=1))
-    _expect(not story.checks["calm"].decision.retrain, "drift was found on a day without drift", story.checks["calm"])
+    if story.checks["calm"].decision.retrain:
+        raise _not_as_told("drift was found on a day without drift", story.checks["calm"])
     story.tell("no drift on a calm day", story.checks["calm"].decision.reasons[0])
 
 
@@ -157,45 +142,40 @@ def drifted_day(story: Story) -> None:
 def retrain(story: Story) -> None:
     """Chapter 5: the drift pipeline, run when the labels are in: it finds the drift and trains."""
     moment = story.calendar.labels_known
-    decision, version = retrain_command.retrain(
-        story.console,
+    trained = runs.retrain(
         story.workspace,
         story.case,
         story.table(moment),
         (story.calendar.a_week_later + timedelta(days=1)).isoformat(),
         moment.isoformat(),
+        story.console.progress,
     )
     check = story.checks["drifted"]
-    _expect(decision == "retrain" and version is not None, "no drift was found on a day with drift", check)
+    if trained is None:
+        raise _not_as_told("no drift was found on a day with drift", check)
     story.tell("drift found", "; ".join(check.decision.reasons[:2]), "warn")
-    registry = ModelRegistry(story.workspace)
-    found = registry.version(story.case.model_name, version or 0)
-    folder = registry.fetch(found, story.workspace.state / "fetched" / f"v{found.version}")
-    manifest = verify(folder)
-    story.manifests["second"] = (found.version, manifest, found.tags["serin.gate"])
-    story.tell(
-        f"v{found.version} trained",
-        f"{manifest.candidate}, average precision {manifest.metrics['average_precision']:.3f}, "
-        f"gate {found.tags['serin.gate']}",
-    )
+    story.versions["second"] = trained
+    story.tell(f"v{trained.version} trained", f"{_judged(trained, 'on a later week')}, gate {trained.gate}")
 
 
 def roll_out(story: Story, chapter: str) -> None:
     """Chapters 6 and 7: a canary under live traffic, to the end that its measurements bring about."""
     from components.rollout.run import roll_out_version
 
-    version = story.manifests[chapter][0]
+    version = story.versions[chapter].version
     shares: dict[str, int] = {}
+    seen = story.weights.setdefault(chapter, [])
 
     def follow(event: Event) -> None:
         rollout_command.tell(story.console, event)
         if event.weights != shares:
             shares.clear()
             shares.update(event.weights)
+            seen.append(shares.get(deployment_name(story.case, version), 0))
             story.mark(", ".join(f"{name.rpartition('-')[2]} {weight} %" for name, weight in shares.items() if weight))
 
     with story.traffic.around(story.day(story.calendar.labels_known), _LIVELY):
-        story.rollouts[chapter] = roll_out_version(story.workspace, story.case, version, follow)
+        story.rollouts[chapter] = roll_out_version(story.workspace, story.case, version, follow, force=True)
         time.sleep(3)
     state = story.rollouts[chapter]
     if state.phase == "Promoted":
@@ -207,10 +187,10 @@ def roll_out(story: Story, chapter: str) -> None:
 def train_bad(story: Story) -> None:
     """Chapter 7: a version that is deliberately bad, put up by hand: thousands of trees are too slow to serve."""
     found = oversized.make(story.workspace, story.case, BAD_CANDIDATE, BAD_PARAMETERS, story.calendar.labels_known)
-    story.manifests["bad"] = found
+    story.versions["bad"] = found
     story.tell(
-        f"v{found[0]} registered, deliberately bad",
-        f"a forest of {BAD_PARAMETERS['n_estimators']:,} trees; gate {found[2]}",
+        f"v{found.version} registered, deliberately bad",
+        f"a forest of {BAD_PARAMETERS['n_estimators']:,} trees; gate {found.gate}",
         "warn",
     )
 
@@ -245,44 +225,15 @@ def _check_drift(story: Story, as_of: datetime) -> DriftCheck:
         return check_drift(story.workspace, story.case, as_of)
 
 
-def _remember(story: Story, chapter: str, run: Run) -> None:
-    manifest, version, gate = train_command.outcome(run)
-    train_command.keep_report(story.workspace, story.case, run)
-    story.manifests[chapter] = (version, manifest, gate)
-
-
 def _enough(story: Story) -> int:
     return story.case.drift.min_rows + 300
 
 
-def _expect(as_told: bool, problem: str, check: DriftCheck) -> None:
-    if not as_told:
-        raise SerinError(f"the demo did not go as told: {problem}: {'; '.join(check.decision.reasons)}")
+def _not_as_told(problem: str, check: DriftCheck) -> SerinError:
+    return SerinError(f"the demo did not go as told: {problem}: {'; '.join(check.decision.reasons)}")
 
 
-def _await(ready: object, child: object, log: Path) -> None:
-    deadline = time.monotonic() + _READY_SECONDS
-    while not ready():  # type: ignore[operator]
-        if child.poll() is not None or time.monotonic() > deadline:  # type: ignore[attr-defined]
-            tail = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-3:]
-            raise UnavailableError(f"serin serve did not start; {log} ends:\n  " + "\n  ".join(tail))
-        time.sleep(0.2)
-
-
-def _answers(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(0.5)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _free_port(wanted: int) -> int:
-    """`wanted`, or another where that is taken."""
-    for number in (wanted, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", number))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise UnavailableError("no free port on 127.0.0.1")
+def _judged(trained: runs.Trained, where: str) -> str:
+    return (
+        f"{trained.manifest.candidate}, average precision {trained.manifest.metrics['average_precision']:.3f} {where}"
+    )

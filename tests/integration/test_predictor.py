@@ -1,6 +1,7 @@
 """The predictor as a process, with a real feature store: REST, gRPC, metrics, prediction log."""
 
 import asyncio
+import json
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -196,6 +197,40 @@ def test_body_over_the_limit_is_refused(predictor: Predictor) -> None:
     answer = httpx.post(f"{predictor.http}/v1/models/card-fraud:predict", content=b" " * (8 * 1024 * 1024 + 1))
     assert answer.status_code == 413
     assert answer.json() == {"error": "the body is larger than allowed: 8388608 bytes"}
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ({"id": "\ud800", "inputs": tensors()}, "the request id: found '\\ud800', which is not UTF-8, allowed: a text"),
+        ({"id": "x" * 257, "inputs": tensors()}, "the request id has 257 characters; allowed: a text of at most 256"),
+        (
+            {"inputs": tensors(CHANNEL="\ud800")},
+            "row 0, column CHANNEL: found '\\ud800', which is not UTF-8, allowed: ",
+        ),
+        ({"inputs": tensors(TX_AMOUNT=1e39)}, "row 0, column TX_AMOUNT: found 1e+39, which is infinite in 32 bits"),
+        ({"inputs": [{**tensors()[0], "name": "\ud800"}]}, "column '\\ud800' is unknown"),
+        ({"inputs": [{**tensors()[0], "name": "\ud800", "datatype": "FP16"}]}, "Sending FP16 data via JSON"),
+        ({"inputs": tensors(), "outputs": [{"name": "\ud800"}]}, "\\ud800"),
+    ],
+)
+def test_what_utf8_or_32_bits_can_not_hold_is_the_callers_fault(
+    predictor: Predictor, body: dict[str, Any], text: str
+) -> None:
+    errors = predictor.metric("model_predictions_total", status="error")
+    answer = httpx.post(f"{predictor.http}/v2/models/card-fraud/infer", content=json.dumps(body))
+    assert (answer.status_code, text in answer.json()["error"]) == (400, True), answer.text
+    assert predictor.metric("model_predictions_total", status="error") == errors
+
+
+def test_long_request_ids_are_refused_in_headers_and_grpc(predictor: Predictor) -> None:
+    from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
+
+    text = "the request id has 257 characters; allowed: a text of at most 256 characters"
+    url = f"{predictor.http}/v1/models/card-fraud:predict"
+    answer = httpx.post(url, json={"instances": [row()]}, headers={"x-request-id": "x" * 257})
+    assert (answer.status_code, answer.json()) == (400, {"error": text})
+    assert grpc_code(predictor.grpc, pb.ModelInferRequest(model_name="card-fraud", id="x" * 257)) == "INVALID_ARGUMENT"
 
 
 def test_model_can_not_be_unloaded_by_a_caller(predictor: Predictor) -> None:

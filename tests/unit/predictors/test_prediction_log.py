@@ -1,4 +1,6 @@
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from serin.storage import files, read_table
 from tests.factories import make_manifest
 
 COLUMNS = pa.schema([("event_timestamp", pa.timestamp("us", tz="UTC")), ("row", pa.int32()), ("AMOUNT", pa.float64())])
+WITH_TEXT = COLUMNS.append(pa.field("request_id", pa.string()))
 
 
 class Drops(list[int]):
@@ -34,6 +37,13 @@ def rows(numbers: Sequence[int], day: int = 1) -> dict[str, Sequence[Any]]:
 
 def stored(folder: Path) -> list[int]:
     return sorted(read_table(str(folder))["row"].to_pylist())
+
+
+def eventually(condition: Callable[[], Any]) -> bool:
+    deadline = time.monotonic() + 30
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return bool(condition())
 
 
 def test_rows_are_written_by_event_date(tmp_path: Path) -> None:
@@ -82,6 +92,72 @@ def test_rows_wait_while_the_storage_fails_and_are_written_once(tmp_path: Path) 
     target.flush()
     target.flush()
     assert stored(folder) == [0, 1, 2, 4]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"request_id": ["a", "\ud800"]},
+        {"AMOUNT": [1.0, "much"]},
+        {"row": [1, 2**40]},
+        {"row": [1, 2**70]},
+        {"AMOUNT": [1.0]},
+    ],
+)
+def test_batch_that_can_not_be_converted_is_dropped_alone_and_counted(tmp_path: Path, bad: dict[str, Any]) -> None:
+    drops = Drops()
+    target = PredictionLog(str(tmp_path), "card-fraud-v12", WITH_TEXT, drops.append, capacity=4)
+    target.append({**rows([1]), "request_id": ["first"]})
+    target.append({**rows([2, 3]), "request_id": ["a", "b"], **bad})
+    target.append({**rows([4]), "request_id": ["last"]})
+    target.flush()
+    assert stored(tmp_path) == [1, 4]
+    assert drops == [2]
+    # The dropped rows hold no place any more: four fit again, and the end finds nothing lost.
+    target.append({**rows(range(5, 9)), "request_id": list("efgh")})
+    target.close()
+    assert stored(tmp_path) == [1, 4, 5, 6, 7, 8]
+    assert drops == [2]
+
+
+def test_batches_that_can_not_be_converted_write_no_file(tmp_path: Path) -> None:
+    drops = Drops()
+    target = log(tmp_path / "log", drops)
+    target.append({**rows([1]), "AMOUNT": ["much"]})
+    target.flush()
+    assert not (tmp_path / "log").exists()
+    assert drops == [1]
+
+
+def test_thread_survives_a_batch_that_can_not_be_converted(tmp_path: Path) -> None:
+    dropped = threading.Event()
+    target = PredictionLog(str(tmp_path), "card-fraud-v12", WITH_TEXT, lambda _: dropped.set(), interval=0.01)
+    target.start()
+    target.append({**rows([1]), "request_id": ["\ud800"]})
+    assert dropped.wait(30)
+    target.append({**rows([2]), "request_id": ["next"]})
+    assert eventually(lambda: files(str(tmp_path)))
+    target.close()
+    assert stored(tmp_path) == [2]
+
+
+def test_thread_survives_an_unexpected_failure_and_tells(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    failed = threading.Event()
+
+    def broken(_: int) -> None:
+        failed.set()
+        raise RuntimeError("the counter is broken")
+
+    target = PredictionLog(str(tmp_path), "card-fraud-v12", WITH_TEXT, broken, interval=0.01)
+    target.start()
+    target.append({**rows([1]), "request_id": ["\ud800"]})
+    assert failed.wait(30)
+    target.append({**rows([2]), "request_id": ["next"]})
+    assert eventually(lambda: files(str(tmp_path)))
+    target.close()
+    assert stored(tmp_path) == [2]
+    assert "the prediction log failed unexpectedly, trying again" in caplog.text
+    assert "the counter is broken" in caplog.text
 
 
 def test_rows_that_can_not_be_written_at_the_end_are_counted(tmp_path: Path) -> None:

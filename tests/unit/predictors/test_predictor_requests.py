@@ -1,9 +1,10 @@
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import pytest
 
-from predictors.requests import MAX_ROWS, RequestSchema, Tensor
+from predictors.requests import MAX_ROWS, RequestSchema, Tensor, check_id
 from serin.artifact import RequestColumn
 from serin.errors import RequestError
 from tests.factories import make_manifest
@@ -118,9 +119,72 @@ def test_long_value_is_shown_in_short() -> None:
     assert len(refusal({**ROW, "CHANNEL": "x" * 100_000})) < 200
 
 
-def test_integer_beyond_32_bit_floats_is_no_number() -> None:
+@pytest.mark.parametrize("value", [1e39, -1e39, 10**39, 3.402823466385289e38])
+def test_number_that_is_infinite_in_32_bits_is_refused(value: float) -> None:
     schema = RequestSchema(make_manifest(request=(RequestColumn(name="AMOUNT", type="number"),)))
-    assert "found 1e+39, allowed: a finite number" in refusal({"CUSTOMER": 1, "AMOUNT": 1e39}, schema=schema)
+    text = refusal({"CUSTOMER": 1, "AMOUNT": 1}, {"CUSTOMER": 1, "AMOUNT": value}, schema=schema)
+    assert text.startswith("row 1, column AMOUNT: found ")
+    assert text.endswith(", which is infinite in 32 bits, allowed: a finite number")
+
+
+def test_integer_beyond_64_bit_floats_is_no_number() -> None:
+    assert refusal({**ROW, "AMOUNT": 10**400}).startswith("row 0, column AMOUNT: found 1000")
+
+
+def test_largest_number_of_32_bits_is_taken() -> None:
+    schema = RequestSchema(make_manifest(request=(RequestColumn(name="AMOUNT", type="number"),)))
+    largest = float(np.finfo(np.float32).max)
+    assert v1({"CUSTOMER": 1, "AMOUNT": largest}, schema=schema).columns["AMOUNT"] == [largest]
+
+
+def test_feature_that_is_infinite_in_32_bits_is_refused() -> None:
+    text = refusal({**RAW, "count_1d": 1e39})
+    assert text == (
+        "row 0, column count_1d: found 1e+39, which is infinite in 32 bits, allowed: a finite number or null"
+    )
+
+
+def test_text_with_a_lone_surrogate_is_refused_in_rows_and_tensors() -> None:
+    text = (
+        "row 0, column CHANNEL: found '\\ud800', which is not UTF-8, allowed: a text of at most 1024 characters or null"
+    )
+    assert refusal({**ROW, "CHANNEL": "\ud800"}) == text
+    keys = column("CUSTOMER", "INT64", [1]), column("AMOUNT", "FP64", [5.0])
+    assert tensor_refusal(*keys, column("CHANNEL", "BYTES", ["\ud800"])) == text
+
+
+def test_entity_key_with_a_lone_surrogate_is_refused() -> None:
+    schema = RequestSchema(make_manifest(entities=(RequestColumn(name="CUSTOMER", type="text"),)))
+    text = refusal({**ROW, "CUSTOMER": "c\udfff"}, schema=schema)
+    assert text.startswith("row 0, column CUSTOMER: found 'c\\udfff', which is not UTF-8, allowed: a text")
+
+
+def test_column_name_with_a_lone_surrogate_is_unknown() -> None:
+    assert refusal({**ROW, "\ud800": 1}).startswith("row 0, column '\\ud800' is unknown; allowed: CUSTOMER")
+    assert tensor_refusal(column("\ud800", "FP64", [1.0])).startswith("column '\\ud800' is unknown; allowed: CUSTOMER")
+
+
+def test_event_time_in_the_future_is_taken() -> None:
+    assert v1({**ROW, "TIME": "2019-01-01T00:00:00"}).times == [datetime(2019, 1, 1, tzinfo=UTC)]
+
+
+@pytest.mark.parametrize("request_id", ["r-1", "é" * 256, "\U0001f4b3"])
+def test_request_id_of_256_characters_is_taken(request_id: str) -> None:
+    assert check_id(request_id) == request_id
+
+
+def test_longer_request_id_is_refused() -> None:
+    with pytest.raises(RequestError) as caught:
+        check_id("x" * 257)
+    assert str(caught.value) == "the request id has 257 characters; allowed: a text of at most 256 characters"
+
+
+def test_request_id_with_a_lone_surrogate_is_refused() -> None:
+    with pytest.raises(RequestError) as caught:
+        check_id("r-\ud800")
+    assert str(caught.value) == (
+        "the request id: found 'r-\\ud800', which is not UTF-8, allowed: a text of at most 256 characters"
+    )
 
 
 def test_boolean_column_takes_booleans_only() -> None:

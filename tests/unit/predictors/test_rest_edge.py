@@ -1,12 +1,14 @@
 import asyncio
+import json
 from collections.abc import Iterable
 from typing import Any
 
 import pytest
+from fastapi import Request
 from prometheus_client import CollectorRegistry
 
 from predictors.metrics import Metrics
-from predictors.rest import MAX_BODY, RestEdge
+from predictors.rest import MAX_BODY, RestEdge, bad_input
 
 LABELS = {"model": "card-fraud", "model_version": "12", "deployment": "card-fraud-v12"}
 PREDICT = "/v1/models/card-fraud:predict"
@@ -116,3 +118,9 @@ def test_body_is_json_whatever_the_header_says_unless_it_is_binary() -> None:
     assert application.scope["headers"] == [(b"content-type", b"application/json")]
     edge.post(PREDICT, headers=[(b"inference-header-content-length", b"9")])
     assert application.scope["headers"][-1] == (b"content-type", b"application/octet-stream")
+
+
+def test_refusal_with_a_lone_surrogate_can_be_sent() -> None:
+    answer = asyncio.run(bad_input(Request({"type": "http"}), ValueError("column \ud800é is unknown")))
+    assert answer.status_code == 400
+    assert json.loads(bytes(answer.body)) == {"error": "column \\ud800é is unknown"}

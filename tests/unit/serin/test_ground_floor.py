@@ -49,6 +49,12 @@ def test_encode_puts_columns_in_order_and_turns_unknown_into_nan():
     np.testing.assert_array_equal(encoded, np.array([[1, 1], [0, np.nan], [np.nan, 2.5]], np.float32))
 
 
+def test_missing_category_is_not_the_category_that_is_called_so():
+    schema = InputSchema(columns=(InputColumn(name="city", kind="category", categories=("None", "nan")),))
+    encoded = schema.encode({"city": [None, float("nan"), "None", "nan"]})
+    np.testing.assert_array_equal(encoded[:, 0], np.array([np.nan, np.nan, 0, 1], np.float32))
+
+
 @pytest.fixture
 def sealed(tmp_path):
     (tmp_path / "model.ubj").write_bytes(b"model")

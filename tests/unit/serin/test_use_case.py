@@ -113,3 +113,10 @@ def test_file_with_another_name_is_refused(tmp_path: Path, document):
 def test_column_with_a_name_of_the_prediction_log_is_refused(document):
     document["data"]["columns"]["score"] = {"type": "number"}
     assert "score: the prediction log has columns of these names; use others (data.rename)" in problem(document)
+
+
+def test_table_view_of_events_is_a_contradiction(document):
+    document["features"]["tables"] = {"profile": {"entity": "customer", "columns": ["TERMINAL_ID"]}}
+    text = problem(document)
+    assert "features.tables: a table with event times (`timestamp`) holds no snapshot of its entities" in text
+    assert "so data.key must be [CUSTOMER_ID], found TRANSACTION_ID" in text

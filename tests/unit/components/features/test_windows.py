@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.features.windows import window_features
+from serin.errors import DataError
 from serin.use_case import WindowFeature, WindowView
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -114,3 +115,13 @@ def test_hostile_column_names_are_only_names():
     table = events([("a", START, 1.0)]).rename_columns(["card", "time", name])
     view = WindowView(entity="card", features=(WindowFeature(name="s", aggregation="sum", column=name, window="1d"),))
     assert window_features(table, view, "card", "time", START + DAY)["s"].to_pylist() == [1.0]
+
+
+def test_one_event_time_far_off_is_an_error_not_a_full_memory():
+    view = WindowView(
+        entity="card", refresh="1s", features=(WindowFeature(name="n", aggregation="count", window="2s"),)
+    )
+    with pytest.raises(
+        DataError, match=r"1 entities from 2026-01-01 to 2099-01-01 every 1s would be 2,303,\d+,\d+ rows"
+    ):
+        computed([("a", START, 1.0)], datetime(2099, 1, 1, tzinfo=UTC), view)

@@ -32,7 +32,7 @@ def make_case(key: list[str], *, timestamp: bool) -> UseCase:
             "data": {"columns": columns | ({"at": {"type": "timestamp"}} if timestamp else {}), "key": key},
             "label": {"column": "label"},
             "entities": {"thing": "id"},
-            "features": {"service": "toy_v1", "tables": {"toy_thing": {"entity": "thing", "columns": ["amount"]}}},
+            "features": {"service": "toy_v1", "request": ["amount"]},
             "training": {"candidates": {"xgboost": {}}},
         }
         | ({"timestamp": "at"} if timestamp else {}),

@@ -46,8 +46,10 @@ class World:
         self.ok = self.errors = 0
         self.seconds = 0.004
         self.error_share = 0.0
+        self.single_errors = 0
         self.requests_a_second = 10
         self.promoted: list[int] = []
+        self.given_up: list[int] = []
         self.events: list[Event] = []
         self.before_sleep: Callable[[], None] = lambda: None
 
@@ -70,29 +72,34 @@ class World:
     def serve(self, weights: dict[str, int]) -> None:
         self.target.apply(logic.virtual_service(CASE, weights, TEMPLATES.virtual_service))
 
+    def served(self) -> bool:
+        return self.target.get("VirtualService", "card-fraud") is not None
+
     def weights(self) -> dict[str, int]:
         document = self.target.get("VirtualService", "card-fraud")
         assert document is not None
         return logic.weights_of(document)
 
-    def roll_out(self, version: int) -> str:
+    def roll_out(self, version: int, plan: Rollout = PLAN) -> str:
         around = Surroundings(
             target=self.target,
             metrics=ScrapedMetrics(self.target),
             template=TEMPLATES.virtual_service,
             promote=self.promoted.append,
+            give_up=self.given_up.append,
             report=self.events.append,
             clock=lambda: self.now,
             sleep=self._sleep,
             ready_timeout=timedelta(seconds=30),
         )
-        return roll_out(CASE, version, around).phase
+        return roll_out(CASE.model_copy(update={"rollout": plan}), version, around).phase
 
     def _sleep(self, seconds: float) -> None:
         self.before_sleep()
         self.now += timedelta(seconds=seconds)
         requests = int(seconds * self.requests_a_second)
-        failed = int(requests * self.error_share)
+        failed = int(requests * self.error_share) + self.single_errors
+        self.single_errors = 0
         self.errors += failed
         self.ok += requests - failed
 
@@ -146,7 +153,29 @@ def test_a_good_version_is_stepped_and_promoted(second: World) -> None:
     assert [event.verdict for event in second.events] == ["", *["Successful"] * 4]
     assert second.weights() == {"card-fraud-v2": 100}
     assert second.promoted == [2]
+    assert second.given_up == []
     assert second.target.names("InferenceService") == ("card-fraud-v1", "card-fraud-v2")
+
+
+def test_a_single_error_is_one_of_a_hundred_requests_and_ends_no_rollout(second: World) -> None:
+    second.requests_a_second, second.single_errors = 5, 1
+    assert second.roll_out(2) == "Promoted"
+    assert [event.verdict for event in second.events] == ["", "Inconclusive", *["Successful"] * 3]
+    assert second.events[1].reason == "error_rate 0.02 > 0.01 may be chance: errors 1, requests 50"
+
+
+def test_a_failure_is_counted_once(second: World) -> None:
+    second.single_errors = 31
+    plan = PLAN.model_copy(update={"failure_limit": 1})
+    assert second.roll_out(2, plan) == "Promoted"
+    assert [event.verdict for event in second.events] == ["", "Failed", *["Successful"] * 3]
+
+
+def test_a_step_with_little_traffic_ends_after_its_pause(second: World) -> None:
+    second.requests_a_second = 1
+    plan = PLAN.model_copy(update={"min_requests": 15, "inconclusive_limit": 0})
+    assert second.roll_out(2, plan) == "Promoted"
+    assert [event.verdict for event in second.events] == ["", *["Inconclusive", "Successful"] * 2]
 
 
 def test_a_version_with_errors_is_rolled_back_and_removed(second: World) -> None:
@@ -154,7 +183,7 @@ def test_a_version_with_errors_is_rolled_back_and_removed(second: World) -> None
     assert second.roll_out(2) == "RolledBack"
     assert second.events[-1].reason == "failed (1) > failure_limit (0): error_rate 0.31 > 0.01"
     assert second.weights() == {"card-fraud-v1": 100}
-    assert second.promoted == []
+    assert (second.promoted, second.given_up) == ([], [2])
     assert second.target.names("InferenceService") == ("card-fraud-v1",)
 
 
@@ -252,6 +281,7 @@ def test_a_killed_roll_back_is_finished_by_the_next_rollout(second: World) -> No
     second.deploy(3)
     assert second.roll_out(3) == "Promoted"
     assert second.target.names("InferenceService") == ("card-fraud-v1", "card-fraud-v3")
+    assert set(second.given_up) == {2}
 
 
 def test_a_promoted_version_stays_as_it_is(second: World) -> None:
@@ -320,19 +350,32 @@ def test_a_version_that_is_not_deployed_is_an_error(world: World) -> None:
         world.roll_out(9)
 
 
-def test_a_version_that_never_gets_ready_is_an_error_and_gets_no_traffic(world: World) -> None:
+def test_a_version_that_never_gets_ready_is_given_up_and_removed(world: World) -> None:
     world.deploy(1)
     world.serve({"card-fraud-v1": 100})
     world.deploy(2, ready=False)
     with pytest.raises(UnavailableError, match="card-fraud-v2 is not ready after 30 s: exited with 1"):
         world.roll_out(2)
     assert world.weights() == {"card-fraud-v1": 100}
+    assert world.given_up == [2]
+    assert world.target.names("InferenceService") == ("card-fraud-v1",)
+
+
+def test_a_version_that_is_not_ready_but_got_traffic_meanwhile_is_left_alone(world: World) -> None:
+    world.deploy(1, ready=False)
+    world.before_sleep = lambda: world.serve({"card-fraud-v1": 100}) if not world.served() else None
+    with pytest.raises(UnavailableError, match="card-fraud-v1 is not ready after 30 s"):
+        world.roll_out(1)
+    assert world.given_up == []
+    assert world.target.names("InferenceService") == ("card-fraud-v1",)
 
 
 def test_a_version_that_crashes_again_and_again_is_not_waited_for(world: World) -> None:
     world.deploy(1, ready=False, restarts=3)
     with pytest.raises(UnavailableError, match=r"card-fraud-v1 does not start \(3 times\): exited with 1"):
         world.roll_out(1)
+    assert world.given_up == [1]
+    assert world.target.names("InferenceService") == ()
 
 
 def test_weights_always_fit_the_state_beside_them(second: World) -> None:
@@ -348,4 +391,4 @@ def test_weights_always_fit_the_state_beside_them(second: World) -> None:
     second.target = Watched(second.target.folder)
     second.roll_out(2)
     canary = [shares.get("card-fraud-v2") for shares in seen]
-    assert canary == [10, 50, 100, 100]
+    assert canary == [10, 10, 50, 50, 100, 100]

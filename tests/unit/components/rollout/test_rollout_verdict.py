@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from components.rollout.logic import Outcome, Verdict, judge
+from components.rollout.logic import Outcome, Verdict, beyond_chance, judge
 from components.rollout.measurement import Measurement
 from serin.use_case import Slo
 
@@ -48,8 +48,55 @@ def test_no_request_is_inconclusive() -> None:
     assert _judge(0, 0, None).outcome is Outcome.INCONCLUSIVE
 
 
+def test_few_requests_without_an_error_raise_no_doubt() -> None:
+    assert not _judge(49, 0, 0.004).doubt
+
+
+def test_one_error_in_few_requests_is_inconclusive() -> None:
+    assert _judge(45, 1, 0.004) == Verdict(Outcome.INCONCLUSIVE, "requests 45 < 50", doubt=True)
+
+
+def test_error_rate_over_its_limit_by_chance_is_inconclusive() -> None:
+    reason = "error_rate 0.04 > 0.01 may be chance: errors 2, requests 50"
+    assert _judge(50, 2, 0.004) == Verdict(Outcome.INCONCLUSIVE, reason, doubt=True)
+
+
+def test_error_rate_over_its_limit_beyond_chance_is_failed() -> None:
+    assert _judge(50, 3, 0.004) == Verdict(Outcome.FAILED, "error_rate 0.06 > 0.01")
+
+
+def test_latency_over_its_limit_is_failed_whatever_the_errors_may_be() -> None:
+    assert _judge(50, 1, 0.0842).outcome is Outcome.FAILED
+
+
 def test_few_requests_with_more_errors_than_enough_could_have_are_failed() -> None:
     assert _judge(10, 10, 0.004) == Verdict(Outcome.FAILED, "error_rate 0.2 > 0.01")
+
+
+@pytest.mark.parametrize(
+    ("errors", "requests", "limit", "beyond"),
+    [
+        (2, 50, 0.01, False),  # P(X >= 2) = 0.089
+        (3, 50, 0.01, True),  # P(X >= 3) = 0.014
+        (10_164, 1_000_000, 0.01, False),  # P = 0.0505; 1.645 standard deviations above the mean are 10,163.7
+        (10_165, 1_000_000, 0.01, True),
+        (50, 50, 1.0, False),
+    ],
+)
+def test_errors_beyond_chance_follow_the_binomial_test(
+    errors: float, requests: float, limit: float, beyond: bool
+) -> None:
+    assert beyond_chance(errors, requests, limit) is beyond
+
+
+@pytest.mark.parametrize("requests", [1, 2, 5, 50])
+def test_one_error_alone_is_never_beyond_chance(requests: float) -> None:
+    assert not beyond_chance(1, requests, 0.01)
+
+
+def test_one_error_where_none_is_allowed_is_beyond_chance() -> None:
+    assert beyond_chance(1, 50, 0)
+    assert not beyond_chance(0, 50, 0)
 
 
 def test_no_measurement_is_an_error() -> None:

@@ -77,3 +77,18 @@ def test_version_of_another_models_deployment_is_an_error(name: str) -> None:
 def test_templates_that_are_missing_are_named(tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match=r"the template .*inferenceservice\.yaml can't be read"):
         templates.load(tmp_path)
+
+
+def test_a_template_with_a_mistyped_name_is_refused() -> None:
+    broken = {"metadata": {"name": "${deploiment}"}}
+    with pytest.raises(
+        UnavailableError, match=r"a template has '\$\{deploiment\}', which can't be filled; allowed here"
+    ):
+        logic.inference_service(CASE, 1, "/models/1", broken)
+
+
+def test_a_route_with_a_mistyped_name_is_refused() -> None:
+    destination = {"destination": {"host": "${deployment}-predictor"}}
+    broken = {"spec": {"http": [{"name": "${modell}", "route": [destination]}]}}
+    with pytest.raises(UnavailableError, match=r"'\$\{modell\}', which can't be filled; allowed here: \$\{model\}"):
+        logic.virtual_service(CASE, {"card-fraud-v1": 100}, broken)

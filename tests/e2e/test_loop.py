@@ -1,0 +1,181 @@
+"""The loop as a user runs it, command by command, on a small simulated table in a workspace of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import services
+
+pytestmark = pytest.mark.xdist_group("loop")
+ROW = {"CUSTOMER_ID": 3, "TERMINAL_ID": 5, "TX_AMOUNT": 42.0, "TX_DATETIME": "2026-03-05T10:00:00"}
+
+
+class User:
+    """Somebody at a terminal in a workspace."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("SERIN_")}
+        self.environment = kept | {"SERIN_ROOT": str(root)}
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "pipelines", *arguments]
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(*arguments), capture_output=True, text=True, env=self.environment, cwd=self.root, timeout=300
+        )
+
+    def result(self, *arguments: str) -> dict:
+        done = self.run(*arguments, "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def user(tmp_path_factory: pytest.TempPathFactory) -> User:
+    found = User(services.workspace_copy(tmp_path_factory.mktemp("workspace")))
+    found.result("simulate", "--out", "t.parquet", "--rows", "40000", "--days", "63")
+    return found
+
+
+@pytest.fixture(scope="module")
+def first(user: User) -> dict:
+    return user.result("train", "card_fraud", "--data", "t.parquet")
+
+
+@pytest.fixture(scope="module")
+def gateway(user: User, first: dict) -> Iterator[int]:
+    port = services.free_port()
+    with (user.root / "serve.txt").open("wb") as output:
+        process = subprocess.Popen(
+            user.command("serve", "card_fraud", "--port", str(port)),
+            env=user.environment, cwd=user.root, stdout=output, stderr=output, start_new_session=True,
+        )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 120
+        while process.poll() is None and time.monotonic() < deadline:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/models/card-fraud", timeout=2):
+                    break
+            except OSError:
+                time.sleep(0.2)
+        else:
+            raise AssertionError((user.root / "serve.txt").read_text())
+        yield port
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+    assert _left_over(user.root) == []
+
+
+def _left_over(root: Path) -> list[str]:
+    """Commands of processes that still run in the workspace."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if f"SERIN_ROOT={root}".encode() in path.read_bytes().split(b"\0"):
+                found.append((path.parent / "cmdline").read_text())
+        except OSError:
+            continue
+    return found
+
+
+def post(port: int, path: str, body: dict) -> tuple[int, dict]:
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as refused:
+        with refused:
+            return refused.code, json.load(refused)
+
+
+def test_training_reports_metrics_on_a_held_back_week_and_makes_a_champion(user, first):
+    assert first["version"] == 1
+    assert 0.5 < first["metrics"]["roc_auc"] <= 1
+    assert "customer_precision_at_100" in first["metrics"]
+    assert Path(first["report"]).read_text().startswith("<!doctype html>")
+    assert user.result("status", "card_fraud")["card_fraud"]["versions"][0]["aliases"] == [
+        "candidate",
+        "challenger",
+        "champion",
+    ]
+
+
+def test_training_again_on_the_same_data_changes_nothing(user, first):
+    again = user.result("train", "card_fraud", "--data", "t.parquet")
+    assert (again["version"], again["metrics"]) == (first["version"], first["metrics"])
+
+
+def test_failing_step_tells_its_reason_and_leaves_no_version(user, first):
+    (user.root / "bad.csv").write_text("TRANSACTION_ID,TX_DATETIME\n1,2026-01-01\n")
+    done = user.run("train", "card_fraud", "--data", "bad.csv")
+    assert done.returncode == 1
+    assert "step ingest failed" in done.stderr
+    assert "bad.csv" in done.stderr
+    assert "CUSTOMER_ID" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(user.result("status", "card_fraud")["card_fraud"]["versions"]) == 1
+
+
+def test_gateway_answers_v1_v2_and_grpc_alike(gateway):
+    from kserve import InferInput
+    from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc
+    from kserve.protocol.infer_type import InferRequest
+
+    status, v1 = post(gateway, "/v1/models/card-fraud:predict", {"instances": [ROW]})
+    assert status == 200
+    assert v1["predictions"][0]["model_version"] == "1"
+    score = v1["predictions"][0]["score"]
+    types = {int: "INT64", float: "FP64", str: "BYTES"}
+    tensors = [{"name": k, "shape": [1], "datatype": types[type(v)], "data": [v]} for k, v in ROW.items()]
+    status, v2 = post(gateway, "/v2/models/card-fraud/infer", {"inputs": tensors})
+    assert status == 200
+    assert next(o["data"] for o in v2["outputs"] if o["name"] == "score") == [score]
+
+    import grpc
+
+    inputs = [InferInput(t["name"], t["shape"], t["datatype"], t["data"]) for t in tensors]
+    with grpc.insecure_channel(f"127.0.0.1:{gateway}") as channel:
+        stub = grpc_predict_v2_pb2_grpc.GRPCInferenceServiceStub(channel)
+        answer = stub.ModelInfer(InferRequest("card-fraud", inputs).to_grpc(), timeout=20)
+    scores = {o.name: list(o.contents.fp64_contents) for o in answer.outputs}["score"]
+    assert scores == [score]
+
+
+def test_gateway_refuses_a_bad_row_and_says_why(gateway):
+    status, body = post(gateway, "/v1/models/card-fraud:predict", {"instances": [ROW | {"TX_AMOUNT": "much"}]})
+    assert status == 400
+    assert "TX_AMOUNT" in json.dumps(body)
+
+
+def test_drift_check_on_a_few_predictions_is_no_alarm(user, gateway):
+    post(gateway, "/v1/models/card-fraud:predict", {"instances": [ROW]})
+    deadline = time.monotonic() + 30
+    while not (found := user.run("drift", "card_fraud", "--json")).stdout and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert json.loads(found.stdout)["verdict"] == "too_few_rows"
+
+
+def test_retraining_without_drift_trains_nothing(user, gateway):
+    post(gateway, "/v1/models/card-fraud:predict", {"instances": [ROW]})
+    time.sleep(2)  # the predictor writes its log every second
+    assert user.result("retrain", "card_fraud") == {"decision": "keep", "version": None, "gate": None}
+
+
+def test_second_server_of_the_same_model_is_refused(user, gateway):
+    done = user.run("serve", "card_fraud", "--port", str(services.free_port()))
+    assert done.returncode == 1
+    assert "is at it already" in done.stderr

@@ -1,0 +1,118 @@
+"""Real servers for integration tests, each on a loopback port of its own and gone at the end of its block."""
+
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+CHECKOUT = Path(__file__).parents[1]
+
+
+def free_port() -> int:
+    """A port on 127.0.0.1 that nothing listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def workspace_copy(root: Path) -> Path:
+    """A workspace with the shipped declarations and no state."""
+    for folder in ("feature_repo", "manifests", "istio", "pipelines/use_cases"):
+        shutil.copytree(CHECKOUT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    return root
+
+
+@contextlib.contextmanager
+def redis() -> Iterator[str]:
+    """A Redis server without persistence; gives HOST:PORT."""
+    port = free_port()
+    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+    with tempfile.TemporaryDirectory() as folder, _running(command, cwd=folder) as process:
+        _await_port(port, process)
+        yield f"127.0.0.1:{port}"
+
+
+@contextlib.contextmanager
+def postgres() -> Iterator[str]:
+    """A PostgreSQL server with an empty database; gives its SQLAlchemy URI."""
+    port, owner = free_port(), "postgres" if os.getuid() == 0 else pwd.getpwuid(os.getuid()).pw_name
+    binaries = _postgres_binaries()
+    folder = Path(tempfile.mkdtemp(prefix="serin-postgres-"))
+    try:
+        # PostgreSQL refuses to run as root.
+        as_owner = {"user": owner} if os.getuid() == 0 else {}
+        if as_owner:
+            shutil.chown(folder, owner)
+        subprocess.run(
+            [binaries / "initdb", "-D", folder / "data", "-U", "serin", "--auth=trust", "--no-sync"],
+            check=True, capture_output=True, cwd=folder, **as_owner,
+        )  # fmt: skip
+        command = [binaries / "postgres", "-D", folder / "data", "-p", str(port), "-h", "127.0.0.1", "-k", folder, "-F"]
+        with _running(command, cwd=folder, **as_owner) as process:
+            _await_port(port, process)
+            yield f"postgresql+psycopg2://serin@127.0.0.1:{port}/postgres"
+    finally:
+        shutil.rmtree(folder)
+
+
+@contextlib.contextmanager
+def s3(bucket: str) -> Iterator[dict[str, str]]:
+    """An S3 server (moto's, over HTTP) with an empty bucket; gives the variables that lead AWS clients to it."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    url = f"http://{host}:{port}"
+    credentials = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "test")
+    client = boto3.client(
+        "s3", endpoint_url=url, region_name="us-east-1", **{key.lower(): value for key, value in credentials.items()}
+    )
+    client.create_bucket(Bucket=bucket)
+    client.close()
+    try:
+        yield {
+            **credentials,
+            "AWS_ENDPOINT_URL": url,
+            "AWS_DEFAULT_REGION": "us-east-1",
+            # Feast and MLflow have names of their own for it.
+            "FEAST_S3_ENDPOINT_URL": url,
+            "MLFLOW_S3_ENDPOINT_URL": url,
+        }
+    finally:
+        server.stop()
+
+
+@contextlib.contextmanager
+def _running(command: list[object], **options: object) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options)  # type: ignore[call-overload]
+    try:
+        yield process
+    finally:
+        # To PostgreSQL this is a fast shutdown: it does not wait for clients to leave.
+        process.send_signal(signal.SIGINT)
+        process.wait(20)
+
+
+def _await_port(port: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and process.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise AssertionError(f"no server on port {port} (exit code {process.poll()})")
+
+
+def _postgres_binaries() -> Path:
+    found = shutil.which("initdb")
+    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[4]))
+    return Path(found).parent if found else installed[-1].parent

@@ -1,0 +1,84 @@
+"""The command line as a user meets it: each test is a process of its own."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests import services
+
+
+def serin(*arguments: str, root=None) -> subprocess.CompletedProcess[str]:
+    import os
+
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("SERIN_")}
+    environment |= {"SERIN_ROOT": str(root)} if root else {}
+    return subprocess.run(
+        [sys.executable, "-m", "pipelines", *arguments], capture_output=True, text=True, env=environment, timeout=120
+    )
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return services.workspace_copy(tmp_path_factory.mktemp("workspace"))
+
+
+def test_help_is_a_table_of_contents_and_imports_nothing_heavy():
+    code = (
+        "import sys; from typer.testing import CliRunner; from pipelines.cli import app;"
+        "out = CliRunner().invoke(app, ['--help']).output;"
+        "heavy = {'pandas', 'numpy', 'kfp', 'mlflow', 'feast', 'sklearn', 'pyarrow', 'duckdb'} & set(sys.modules);"
+        "print(sorted(heavy)); print(out)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60).stdout
+    assert found.startswith("[]\n")
+    for command in ("demo", "new", "train", "serve", "rollout", "drift", "retrain", "status", "doctor", "compile"):
+        assert command in found
+
+
+def test_unknown_use_case_is_one_line_and_exit_code_1(root):
+    done = serin("train", "frauds", "--data", "x.parquet", root=root)
+    assert done.returncode == 1
+    assert done.stderr.startswith("serin: no use case 'frauds'; known: bank_churn, card_fraud.")
+    assert "Traceback" not in done.stderr
+
+
+def test_option_that_is_none_is_exit_code_2():
+    done = serin("train", "card_fraud", "--dta", "x")
+    assert done.returncode == 2
+    assert "No such option: --dta" in done.stderr
+
+
+def test_simulate_writes_what_card_fraud_takes(tmp_path):
+    done = serin("simulate", "--out", str(tmp_path / "t.csv"), "--rows", "1000", "--days", "5", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["rows"] > 500
+    header = (tmp_path / "t.csv").read_text().splitlines()[0]
+    assert header == "TRANSACTION_ID,TX_DATETIME,CUSTOMER_ID,TERMINAL_ID,TX_AMOUNT,TX_FRAUD"
+
+
+def test_simulate_refuses_a_format_it_can_not_write(tmp_path):
+    done = serin("simulate", "--out", str(tmp_path / "t.xlsx"))
+    assert done.returncode == 1
+    assert "can't write .xlsx; allowed: .parquet, .csv" in done.stderr
+
+
+def test_status_of_a_new_workspace_says_what_to_do(root):
+    done = serin("status", "card_fraud", root=root)
+    assert done.returncode == 0, done.stderr
+    assert "no version yet" in done.stdout
+    assert "serin train card_fraud --data TABLE" in done.stdout
+
+
+def test_new_does_not_replace_a_use_case_unasked(root, tmp_path):
+    (tmp_path / "t.csv").write_text("id,y\n1,0\n2,1\n")
+    done = serin("new", "card_fraud", "--data", str(tmp_path / "t.csv"), "--label", "y", "--entity", "id", root=root)
+    assert done.returncode == 1
+    assert "card_fraud.yaml exists already; choose another name, or --force" in done.stderr
+
+
+def test_rollout_without_a_server_says_how_to_start_one(root):
+    done = serin("rollout", "card_fraud", root=root)
+    assert done.returncode == 1
+    assert "nothing serves card_fraud; start `serin serve card_fraud` in another terminal" in done.stderr
