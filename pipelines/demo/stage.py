@@ -19,9 +19,9 @@ NAME = "card_fraud"
 # drift is looked for in one day of traffic.
 FASTER = {
     "rollout": {
-        "steps": [{"weight": 20, "pause": "8s"}, {"weight": 50, "pause": "8s"}],
+        "steps": [{"weight": 20, "pause": "6s"}, {"weight": 50, "pause": "6s"}],
         "interval": "2s",
-        "min_requests": 40,
+        "min_requests": 30,
     },
     "drift": {"window": "1d", "min_rows": 1000, "column_limit": 0.2, "max_share": 0.3},
 }

@@ -26,7 +26,7 @@ from serin.errors import SerinError
 from serin.use_case import CandidateName, UseCase
 from serin.workspace import Workspace
 
-ROWS = 230_000
+ROWS = 180_000
 SEED = 7
 PORT = 8080
 # The third version: as accurate a forest as you like, and far too many trees to answer in time.
