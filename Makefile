@@ -30,7 +30,7 @@ demo: $(READY) ## the whole loop on this machine, from nothing, in a few minutes
 
 test: $(READY) check ## every test, from nothing
 	@tests/services.sh
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(READY) ## format, lint, types, import rules
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .

@@ -13,6 +13,8 @@ from predictors.load import LoadedModel
 from predictors.log import PredictionLog
 from predictors.metrics import Metrics
 from predictors.requests import Rows
+from serin.artifact import Manifest
+from serin.errors import RequestError
 from serin.schema import calendar
 
 
@@ -60,7 +62,9 @@ class Scorer:
         values: dict[str, Any] = {**rows.columns, **features.values}
         for name in manifest.calendar:
             values[name] = _calendar(name, rows)
-        scores = self._model.predict(manifest.inputs.encode(values))
+        inputs = manifest.inputs.encode(values)
+        _refuse_unknown(inputs, rows, manifest)
+        scores = self._model.predict(inputs)
         decisions = scores >= manifest.threshold
         age = None if np.isnan(features.age_seconds).all() else float(np.nanmax(features.age_seconds))
         self._metrics.scored(int(decisions.sum()), int(features.misses.sum()), age)
@@ -99,6 +103,19 @@ class Scorer:
             **{column.name: _plain(column.kind, values[column.name]) for column in manifest.inputs.columns},
             **{column.name: rows.columns[column.name] for column in manifest.entities},
         }
+
+
+def _refuse_unknown(inputs: NDArray[np.float32], rows: Rows, manifest: Manifest) -> None:
+    """A score of a row of which nothing is known would say nothing.
+
+    Raises RequestError naming the first such row and its keys.
+    """
+    empty = np.flatnonzero(np.isnan(inputs).all(axis=1))
+    if not empty.size:
+        return
+    row = int(empty[0])
+    keys = ", ".join(f"{column.name}={rows.columns[column.name][row]!r}" for column in manifest.entities)
+    raise RequestError(f"row {row}: none of the model's inputs is known of {keys}")
 
 
 def _plain(kind: str, values: Sequence[Any]) -> list[Any]:

@@ -15,7 +15,6 @@ import pytest
 
 from tests import services
 
-pytestmark = pytest.mark.xdist_group("loop")
 ROW = {"CUSTOMER_ID": 3, "TERMINAL_ID": 5, "TX_AMOUNT": 42.0, "TX_DATETIME": "2026-03-05T10:00:00"}
 
 

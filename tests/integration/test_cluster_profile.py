@@ -11,7 +11,6 @@ import pytest
 
 from tests import services
 
-pytestmark = pytest.mark.xdist_group("cluster")
 AS_OF = datetime(2026, 2, 15, tzinfo=UTC)
 
 # Run in a process of its own: the clients of S3 read their endpoint from the environment once.

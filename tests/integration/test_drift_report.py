@@ -13,7 +13,6 @@ from serin.schema import InputColumn, InputSchema
 from serin.use_case import Drift
 
 # Evidently costs seconds to import: one worker runs this file.
-pytestmark = pytest.mark.xdist_group("evidently")
 
 INPUTS = InputSchema(
     columns=(

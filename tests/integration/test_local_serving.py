@@ -10,8 +10,6 @@ import pytest
 from tests.factories import make_artifact
 from tests.integration.serving_world import Load, World, predict, until
 
-pytestmark = pytest.mark.xdist_group("local_serving")
-
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:

@@ -17,7 +17,6 @@ from serin.workspace import Workspace
 from tests import services
 
 pytestmark = [
-    pytest.mark.xdist_group("feast"),
     # Feast's file store is built on dask and pandas interfaces that are on their way out.
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::FutureWarning"),

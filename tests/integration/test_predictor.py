@@ -17,8 +17,6 @@ from serin.storage import files, read_table
 from tests.factories import make_artifact
 from tests.predictor_process import Predictor, grpc_refusal, infer, row, set_up_store, start, tensors, workspace
 
-pytestmark = pytest.mark.xdist_group("predictor")
-
 
 @pytest.fixture(scope="module")
 def predictor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Predictor]:

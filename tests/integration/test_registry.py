@@ -18,7 +18,6 @@ from serin.workspace import Workspace
 from tests import services
 
 pytestmark = [
-    pytest.mark.xdist_group("registry"),
     # MLflow uses interfaces of SQLAlchemy, Pydantic and others that are on their way out.
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::FutureWarning"),

@@ -30,7 +30,6 @@ from tests.factories import make_artifact
 from tests.integration.serving_world import CASE, ROOT, TEMPLATES, Load, World, until
 
 pytestmark = [
-    pytest.mark.xdist_group("rollout"),
     # MLflow uses interfaces of SQLAlchemy, Pydantic and others that are on their way out.
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::FutureWarning"),

@@ -10,6 +10,7 @@ from predictors.log import PredictionLog, schema
 from predictors.metrics import Metrics
 from predictors.requests import RequestSchema
 from predictors.score import Identity, Scorer
+from serin.errors import RequestError
 from serin.schema import InputColumn, InputSchema
 from serin.storage import read_table
 from tests.factories import make_manifest
@@ -98,3 +99,13 @@ def test_requests_misses_age_and_drops_are_counted(registry: CollectorRegistry) 
     assert registry.get_sample_value("model_feature_age_seconds", LABELS) == 60
     assert registry.get_sample_value("model_prediction_log_rows_dropped_total", LABELS) == 5
     assert registry.get_sample_value("model_load_timestamp", LABELS) == 1000
+
+
+def test_row_of_which_nothing_is_known_is_refused_by_its_key(tmp_path: Path, registry: CollectorRegistry) -> None:
+    used = make_manifest(inputs=InputSchema(columns=INPUTS.columns[1:2]), calendar=(), threshold=0.5)
+    model = LoadedModel(used, lambda matrix: matrix[:, 0].astype(np.float64))
+    log = PredictionLog(str(tmp_path), "card-fraud-v12", schema(used), metrics(CollectorRegistry()).dropped)
+    scorer = Scorer(Identity(*LABELS.values()), model, None, log, metrics(registry))
+    rows = RequestSchema(used).from_v1({"instances": [{"CHANNEL": "chip"}, {"CHANNEL": "post", "CUSTOMER": 7}]}, NOW)
+    with pytest.raises(RequestError, match=r"row 1: none of the model's inputs is known of .*CUSTOMER=7"):
+        scorer.score(rows, "r-1", NOW)
