@@ -106,6 +106,8 @@ def test_row_of_which_nothing_is_known_is_refused_by_its_key(tmp_path: Path, reg
     model = LoadedModel(used, lambda matrix: matrix[:, 0].astype(np.float64))
     log = PredictionLog(str(tmp_path), "card-fraud-v12", schema(used), metrics(CollectorRegistry()).dropped)
     scorer = Scorer(Identity(*LABELS.values()), model, None, log, metrics(registry))
-    rows = RequestSchema(used).from_v1({"instances": [{"CHANNEL": "chip"}, {"CHANNEL": "post", "CUSTOMER": 7}]}, NOW)
+    rows = RequestSchema(used).from_v1(
+        {"instances": [{"AMOUNT": 5, "CHANNEL": "chip"}, {"AMOUNT": 5, "CHANNEL": "post", "CUSTOMER": 7}]}, NOW
+    )
     with pytest.raises(RequestError, match=r"row 1: none of the model's inputs is known of .*CUSTOMER=7"):
         scorer.score(rows, "r-1", NOW)
