@@ -4,6 +4,8 @@ import contextlib
 import logging
 import os
 import re
+import signal
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -13,7 +15,7 @@ from io import TextIOBase
 from pathlib import Path
 from typing import Any
 
-from components.step import SAID, TERMINATION_LOG
+from components.step import RUNNER, SAID, TERMINATION_LOG
 from serin.errors import SerinError
 
 _COLOUR = re.compile(r"\x1b\[\d+m")
@@ -53,7 +55,8 @@ def run(pipeline: Any, arguments: dict[str, Any], folder: Path, report: Report) 
     root.mkdir(parents=True)
     last_words, log = root / "termination-log", root / "log.txt"
     local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(root), workspace_root=str(root / "workspace"))
-    with log.open("w", encoding="utf-8") as file, _environment(TERMINATION_LOG, str(last_words)):
+    surroundings = {TERMINATION_LOG: str(last_words), RUNNER: str(os.getpid())}
+    with log.open("w", encoding="utf-8") as file, _environment(surroundings), _terminable():
         watcher = _Watcher(file, report)
         with contextlib.redirect_stdout(watcher), _logging_kept(), warnings.catch_warnings():
             # The runner warns of an image that is not called python; every step's image is Serin's own.
@@ -86,16 +89,30 @@ def _logging_kept() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _environment(name: str, value: str) -> Iterator[None]:
-    before = os.environ.get(name)
-    os.environ[name] = value
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM does what Ctrl-C does: the run ends, and its steps with it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class _Watcher(TextIOBase):

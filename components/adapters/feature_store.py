@@ -6,9 +6,11 @@ Feast takes seconds to import, so this module imports it where it is used.
 import contextlib
 import io
 import sys
+import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -45,7 +47,12 @@ class FeatureStore:
         config = load_repo_config(repo, self._workspace.feature_store_yaml)
         # Feast imports the definitions relative to the working directory and prints as it goes.
         with _importable(str(repo)), contextlib.chdir(repo), contextlib.redirect_stdout(io.StringIO()):
-            apply_total(config, repo, skip_source_validation=True)
+            try:
+                apply_total(config, repo, skip_source_validation=True)
+            except (Exception, SystemExit) as error:
+                raise UseCaseError(
+                    f"the Feast definitions in {repo} can't be applied: {_cause(error, repo)}"
+                ) from error
 
     def sources(self, case: UseCase) -> tuple[ViewSource, ...]:
         """The feature views of the use case's feature service.
@@ -91,6 +98,14 @@ class FeatureStore:
         from feast import FeatureStore as Feast
 
         return Feast(repo_path=str(self._workspace.feature_repo), fs_yaml_file=self._workspace.feature_store_yaml)
+
+
+def _cause(error: BaseException, repo: Path) -> str:
+    """The error, with the definitions file in which it arose, where it was one."""
+    files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+    own = next((Path(name).name for name in reversed(files) if Path(name).parent == repo), None)
+    text = f"{type(error).__name__}: {error}"
+    return f"{own}: {text}" if own else text
 
 
 def _source(store: Any, projection: Any) -> ViewSource:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from components.adapters.locks import held
-from serin.artifact import MANIFEST, Manifest
+from serin.artifact import MODEL_FILES, Manifest
 from serin.atomic import replaced
 from serin.errors import ConflictError, UnavailableError
 from serin.workspace import Workspace
@@ -67,10 +67,10 @@ class ModelRegistry:
     ) -> RegisteredVersion:
         """Log a run with the sealed artifact in `folder` and register it as a new version.
 
-        An artifact that is registered already (same manifest) is not registered again: its version is
+        An artifact that is registered already (see `_identity`) is not registered again: its version is
         returned, so a repeated step changes nothing. `reports` are texts by file name, kept with the run.
         """
-        digest = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
+        digest = _identity(manifest)
         with self._locked(manifest.model_name):
             for known in self.versions(manifest.model_name):
                 if known.tags.get(ARTIFACT_TAG) == digest:
@@ -256,6 +256,16 @@ class ModelRegistry:
     def _locked(self, name: str) -> contextlib.AbstractContextManager[None]:
         path = self._workspace.state / "locks" / f"registry-{_literal(name)}.lock"
         return held(path, f"registering {name}", wait=True)
+
+
+def _identity(manifest: Manifest) -> str:
+    """The hash that tells artifacts apart: of the manifest with its files' hashes.
+
+    skops writes memory addresses into its file, so a scikit-learn model's own hash differs from run to run; its scores
+    on the reference rows, whose hash stays in, do not.
+    """
+    files = {name: digest for name, digest in manifest.files.items() if name != MODEL_FILES["sklearn"]}
+    return hashlib.sha256(manifest.model_copy(update={"files": files}).model_dump_json().encode()).hexdigest()
 
 
 def _connect(workspace: Workspace) -> Any:

@@ -52,9 +52,26 @@ def run(workspace: Workspace, case: UseCase, source: str, as_of: str) -> IngestR
     if done:
         say(_summary(done))
     known_at = moment or _end(workspace, case)
+    _check_time(workspace, case, known_at)
     # An event at `known_at` itself is not looked at; a snapshot table has the date of its ingest.
     last = (known_at - timedelta(microseconds=1) if case.timestamp else known_at).date().isoformat()
     return IngestRun(partitions.snapshot(folder, last), known_at, source, done)
+
+
+def _check_time(workspace: Workspace, case: UseCase, known_at: datetime) -> None:
+    """A time that nothing is known of is a typing error, and features of it would be served for good."""
+    if case.timestamp:
+        end = max(_end(workspace, case), _today() + timedelta(days=1))
+        if known_at > end:
+            raise DataError(
+                f"--as-of {known_at:%Y-%m-%d %H:%M} lies in the future; the latest allowed is {end:%Y-%m-%d %H:%M}"
+            )
+        return
+    first = partitions.dates(workspace.events(case.name))[0]
+    if known_at.date().isoformat() < first:
+        raise DataError(
+            f"no snapshot of {case.name} is known as of {known_at:%Y-%m-%d}; the one that is stored is of {first}"
+        )
 
 
 def _summary(done: Ingested) -> str:

@@ -58,13 +58,17 @@ def convert(values: "pd.Series[Any]", to: ColumnType) -> tuple["pd.Series[Any]",
 
 def _words(values: "pd.Series[Any]") -> "pd.Series[Any]":
     """Objects as stripped text, so that a column of mixed origin is read in one way; null words become null."""
-    text = values.where(values.isna(), values.astype(str).str.strip())
+    text = values.where(values.isna(), values.map(_as_text).str.strip())
     return text.mask(text.str.lower().isin(_NULL_WORDS))
+
+
+def _as_text(value: object) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
 def _texts(values: "pd.Series[Any]") -> "pd.Series[Any]":
     scalars = values.map(lambda value: isinstance(value, bytes | list | dict | tuple | np.ndarray))
-    text = values.where(values.isna(), values.astype(str))
+    text = values.where(values.isna(), values.map(_as_text))
     return text.astype(object).mask(values.isna() | scalars, None)
 
 
@@ -75,7 +79,8 @@ def _numbers(values: "pd.Series[Any]") -> "pd.Series[Any]":
     if _is_text(values):
         # pandas reads text fast but not always to the nearest float; Python does.
         numbers[numbers.notna()] = values[numbers.notna()].to_numpy(object).astype("float64")
-    return numbers.where(np.isfinite(numbers))
+    # A model's inputs are 32 bits wide; a number that is infinite there is none.
+    return numbers.where(numbers.abs() <= np.finfo(np.float32).max)
 
 
 def _integers(values: "pd.Series[Any]") -> "pd.Series[Any]":

@@ -10,6 +10,7 @@ import pandas as pd
 from components.scaffold import features
 from components.scaffold.columns import Described, describe, identifier
 from serin.errors import DataError
+from serin.prediction_log import COLUMNS
 from serin.times import format_duration
 from serin.use_case import ColumnType, UseCase, parse
 
@@ -91,9 +92,10 @@ def _check_named(frame: pd.DataFrame, named: Sequence[str]) -> None:
 
 
 def _renames(names: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-    """Serin's names for columns whose own are no identifiers, differ by case alone, or are Feast's."""
+    """Serin's names for columns whose own are no identifiers, differ by case alone, or are Feast's
+    or the prediction log's."""
     rename: dict[str, str] = {}
-    taken = {"event_timestamp", "created_timestamp"}
+    taken = {"event_timestamp", "created_timestamp", *COLUMNS}
     for name in names:
         mine = identifier(name, taken)
         taken.add(mine.lower())

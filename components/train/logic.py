@@ -60,7 +60,14 @@ def _input_column(values: "pd.Series[Any]", name: str, case: UseCase) -> InputCo
 
 def encode(frame: pd.DataFrame, inputs: InputSchema) -> NDArray[np.float32]:
     """The rows as the model's input matrix, shape (rows, columns)."""
-    return inputs.encode({name: frame[name].to_numpy() for name in inputs.names})
+    return inputs.encode({name: _plain(frame[name]) for name in inputs.names})
+
+
+def _plain(values: "pd.Series[Any]") -> NDArray[Any]:
+    """pandas' own missing value, which nullable booleans have, is no number to NumPy."""
+    if values.dtype != "boolean":
+        return values.to_numpy()
+    return np.array([None if value is pd.NA else value for value in values], dtype=object)
 
 
 def labels(frame: pd.DataFrame, case: UseCase) -> NDArray[np.int8]:

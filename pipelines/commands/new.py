@@ -1,11 +1,14 @@
 """`serin new`."""
 
+import importlib.util
+import sys
 from pathlib import Path
 
 from pipelines.console import Console
 from pipelines.runs import absolute
-from serin.atomic import write_text
-from serin.errors import ConflictError
+from serin import use_case
+from serin.atomic import replaced
+from serin.errors import ConflictError, UseCaseError
 from serin.workspace import Workspace
 
 
@@ -21,10 +24,14 @@ def run(
     files = (workspace.use_cases / f"{name}.yaml", workspace.feature_repo / f"{name}.py")
     if not force:
         _refuse_to_replace(files)
+    _refuse_module_names(name)
     frame = source_table.read(data)
     proposal = propose(frame, name=name, label=label, entities=entities, timestamp=timestamp)
-    for path, text in zip(files, (render_yaml(proposal.case), render_definitions(proposal.case)), strict=True):
-        write_text(path, text)
+    _refuse_taken_views(workspace, proposal.case)
+    with replaced(files[0]) as declaration, replaced(files[1]) as definitions:
+        declaration.write_text(render_yaml(proposal.case), encoding="utf-8")
+        definitions.write_text(render_definitions(proposal.case), encoding="utf-8")
+    for path in files:
         console.good(str(path))
     console.title("What was guessed; change it in the files")
     for note in proposal.notes:
@@ -37,3 +44,20 @@ def _refuse_to_replace(files: tuple[Path, ...]) -> None:
     for path in files:
         if path.exists():
             raise ConflictError(f"{path} exists already; choose another name, or --force to replace it")
+
+
+def _refuse_module_names(name: str) -> None:
+    """Feast imports feature_repo/NAME.py by its bare name, and would get the module that is called so already."""
+    if name in sys.stdlib_module_names or (name.isidentifier() and importlib.util.find_spec(name)):
+        raise UseCaseError(f"{name!r} is the name of a Python module, which Feast would import instead; choose another")
+
+
+def _refuse_taken_views(workspace: Workspace, case: use_case.UseCase) -> None:
+    """Views and services are global in Feast."""
+    for path in sorted(workspace.use_cases.glob("*.yaml")):
+        if path.stem == case.name:
+            continue
+        other = use_case.load(path.stem, workspace.use_cases)
+        taken = {*other.views, other.features.service} & {*case.views, case.features.service}
+        if taken:
+            raise ConflictError(f"use case {path.stem} has {', '.join(sorted(taken))} already; choose another name")

@@ -178,3 +178,23 @@ def test_second_server_of_the_same_model_is_refused(user, gateway):
     done = user.run("serve", "card_fraud", "--port", str(services.free_port()))
     assert done.returncode == 1
     assert "is at it already" in done.stderr
+
+
+def test_killed_training_leaves_no_step_behind_and_can_be_run_again(user, first):
+    process = subprocess.Popen(
+        user.command("train", "card_fraud"), env=user.environment, cwd=user.root,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not _steps(user.root) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    process.kill()
+    process.wait()
+    while _steps(user.root) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert _steps(user.root) == []
+    assert user.result("train", "card_fraud")["version"] == first["version"]
+
+
+def _steps(root: Path) -> list[str]:
+    return [command for command in _left_over(root) if "kfp.dsl.executor_main" in command]

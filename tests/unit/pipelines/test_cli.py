@@ -82,3 +82,22 @@ def test_rollout_without_a_server_says_how_to_start_one(root):
     done = serin("rollout", "card_fraud", root=root)
     assert done.returncode == 1
     assert "nothing serves card_fraud; start `serin serve card_fraud` in another terminal" in done.stderr
+
+
+def test_new_refuses_a_name_that_python_knows_already(root, tmp_path):
+    (tmp_path / "t.csv").write_text("id,y\n1,0\n2,1\n")
+    done = serin("new", "email", "--data", str(tmp_path / "t.csv"), "--label", "y", "--entity", "id", root=root)
+    assert done.returncode == 1
+    assert "'email' is the name of a Python module, which Feast would import instead" in done.stderr
+    assert not (root / "feature_repo" / "email.py").exists()
+
+
+def test_new_takes_a_table_whose_columns_are_called_like_those_of_the_log(root, tmp_path):
+    rows = "\n".join(f"{i},{i % 7},{i % 3 % 2}" for i in range(200))
+    (tmp_path / "t.csv").write_text(f"id,score,y\n{rows}\n")
+    done = serin("new", "scored", "--data", str(tmp_path / "t.csv"), "--label", "y", "--entity", "id", root=root)
+    assert done.returncode == 0, done.stderr
+    text = (root / "pipelines" / "use_cases" / "scored.yaml").read_text()
+    (root / "pipelines" / "use_cases" / "scored.yaml").unlink()
+    (root / "feature_repo" / "scored.py").unlink()
+    assert "rename: {score: score_" in text

@@ -11,6 +11,7 @@ from serin import use_case
 from serin.artifact import REFERENCE, verify
 from serin.engine import load
 from serin.errors import UseCaseError
+from serin.schema import InputColumn, InputSchema
 
 
 def make_case(**candidates):
@@ -93,3 +94,10 @@ def test_unknown_parameter_is_named_with_those_allowed(frame):
 def test_threshold_is_where_f1_is_highest():
     truth = np.array([0, 0, 1, 1], np.int8)
     assert best_threshold(truth, np.array([0.1, 0.6, 0.5, 0.9])) == 0.5
+
+
+def test_nullable_boolean_is_a_number_and_missing_where_it_is():
+    flags = pd.array([True, False, None], dtype="boolean")
+    rows = pd.DataFrame({"x": [1.0, 2.0, 3.0], "city": ["Bern"] * 3, "flag": flags})
+    inputs = InputSchema(columns=(InputColumn(name="flag"),))
+    np.testing.assert_array_equal(encode(rows, inputs)[:, 0], np.array([1, 0, np.nan], np.float32))
