@@ -39,8 +39,9 @@ class IngestRun:
 def run(workspace: Workspace, case: UseCase, source: str, as_of: str) -> IngestRun:
     """Ingest `source` ("" for none) and settle the time to look from ("" for the end of the data).
 
-    The end of the data is the midnight after the last event, and for a table without event times the day of
-    the snapshot. Raises DataError where nothing is stored and no table is given.
+    The end of the data is the midnight after the last event, and for a table without event times today's midnight.
+    Raises DataError where nothing is stored and no table is given, for a time in the future, and for one before the
+    only snapshot.
     """
     moment = parse_time(as_of) if as_of else None
     # Two ingests at once could both rewrite a partition, and the later one would undo the earlier.
