@@ -1,9 +1,7 @@
-"""The steps of the loop, one folder each, and what they share.
+"""The steps of the loop, one folder each.
 
-    ingest ─▶ features ─▶ train ─▶ evaluate ─▶ register     drift     rollout      the steps (with component.py)
-    simulate   scaffold   report   serving                                         what commands and steps use
-    adapters                                                                       all I/O, one system a file
+    ingest ─▶ features ─▶ train ─▶ evaluate ─▶ register        drift        rollout
 
-In a step's folder `logic.py` and its neighbours are pure; `run.py` puts I/O around them, and `component.py` is the
-thin wrapper that makes it a task of a pipeline.
+`component.py` makes a step a task of a pipeline, `run.py` puts I/O around it, and the modules beside them are pure and
+named for what they are. A step reaches the world outside through the ports of the platform that it is handed.
 """

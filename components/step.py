@@ -1,53 +1,57 @@
-"""What every pipeline step does around its work: say what it did, and leave its last words where they are found.
+"""What every pipeline step does around its work: read its use case, tell how far it is, leave its last words.
 
-A step that fails with one of Serin's errors writes the message where Kubernetes looks for a container's
-termination message; on this machine the local runner names another file.
+A step that fails writes why where Kubernetes looks for a container's termination message; on this machine the local
+runner names another file.
 """
 
 import os
 import sys
 import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, suppress
 
+import psutil
+
+from serin import environment
 from serin.errors import SerinError
-
-TERMINATION_LOG = "SERIN_TERMINATION_LOG"
-RUNNER = "SERIN_RUNNER_PID"
-SAID = "serin: "
-
-
-def say(text: str) -> None:
-    """One line of progress, on a cluster in the pod's log, on this machine in front of the user."""
-    print(SAID + text, flush=True)
+from serin.platform import Platform, build
+from serin.progress import told
+from serin.use_case import UseCase
 
 
 @contextmanager
-def step() -> Iterator[None]:
-    """Turn one of Serin's errors into a message and exit code 1; leave a bug's traceback as it is."""
+def step(task: str, use_case: str) -> Iterator[tuple[Platform, UseCase]]:
+    """The platform and the use case that `use_case` refers to, for the block that does the work of `task`.
+
+    One of Serin's errors becomes a message and exit code 1; of any other the traceback stays.
+    """
     _end_with_the_runner()
     try:
-        yield
+        with told(task):
+            platform = build()
+            yield platform, platform.use_case(use_case)
     except SerinError as error:
-        target = Path(os.environ.get(TERMINATION_LOG, "/dev/termination-log"))
-        if target.parent.is_dir() and os.access(target.parent, os.W_OK):
-            target.write_text(str(error), encoding="utf-8")
+        _leave(str(error))
         print(error, file=sys.stderr, flush=True)
         raise SystemExit(1) from None
+    except Exception as error:
+        _leave(f"{type(error).__name__}: {error}")
+        raise
+
+
+def _leave(last_words: str) -> None:
+    target = environment.termination_log()
+    if target.parent.is_dir() and os.access(target.parent, os.W_OK):
+        target.write_text(last_words, encoding="utf-8")
 
 
 def _end_with_the_runner() -> None:
     """On this machine: end when the process that runs the pipeline is gone, even by kill -9."""
-    if runner := os.environ.get(RUNNER):
-        threading.Thread(target=_watch, args=(int(runner),), daemon=True).start()
+    if runner := environment.runner():
+        threading.Thread(target=_watch, args=(runner,), daemon=True).start()
 
 
 def _watch(pid: int) -> None:
-    while True:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            os._exit(1)
-        time.sleep(0.5)
+    with suppress(psutil.NoSuchProcess):
+        psutil.Process(pid).wait()
+    os._exit(1)

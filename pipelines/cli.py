@@ -3,11 +3,15 @@
 import sys
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from serin.errors import SerinError
+from serin.times import parse_time
+
+if TYPE_CHECKING:
+    from serin.platform import Platform
 
 app = typer.Typer(
     name="serin",
@@ -23,9 +27,23 @@ app = typer.Typer(
 LOOP, START, LOOK = "The loop", "Start", "Look"
 
 UseCaseName = Annotated[str, typer.Argument(help="A file in pipelines/use_cases, without .yaml.", metavar="USE_CASE")]
+
+
+def _time(text: str) -> str:
+    """Refuse what is no time at the prompt, not minutes into the run."""
+    try:
+        return parse_time(text).isoformat() if text else ""
+    except SerinError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
 AsOf = Annotated[
     str,
-    typer.Option("--as-of", help="The time to look from (UTC), such as 2018-06-01. Default: the end of the data."),
+    typer.Option(
+        "--as-of",
+        callback=_time,
+        help="The time to look from (UTC), such as 2018-06-01. Default: the end of the data.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else, on standard output.")]
 Table = Annotated[str, typer.Option("--data", help="CSV or Parquet: a path or an s3:// URI.")]
@@ -52,7 +70,7 @@ def new(
     """Write a use case for your own table: its YAML and its Feast definitions."""
     from pipelines.commands import new as command
 
-    command.run(_console(json), name, data, label, entity, timestamp or None, force)
+    command.run(_console(json), _platform(), name, data, label, entity, timestamp or None, force)
 
 
 @app.command(rich_help_panel=START)
@@ -75,10 +93,10 @@ def simulate(
 
 @app.command(rich_help_panel=LOOP)
 def train(use_case: UseCaseName, data: Table = "", as_of: AsOf = "", json: Json = False) -> None:
-    """Ingest, compute features, train the candidates, hold the best against the champion, register."""
+    """Ingest, compute features, train the estimators, hold the best against the champion, register."""
     from pipelines.commands import train as command
 
-    command.run(_console(json), use_case, data, as_of)
+    command.run(_console(json), _platform(), use_case, data, as_of)
 
 
 @app.command(rich_help_panel=LOOP)
@@ -89,7 +107,7 @@ def serve(
     """Serve the champion, and what a rollout adds, behind the gateway until Ctrl-C."""
     from pipelines.commands import serve as command
 
-    command.run(_console(False), use_case, port)
+    command.run(_console(False), _platform(), use_case, port)
 
 
 @app.command(rich_help_panel=LOOP)
@@ -102,7 +120,7 @@ def rollout(
     """Give a new version traffic step by step; promote it, or roll it back when its analysis fails."""
     from pipelines.commands import rollout as command
 
-    command.run(_console(json), use_case, version or None, force)
+    command.run(_console(json), _platform(), use_case, version or None, force)
 
 
 @app.command(rich_help_panel=LOOP)
@@ -110,21 +128,23 @@ def drift(use_case: UseCaseName, as_of: AsOf = "", json: Json = False) -> None:
     """Hold the logged predictions against the champion's training reference, with a report."""
     from pipelines.commands import drift as command
 
-    command.run(_console(json), use_case, as_of)
+    command.run(_console(json), _platform(), use_case, as_of)
 
 
 @app.command(rich_help_panel=LOOP)
 def retrain(
     use_case: UseCaseName,
     data: Table = "",
-    drift_as_of: Annotated[str, typer.Option(help="The time to look for drift from. Default: --as-of.")] = "",
+    drift_as_of: Annotated[
+        str, typer.Option(callback=_time, help="The time to look for drift from. Default: --as-of.")
+    ] = "",
     as_of: AsOf = "",
     json: Json = False,
 ) -> None:
     """The drift pipeline: look for drift, and train when it says so."""
     from pipelines.commands import retrain as command
 
-    command.run(_console(json), use_case, data, drift_as_of or as_of, as_of)
+    command.run(_console(json), _platform(), use_case, data, drift_as_of or as_of, as_of)
 
 
 @app.command(rich_help_panel=LOOK)
@@ -135,7 +155,7 @@ def status(
     """Which versions there are, which serve, and with how much traffic."""
     from pipelines.commands import status as command
 
-    command.run(_console(json), use_case)
+    command.run(_console(json), _platform(), use_case)
 
 
 @app.command(rich_help_panel=LOOK)
@@ -155,6 +175,12 @@ def compile_(
     from pipelines.commands import compile as command
 
     command.run(_console(json), out)
+
+
+def _platform() -> "Platform":
+    from serin.platform import build
+
+    return build()
 
 
 def _console(json: bool):  # type: ignore[no-untyped-def]

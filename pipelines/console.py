@@ -12,16 +12,17 @@ from rich.markup import escape
 from rich.status import Status
 from rich.table import Table
 
-from pipelines.local import Progress
+from serin.progress import Progress
 
+_WORTH_A_LINE = 0.1  # seconds
 # Task names as the pipelines have them, and what a person would call what they do.
 _TASKS = {
     "ingest": "ingest and check",
     "features": "features and training set",
-    "train": "train a candidate",
     "evaluate": "evaluate",
     "register": "register",
-    "find-drift": "look for drift",
+    "drift": "look for drift",
+    "rollout": "roll out",
 }
 
 
@@ -72,13 +73,13 @@ class Console:
 
     def progress(self, event: Progress) -> None:
         """A pipeline run's progress."""
-        name = _TASKS.get(event.task)
-        if name is None:
-            return
+        name = escape(_TASKS.get(event.task, event.task))
         if event.event == "started":
             self._spin(name)
         elif event.event == "said":
             self._rich.print(f"    [dim]{escape(event.text)}[/dim]")
+        elif event.seconds < _WORTH_A_LINE and event.event == "finished":
+            self._spin(None)
         elif event.event == "finished":
             self._spin(None)
             self._rich.print(f"  [green]✓[/green] {name} [dim]{event.seconds:.1f} s[/dim]")

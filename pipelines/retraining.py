@@ -7,16 +7,18 @@ from pipelines.training import training
 
 
 @dsl.pipeline(name="serin-retraining", description="Look for drift, and train when it says so")
-def retraining(use_case: str, drift_as_of: str = "", data: str = "", as_of: str = "") -> str:
+def retraining(use_case: str, drift_as_of: str = "", data: str = "", as_of: str = "", run_id: str = "") -> str:
     """Look for drift, and train when it says so.
 
     1. find_drift: the logged predictions before `drift_as_of` against the champion's training reference
-    2. where that says `retrain`: the training pipeline, with `data` and `as_of` as it takes them
+    2. where that says `retrain`: the training pipeline, with `data`, `as_of` and `run_id` as it takes them
 
     Returns the decision.
     """
-    found = find_drift(use_case=use_case, as_of=drift_as_of).set_caching_options(False)
+    found = (
+        find_drift(use_case=use_case, as_of=drift_as_of).set_display_name("look for drift").set_caching_options(False)
+    )
     with dsl.If(found.outputs["Output"] == "retrain"):
-        training(use_case=use_case, data=data, as_of=as_of)
+        training(use_case=use_case, data=data, as_of=as_of, run_id=run_id)
     decision: str = found.outputs["Output"]
     return decision

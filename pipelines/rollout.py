@@ -12,5 +12,6 @@ def rollout(use_case: str, version: int = 0) -> str:
     One task: its state lives in the VirtualService, so a killed run is simply run again. `version` 0 is the
     challenger. Returns the phase in which the rollout ended.
     """
-    phase: str = roll_out(use_case=use_case, version=version).set_caching_options(False).outputs["Output"]
+    task = roll_out(use_case=use_case, version=version).set_display_name("roll out").set_caching_options(False)
+    phase: str = task.outputs["Output"]
     return phase

@@ -1,68 +1,98 @@
-"""Running the pipelines on this machine, and what came out of a run: for the commands and the demo."""
+"""Running the pipelines, and what came out of a run: asked of the registry, wherever the run was."""
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
-from components.adapters.model_registry import ModelRegistry
-from pipelines import local
-from pipelines.local import Report
-from serin import use_case
-from serin.artifact import Manifest, verify
+from components.register.run import RUN_TAG
 from serin.atomic import write_text
+from serin.platform import Platform
+from serin.ports import RegisteredVersion
+from serin.progress import Listener
 from serin.storage import filesystem
 from serin.use_case import UseCase
-from serin.workspace import Workspace
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A version that a training run registered, and the gate's answer: passed or failed."""
+class TrainedVersion:
+    """A version that a training run registered, and the page of its evaluation on this machine."""
 
-    version: int
-    manifest: Manifest
-    gate: str
+    registered: RegisteredVersion
+    report: Path
+
+    @property
+    def version(self) -> int:
+        """Its number."""
+        return self.registered.version
+
+    @property
+    def passed(self) -> bool:
+        """Whether it passed the gate."""
+        return self.registered.tags["serin.gate"] == "passed"
+
+    @property
+    def gate(self) -> str:
+        """The gate's answer: passed or failed."""
+        return self.registered.tags["serin.gate"]
+
+    @property
+    def estimator(self) -> str:
+        """The estimator that won on validation."""
+        return self.registered.tags["serin.estimator"]
+
+    @property
+    def as_of(self) -> str:
+        """The time that it was trained as of."""
+        return self.registered.tags["serin.as_of"]
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """Its metrics on the held-back rows, and those on validation as `validation_...`."""
+        found: dict[str, float] = json.loads(self.registered.tags["serin.metrics"])
+        return found
 
 
-def train(workspace: Workspace, case: UseCase, data: str, as_of: str, report: Report) -> Trained:
+def train(platform: Platform, case: UseCase, data: str, as_of: str, listener: Listener) -> TrainedVersion:
     """Run the training pipeline; its evaluation report is kept as .serin/report/MODEL-vVERSION.html."""
     from pipelines.training import training
 
-    arguments = {"use_case": use_case.dumps(case), "data": absolute(data), "as_of": as_of}
-    outputs = local.run(training, arguments, workspace.state / "runs", report).outputs
-    trained = Trained(int(float(outputs["version"])), verify(Path(outputs["model"].path)), str(outputs["gate"]))
-    # A browser takes it for a page there; the run's own copy has no suffix.
-    write_text(report_page(workspace, case, trained), Path(outputs["report"].path).read_text(encoding="utf-8"))
+    run_id = uuid4().hex
+    arguments = {"use_case": platform.publish(case), "data": absolute(data), "as_of": as_of, "run_id": run_id}
+    platform.pipelines.run(training, arguments, listener)
+    trained = _trained(platform, case, run_id)
+    assert trained is not None, f"run {run_id} ended well and registered no version"  # noqa: S101
     return trained
 
 
 def retrain(
-    workspace: Workspace, case: UseCase, data: str, drift_as_of: str, as_of: str, report: Report
-) -> Trained | None:
+    platform: Platform, case: UseCase, data: str, drift_as_of: str, as_of: str, listener: Listener
+) -> TrainedVersion | None:
     """Run the drift pipeline; what it trained, or None where there was no reason to."""
     from pipelines.retraining import retraining
 
+    run_id = uuid4().hex
     arguments = {
-        "use_case": use_case.dumps(case),
+        "use_case": platform.publish(case),
         "drift_as_of": drift_as_of,
         "data": absolute(data),
         "as_of": as_of,
+        "run_id": run_id,
     }
-    run = local.run(retraining, arguments, workspace.state / "runs", report)
-    if run.outputs["Output"] == "keep":
-        return None
-    registry = ModelRegistry(workspace)
-    newest = registry.by_alias(case.model_name, "candidate")
-    if newest is None:
-        return None
-    folder = registry.fetch(newest, workspace.state / "fetched" / f"{case.model_name}-v{newest.version}")
-    return Trained(newest.version, verify(folder), newest.tags["serin.gate"])
-
-
-def report_page(workspace: Workspace, case: UseCase, trained: Trained) -> Path:
-    """Where the evaluation report of a version is kept."""
-    return workspace.state / "report" / f"{case.model_name}-v{trained.version}.html"
+    platform.pipelines.run(retraining, arguments, listener)
+    return _trained(platform, case, run_id)
 
 
 def absolute(data: str) -> str:
     """A table's location as every process of this machine understands it."""
     return data if not data or "://" in data else filesystem(data)[1]
+
+
+def _trained(platform: Platform, case: UseCase, run_id: str) -> TrainedVersion | None:
+    version = platform.registry.by_tag(case.model_name, RUN_TAG, run_id)
+    if version is None:
+        return None
+    page = platform.workspace.state / "report" / f"{case.model_name}-v{version.version}.html"
+    write_text(page, platform.registry.report(version, "report.html"))
+    return TrainedVersion(version, page)

@@ -8,7 +8,7 @@ from components.evaluate.component import evaluate
 from components.features.component import features
 from components.ingest.component import ingest
 from components.register.component import register
-from components.train.component import candidate_names, train
+from components.train.component import estimator_names, train
 
 
 class Outputs(NamedTuple):
@@ -16,47 +16,50 @@ class Outputs(NamedTuple):
 
     version: int
     gate: str
-    model: dsl.Model
-    report: dsl.HTML
 
 
 @dsl.pipeline(name="serin-training", description="From a table to a registered model version")
-def training(use_case: str, data: str = "", as_of: str = "") -> Outputs:
+def training(use_case: str, data: str = "", as_of: str = "", run_id: str = "") -> Outputs:
     """From a table to a registered model version.
 
     1. ingest: check the table row by row, quarantine what breaks a rule, store the rest by date
     2. features: window features, the online store, the point-in-time training set
-    3. train: one task a candidate of the use case
-    4. evaluate: the best candidate against the champion on the same held-back rows
+    3. train: one task an estimator of the use case
+    4. evaluate: the best of them, the candidate, against the champion on the same held-back rows
     5. register: a new version in MLflow, the challenger if it passed the gate
 
-    `use_case` is the use case as JSON text; `data` a table to ingest first ("" for what is stored already);
-    `as_of` the time to look from ("" for the end of the data).
+    `use_case` is the name of a use case, or of a published one (see `Platform.publish`); `data` a table to ingest
+    first ("" for what is stored already); `as_of` the time to look from ("" for the end of the data). The version is
+    tagged with `run_id`.
     """
     ingested = ingest(use_case=use_case, data=data, as_of=as_of)
     featured = features(use_case=use_case, as_of=ingested.outputs["known_at"], snapshot=ingested.outputs["snapshot"])
-    names = candidate_names(use_case=use_case)
-    with dsl.ParallelFor(names.output) as candidate:
-        trained = train(
-            use_case=use_case, candidate=candidate, training_set=featured.outputs["training_set"]
-        ).set_caching_options(False)
+    names = estimator_names(use_case=use_case)
+    with dsl.ParallelFor(names.output, name="each-estimator") as estimator:
+        trained = (
+            train(use_case=use_case, estimator=estimator, training_set=featured.outputs["training_set"])
+            .set_display_name("train an estimator")
+            .set_caching_options(False)
+        )
     evaluated = evaluate(
         use_case=use_case,
         training_set=featured.outputs["training_set"],
-        candidates=dsl.Collected(trained.outputs["model"]),
+        models=dsl.Collected(trained.outputs["model"]),
     )
     registered = register(
         use_case=use_case,
         gate=evaluated.outputs["Output"],
+        run_id=run_id,
         model=evaluated.outputs["model"],
         report=evaluated.outputs["report"],
     )
     # A step reads the feature store and the registry, which KFP's cache does not see.
-    for task in (ingested, featured, evaluated, registered):
-        task.set_caching_options(False)
-    return Outputs(
-        version=registered.outputs["Output"],
-        gate=evaluated.outputs["Output"],
-        model=evaluated.outputs["model"],
-        report=evaluated.outputs["report"],
-    )
+    for task, title in (
+        (names, "list the estimators"),
+        (ingested, "ingest and check"),
+        (featured, "features and training set"),
+        (evaluated, "evaluate"),
+        (registered, "register"),
+    ):
+        task.set_display_name(title).set_caching_options(False)
+    return Outputs(version=registered.outputs["Output"], gate=evaluated.outputs["Output"])

@@ -66,20 +66,21 @@ def serve(options: argparse.Namespace) -> None:
     from predictors.metrics import Metrics
     from predictors.model import PredictorModel
     from predictors.requests import RequestSchema
-    from predictors.score import Identity, Scorer
+    from predictors.score import Identity, RowScorer
     from predictors.server import PredictorServer
+    from serin import environment
     from serin.workspace import Workspace
 
     manifest = loaded.manifest
     name, version = options.model_name, options.model_version
     identity = Identity(name, version, options.deployment or f"{name}-v{version}".lower())
     metrics = Metrics(identity.model, identity.version, identity.deployment)
-    workspace = Workspace.from_environment()
+    workspace = Workspace.from_variables(environment.variables())
     store = OnlineFeatures(workspace.feature_store_yaml, manifest) if manifest.store_features else None
     log = PredictionLog(
         workspace.predictions(manifest.use_case), identity.deployment, schema(manifest), metrics.dropped
     )
-    scorer = Scorer(identity, loaded, store, log, metrics)
+    scorer = RowScorer(identity, loaded, store, log, metrics)
     model = PredictorModel(identity, RequestSchema(manifest), scorer, options.max_threads)
     server = PredictorServer(identity, metrics, options.host, options.http_port, options.grpc_port)
     log.start()

@@ -15,7 +15,7 @@ from serin.errors import UnavailableError
 
 
 @dataclass(frozen=True)
-class Features:
+class Fetched:
     """Feature values by column, None where missing, and for each of the n rows how many the store did not hold
     and how old the oldest one is at the event time, in seconds (NaN where none was held)."""
 
@@ -56,7 +56,7 @@ class OnlineFeatures:
         blank = {"integer": 0, "number": 0.0, "text": "", "boolean": False}
         self._look_up({column.name: [blank.get(column.type)] for column in manifest.entities})
 
-    def fetch(self, keys: Mapping[str, Sequence[Any]], times: Sequence[datetime]) -> Features:
+    def fetch(self, keys: Mapping[str, Sequence[Any]], times: Sequence[datetime]) -> Fetched:
         """Features of n rows, given the entity keys by column and the event times.
 
         An unknown key is no error: its features are missing. Raises UnavailableError when the store fails.
@@ -67,7 +67,7 @@ class OnlineFeatures:
         oldest = np.min(np.where(held, stamps, np.inf), axis=0)
         moments = np.array([time.timestamp() for time in times])
         age = np.where(np.isfinite(oldest), moments - oldest, np.nan)
-        return Features({name: found[name] for name in self._names}, (~held).sum(axis=0), age)
+        return Fetched({name: found[name] for name in self._names}, (~held).sum(axis=0), age)
 
     def _look_up(self, keys: dict[str, list[Any]]) -> dict[str, list[Any]]:
         try:

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from serin import engine
+from serin import engines
 from serin.artifact import REFERENCE, Manifest
-from serin.engine import Scorer
+from serin.engines import Scorer
 from serin.errors import ArtifactError, RequestError
 from serin.storage import read_table
 
@@ -30,10 +30,10 @@ class LoadedModel:
 def load(folder: Path) -> LoadedModel:
     """Verify the artifact in `folder`, load its model and test it against the stored scores.
 
-    Raises ArtifactError as `serin.engine.load` does, and where scores differ from the stored ones by more than
+    Raises ArtifactError as `serin.engines.load` does, and where scores differ from the stored ones by more than
     SELF_TEST_TOLERANCE.
     """
-    manifest, scorer = engine.load(folder)
+    manifest, scorer = engines.load(folder)
     _self_test(folder, manifest, scorer)
     return LoadedModel(manifest, _blaming_the_request(scorer))
 

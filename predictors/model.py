@@ -13,7 +13,7 @@ from kserve import InferInput, InferOutput, InferRequest, InferResponse, Model
 from kserve.errors import InvalidInput, ModelNotFound, ServerNotReady
 
 from predictors.requests import RequestSchema, Rows, Tensor, check_id
-from predictors.score import Identity, Scorer, Scores
+from predictors.score import Identity, RowScorer, Scores
 from serin.errors import RequestError, UnavailableError
 
 OUTPUTS = (("score", "FP64"), ("decision", "BOOL"), ("model_version", "BYTES"))
@@ -34,7 +34,7 @@ class Unavailable(ServerNotReady):
 class PredictorModel(Model):
     """One loaded model version. Scoring and the store lookup run in `threads` threads, off the event loop."""
 
-    def __init__(self, identity: Identity, schema: RequestSchema, scorer: Scorer, threads: int) -> None:
+    def __init__(self, identity: Identity, schema: RequestSchema, scorer: RowScorer, threads: int) -> None:
         super().__init__(identity.model)
         self._identity = identity
         self._schema = schema

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from predictors.enrich import Features, OnlineFeatures
+from predictors.enrich import Fetched, OnlineFeatures
 from predictors.load import LoadedModel
 from predictors.log import PredictionLog
 from predictors.metrics import Metrics
@@ -35,7 +35,7 @@ class Scores:
     decisions: list[bool]
 
 
-class Scorer:
+class RowScorer:
     """Scores rows with one model; any thread may call it."""
 
     def __init__(
@@ -72,16 +72,16 @@ class Scorer:
         self._log.append(self._logged(rows, values, features, result, request_id, now))
         return result
 
-    def _features(self, rows: Rows) -> Features:
+    def _features(self, rows: Rows) -> Fetched:
         if rows.raw or self._store is None:
-            return Features({}, np.zeros(rows.count, np.int64), np.full(rows.count, np.nan))
+            return Fetched({}, np.zeros(rows.count, np.int64), np.full(rows.count, np.nan))
         return self._store.fetch(rows.columns, rows.times)
 
     def _logged(
         self,
         rows: Rows,
         values: dict[str, Any],
-        features: Features,
+        features: Fetched,
         result: Scores,
         request_id: str,
         now: datetime,

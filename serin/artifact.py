@@ -1,8 +1,7 @@
 """The model artifact: the folder that training hands to serving.
 
 manifest.json       everything the predictor must know, and the SHA-256 of every other file
-model.ubj           XGBoost's own format, or
-model.skops         a scikit-learn estimator in skops' format (no pickle)
+model.*             the model, once for each engine that can serve it (see serin.engines)
 reference.parquet   rows of the held-back period with their scores: what drift is measured against
 """
 
@@ -14,37 +13,34 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from serin.atomic import write_text
+from serin.columns import Column
 from serin.errors import ArtifactError
 from serin.schema import InputSchema
 
 MANIFEST = "manifest.json"
 REFERENCE = "reference.parquet"
-MODEL_FILES = {"xgboost": "model.ubj", "sklearn": "model.skops"}
-Engine = Literal["xgboost", "sklearn"]
 
 
-class RequestColumn(BaseModel):
+class RequestColumn(Column):
     """A column that a prediction request carries, and the values that it may hold."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     name: str
-    type: Literal["integer", "number", "text", "boolean", "timestamp"]
-    min: float | None = None
-    max: float | None = None
-    nullable: bool = False
 
 
 class Manifest(BaseModel):
-    """What the predictor needs besides the model file itself."""
+    """What the predictor needs besides the model files themselves.
+
+    `models` is the file of each engine that can serve the model; `engine` is the one that does unless told otherwise.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     use_case: str
     model_name: str
-    candidate: str
-    engine: Engine
+    estimator: str
+    engine: str
+    models: dict[str, str]
     feature_service: str
     entities: tuple[RequestColumn, ...]
     request: tuple[RequestColumn, ...] = ()
@@ -92,8 +88,9 @@ def verify(folder: Path) -> Manifest:
     if present != set(manifest.files):
         odd = ", ".join(sorted(present ^ set(manifest.files)))
         raise ArtifactError(f"{folder}: files and manifest differ on {odd}")
-    if MODEL_FILES[manifest.engine] not in manifest.files:
-        raise ArtifactError(f"{folder}: engine {manifest.engine} needs {MODEL_FILES[manifest.engine]}")
+    for engine, file in manifest.models.items():
+        if file not in manifest.files:
+            raise ArtifactError(f"{folder}: engine {engine} needs {file}")
     for name, expected in manifest.files.items():
         found = _sha256(folder / name)
         if found != expected:

@@ -6,6 +6,7 @@
     ├── ArtifactError       a model artifact is incomplete or was changed
     ├── RequestError        a prediction request can't be answered as it stands
     ├── ConflictError       somebody else moved first: an alias, a rollout, a port
+    ├── NotFoundError       there is no such version, document or alias
     └── UnavailableError    something that Serin needs is missing or does not answer
 
 A message names the object, what was found and what is allowed.
@@ -34,6 +35,10 @@ class RequestError(SerinError):
 
 class ConflictError(SerinError):
     """Somebody else moved first."""
+
+
+class NotFoundError(SerinError):
+    """There is no such version, document or alias."""
 
 
 class UnavailableError(SerinError):

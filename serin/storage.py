@@ -4,6 +4,8 @@ The endpoint and the credentials of S3 are those that AWS's own variables name (
 A write is atomic on both: a rename in a local folder, a single put on S3.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,7 +13,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from serin.atomic import replaced
+from serin import atomic
 from serin.errors import UnavailableError
 
 
@@ -63,10 +65,43 @@ def read_table(location: str, columns: list[str] | None = None, where: ds.Expres
 
 
 def write_table(table: pa.Table, location: str) -> None:
-    """Write one Parquet file in place of what is at `location`."""
+    """Write one Parquet file in place of what is at `location`. Raises UnavailableError: nothing was written."""
     system, path = filesystem(location)
-    if not isinstance(system, fs.LocalFileSystem):
-        pq.write_table(table, path, filesystem=system)
-        return
-    with replaced(Path(path)) as temporary:
-        pq.write_table(table, temporary)
+    with named(location, "written"):
+        if not isinstance(system, fs.LocalFileSystem):
+            pq.write_table(table, path, filesystem=system)
+            return
+        with atomic.replaced(Path(path)) as temporary:
+            pq.write_table(table, temporary)
+
+
+def read_text(location: str) -> str:
+    """A small text. Raises UnavailableError where it can't be read."""
+    system, path = filesystem(location)
+    with named(location, "read"), system.open_input_file(path) as file:
+        return str(file.read().decode())
+
+
+def write_text(text: str, location: str) -> None:
+    """Write a small text in place of what is at `location`. Raises UnavailableError: nothing was written."""
+    system, path = filesystem(location)
+    with named(location, "written"):
+        if isinstance(system, fs.LocalFileSystem):
+            atomic.write_text(Path(path), text)
+            return
+        with system.open_output_stream(path) as file:
+            file.write(text.encode())
+
+
+@contextmanager
+def named(location: str, done: str) -> Iterator[None]:
+    """Turn the error of a disk or of S3 into one that names the place and the cause.
+
+    Raises UnavailableError.
+    """
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
+        cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        nothing = "; nothing was half-written" if done == "written" else ""
+        raise UnavailableError(f"{location} can't be {done}: {cause}{nothing}") from None

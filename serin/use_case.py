@@ -13,31 +13,21 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from serin import estimators
+from serin.columns import Column
 from serin.errors import UseCaseError
 from serin.prediction_log import COLUMNS
 from serin.times import Duration, format_duration
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
-ColumnType = Literal["integer", "number", "text", "boolean", "timestamp"]
 Aggregation = Literal["count", "sum", "mean", "min", "max"]
 CalendarFeature = Literal["hour", "weekday"]
-CandidateName = Literal["logistic_regression", "xgboost", "random_forest"]
 Metric = Literal["average_precision", "roc_auc"]
 DAY = timedelta(days=1)
 
 
 class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
-
-
-class Column(_Model):
-    """One column of the source table and the values that it may hold."""
-
-    type: ColumnType
-    min: float | None = None
-    max: float | None = None
-    allowed: tuple[int | str, ...] | None = None
-    nullable: bool = False
 
 
 class Data(_Model):
@@ -99,9 +89,9 @@ class PrecisionAt(_Model):
 
 
 class Training(_Model):
-    """How candidates are trained, split and compared."""
+    """Which estimators are trained, on which parts, and how they are compared."""
 
-    candidates: dict[CandidateName, dict[str, Any]]
+    estimators: dict[str, dict[str, Any]]
     primary_metric: Metric = "average_precision"
     test: Duration = timedelta(days=7)
     validation: Duration = timedelta(days=7)
@@ -226,8 +216,10 @@ def _contradictions(case: UseCase) -> Iterator[str]:
         yield f"features: the label {case.label.column} can't be a feature"
     if not case.feature_names:
         yield "features: no feature is named"
-    if not case.training.candidates:
-        yield "training.candidates: name at least one"
+    if not case.training.estimators:
+        yield f"training.estimators: name at least one of {', '.join(estimators.known())}"
+    for name, parameters in case.training.estimators.items():
+        yield from (f"training.estimators.{problem}" for problem in estimators.problems(name, parameters))
 
 
 def _unknown_columns(case: UseCase) -> Iterator[str]:

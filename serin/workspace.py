@@ -1,20 +1,10 @@
-"""Where things lie: the one place that reads Serin's environment variables.
+"""Where things lie: endpoints and folders of one installation, which a profile decides and nothing else."""
 
-    SERIN_ROOT            the folder with feature_repo/ and pipelines/use_cases/ (default: the one you stand
-                          in or above, else the checkout that Serin was installed from)
-    SERIN_PROFILE         local (default) or cluster
-    SERIN_STORAGE         folder or s3:// URI for events, features and predictions   (local: <root>/.serin)
-    MLFLOW_TRACKING_URI   tracking server and model registry                         (local: SQLite in .serin)
-    SERIN_FEATURE_STORE   Feast's feature_store.yaml                  (local: feature_repo/feature_store.yaml)
-
-A profile decides these endpoints and nothing else.
-"""
-
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from serin import environment
 from serin.errors import UnavailableError
 
 _MARK = Path("feature_repo", "feature_store.yaml")
@@ -23,7 +13,7 @@ PROFILES = ("local", "cluster")
 
 @dataclass(frozen=True)
 class Workspace:
-    """Endpoints and folders of one installation; build it with `from_environment` at the entry point."""
+    """Endpoints and folders; built once, by the composition root."""
 
     root: Path
     profile: str
@@ -32,13 +22,12 @@ class Workspace:
     feature_store_yaml: Path
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Workspace":
-        """Read the variables above.
+    def from_variables(cls, env: Mapping[str, str]) -> "Workspace":
+        """Read the variables that `serin.environment` lists.
 
         Raises UnavailableError: an unknown profile, a root without a feature repository, or a cluster
         profile that lacks an endpoint.
         """
-        env = os.environ if environment is None else environment
         profile = env.get("SERIN_PROFILE", "local")
         if profile not in PROFILES:
             raise UnavailableError(f"SERIN_PROFILE is {profile!r}; allowed: {', '.join(PROFILES)}")
@@ -72,6 +61,20 @@ class Workspace:
         """The folder of Feast definitions."""
         return self.root / "feature_repo"
 
+    def variables(self) -> dict[str, str]:
+        """What a child process needs to find the same workspace, whatever it inherits."""
+        return {
+            "SERIN_ROOT": str(self.root),
+            "SERIN_PROFILE": self.profile,
+            "SERIN_STORAGE": self.storage,
+            "MLFLOW_TRACKING_URI": self.tracking_uri,
+            "SERIN_FEATURE_STORE": str(self.feature_store_yaml),
+        }
+
+    def published(self, reference: str) -> str:
+        """A use case as a pipeline run was given it."""
+        return f"{self.storage}/use_cases/{reference}.json"
+
     def events(self, use_case: str) -> str:
         """Ingested rows of a use case: `date=YYYY-MM-DD/` folders of Parquet."""
         return f"{self.storage}/events/{use_case}"
@@ -91,7 +94,7 @@ class Workspace:
 
 def feature_source(use_case: str, view: str) -> str:
     """`Workspace.feature_source` of the environment, for the declarations in feature_repo/."""
-    return Workspace.from_environment().feature_source(use_case, view)
+    return Workspace.from_variables(environment.variables()).feature_source(use_case, view)
 
 
 def _find_root(named: str | None) -> Path:

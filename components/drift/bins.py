@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from components.drift.logic import SCORE
+from components.drift.decision import SCORE
 from serin.errors import DataError
 from serin.schema import InputColumn, InputSchema
 

@@ -2,10 +2,10 @@
 
 from kfp import dsl
 
-from components.image import IMAGE
+from serin.environment import image
 
 
-@dsl.component(base_image=IMAGE, install_kfp_package=False)
+@dsl.component(base_image=image(), install_kfp_package=False)
 def find_drift(
     use_case: str,
     as_of: str,
@@ -17,14 +17,12 @@ def find_drift(
     from pathlib import Path
 
     from components.drift.run import check_drift
-    from components.step import say, step
+    from components.step import step
+    from serin.progress import say
     from serin.times import parse_time
-    from serin.use_case import loads
-    from serin.workspace import Workspace
 
-    with step():
-        case = loads(use_case)
-        check = check_drift(Workspace.from_environment(), case, parse_time(as_of) if as_of else None)
+    with step("drift", use_case) as (platform, case):
+        check = check_drift(platform, case, parse_time(as_of) if as_of else None)
         reasons = "".join(f"- {reason}\n" for reason in check.decision.reasons)
         text = f"**{check.decision.verdict}** (v{check.version}, {check.rows:,} rows)\n\n{reasons}"
         html = check.measured.html if check.measured else f"<p>{check.decision.reasons[0]}</p>"

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from components.drift.logic import SCORE
+from components.drift.decision import SCORE
 from serin import storage
 from serin.errors import DataError
 

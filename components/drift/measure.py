@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from components.drift.bins import binned
-from components.drift.logic import column_limits
+from components.drift.decision import column_limits
 from serin.schema import InputSchema
 from serin.use_case import Drift
 

@@ -9,15 +9,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.adapters.model_registry import ModelRegistry
 from components.drift.current import read_current
-from components.drift.logic import Decision, decide, too_few_rows
+from components.drift.decision import Decision, decide, too_few_rows
 from components.drift.measure import Measured, measure
 from serin import storage
+from serin.aliases import CHAMPION
 from serin.artifact import REFERENCE, verify
 from serin.errors import UnavailableError
+from serin.platform import Platform
 from serin.use_case import UseCase
-from serin.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -33,19 +33,19 @@ class DriftCheck:
     current: pd.DataFrame
 
 
-def check_drift(workspace: Workspace, case: UseCase, as_of: datetime | None) -> DriftCheck:
+def check_drift(platform: Platform, case: UseCase, as_of: datetime | None) -> DriftCheck:
     """Look for drift in the window before `as_of` (None: the end of the prediction log).
 
     Raises UnavailableError where there is no champion or no prediction was logged.
     """
-    champion = ModelRegistry(workspace).by_alias(case.model_name, "champion")
+    champion = platform.registry.by_alias(case.model_name, CHAMPION)
     if champion is None:
         raise UnavailableError(f"{case.name} has no champion yet; `serin train {case.name}` makes one")
     with tempfile.TemporaryDirectory() as folder:
-        model = ModelRegistry(workspace).fetch(champion, Path(folder) / "model")
+        model = platform.registry.fetch(champion, Path(folder) / "model")
         manifest = verify(model)
         reference = pd.read_parquet(model / REFERENCE)
-    log = workspace.predictions(case.name)
+    log = platform.workspace.predictions(case.name)
     moment = as_of or _end(log, case)
     current = read_current(
         log,

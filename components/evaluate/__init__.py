@@ -1,1 +1,1 @@
-"""Evaluation: the best candidate and the champion on the same held-back rows, and the gate."""
+"""Evaluation: the candidate and the champion on the same held-back rows, and the gate."""

@@ -7,14 +7,14 @@ from serin.use_case import UseCase
 
 
 @dataclass(frozen=True)
-class Verdict:
+class GateResult:
     """The gate's answer and every rule that was looked at, in words."""
 
     passed: bool
     reasons: tuple[str, ...]
 
 
-def judge(candidate: Mapping[str, float], champion: Mapping[str, float] | str | None, case: UseCase) -> Verdict:
+def judge(candidate: Mapping[str, float], champion: Mapping[str, float] | str | None, case: UseCase) -> GateResult:
     """Hold a candidate's test metrics against `gates` and against the champion's on the same rows.
 
     `champion` is None where there is none yet, and a text where it can't be compared (which fails the gate:
@@ -39,4 +39,4 @@ def judge(candidate: Mapping[str, float], champion: Mapping[str, float] | str | 
                 f"on the same rows less {case.gates.max_loss:g} (gates.max_loss)",
             )
         )
-    return Verdict(all(ok for ok, _ in checks), tuple(text for _, text in checks))
+    return GateResult(all(ok for ok, _ in checks), tuple(text for _, text in checks))

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.evaluate.metrics import confusion
+from serin.learning.metrics import confusion
 
 MAX_POINTS = 200
 

@@ -1,7 +1,7 @@
 """What a person reads of an evaluation: the HTML report, and a summary for the Kubeflow UI."""
 
 from components.evaluate.run import Evaluation
-from components.report import evaluation as page
+from serin.reports import evaluation as page
 from serin.use_case import UseCase
 
 
@@ -13,9 +13,9 @@ def html(found: Evaluation, case: UseCase) -> str:
         f"{name} (validation)": metrics for name, metrics in found.validation.items() if len(found.validation) > 1
     }
     return page.evaluation_page(
-        page.Evaluation(
+        page.EvaluationFacts(
             use_case=case.name,
-            candidate=manifest.candidate,
+            candidate=manifest.estimator,
             as_of=manifest.as_of[:16],
             accepted=found.verdict.passed,
             reasons=found.verdict.reasons,
@@ -28,7 +28,7 @@ def html(found: Evaluation, case: UseCase) -> str:
                 "feature service": manifest.feature_service,
                 "held-back rows": f"{len(found.labels):,}, {int(found.labels.sum()):,} of them positive",
             },
-            parameters=case.training.candidates[manifest.candidate],  # type: ignore[index]
+            parameters=case.training.estimators[manifest.estimator],
         )
     )
 

@@ -1,4 +1,4 @@
-"""The evaluate step: choose a candidate, hold it against the champion, seal what was found."""
+"""The evaluate step: choose the candidate, hold it against the champion, seal what was found."""
 
 import shutil
 import tempfile
@@ -10,17 +10,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from components.adapters.model_registry import ModelRegistry
-from components.evaluate.gate import Verdict, judge
-from components.evaluate.logic import Evaluated, best, evaluate
-from components.features.training_set import SPLIT
-from components.train.logic import labels
+from components.evaluate.comparison import Scored, best, evaluate
+from components.evaluate.gate import GateResult, judge
+from serin.aliases import CHAMPION
 from serin.artifact import Manifest, seal, verify
 from serin.atomic import replaced
-from serin.engine import load
+from serin.engines import load
+from serin.learning.encoding import labels
+from serin.learning.split import SPLIT
+from serin.platform import Platform
 from serin.times import parse_time
 from serin.use_case import UseCase
-from serin.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -30,25 +30,26 @@ class Evaluation:
     manifest: Manifest
     validation: dict[str, dict[str, float]]
     labels: NDArray[np.int8]
-    candidate: Evaluated
-    champion: Evaluated | None
-    verdict: Verdict
+    candidate: Scored
+    champion: Scored | None
+    verdict: GateResult
 
 
-def evaluate_candidates(
-    workspace: Workspace, case: UseCase, frame: pd.DataFrame, candidates: Sequence[Path], winner: Path
+def evaluate_models(
+    platform: Platform, case: UseCase, frame: pd.DataFrame, models: Sequence[Path], winner: Path
 ) -> Evaluation:
-    """Evaluate on the test part of the training set `frame` and write the best candidate's artifact to `winner`.
+    """Evaluate on the test part of the training set `frame` and write the candidate's artifact to `winner`.
 
-    `candidates` are artifact folders of the train step. The winner's manifest gets the test metrics.
+    `models` are artifact folders of the train step, of which the candidate is the best on validation. Its manifest
+    gets the test metrics.
     """
-    folders = {verify(folder).candidate: folder for folder in candidates}
+    folders = {verify(folder).estimator: folder for folder in models}
     validation = {name: _validation_metrics(verify(folder)) for name, folder in folders.items()}
     chosen = best({name: metrics[case.training.primary_metric] for name, metrics in validation.items()})
     test = frame[frame[SPLIT] == "test"].reset_index(drop=True)
     manifest, scorer = load(folders[chosen])
     candidate = evaluate(chosen, test, manifest, scorer, case)
-    champion, problem = _champion(workspace, case, test, manifest.as_of)
+    champion, problem = _champion(platform, case, test, manifest.as_of)
     verdict = judge(candidate.metrics, champion.metrics if champion else problem, case)
     with replaced(winner) as temporary:
         shutil.copytree(folders[chosen], temporary)
@@ -56,12 +57,10 @@ def evaluate_candidates(
     return Evaluation(sealed, validation, labels(test, case), candidate, champion, verdict)
 
 
-def _champion(
-    workspace: Workspace, case: UseCase, test: pd.DataFrame, as_of: str
-) -> tuple[Evaluated | None, str | None]:
+def _champion(platform: Platform, case: UseCase, test: pd.DataFrame, as_of: str) -> tuple[Scored | None, str | None]:
     """The champion on the test rows; else why it can't be compared, or None where there is no champion."""
-    registry = ModelRegistry(workspace)
-    version = registry.by_alias(case.model_name, "champion")
+    registry = platform.registry
+    version = registry.by_alias(case.model_name, CHAMPION)
     if version is None:
         return None, None
     with tempfile.TemporaryDirectory() as folder:

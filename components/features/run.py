@@ -9,14 +9,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from components.adapters.feature_store import FeatureStore
-from components.adapters.locks import held
 from components.features.training_set import ViewTable, training_set
 from components.features.windows import window_features
-from components.step import say
+from serin.platform import Platform
+from serin.progress import say
 from serin.storage import read_table, write_table
 from serin.use_case import TableView, UseCase, WindowView
-from serin.workspace import Workspace
 
 EVENT_TIMESTAMP = "event_timestamp"
 
@@ -29,57 +27,55 @@ class Refreshed:
     views: tuple[ViewTable, ...]
 
 
-def refresh(workspace: Workspace, case: UseCase, as_of: datetime) -> Refreshed:
+def refresh(platform: Platform, case: UseCase, as_of: datetime) -> Refreshed:
     """Compute all feature views as known at `as_of`, declare them to Feast, publish them; see `_publish`."""
-    refreshed = _compute(workspace, case, as_of)
-    _publish(workspace, case, refreshed, as_of)
+    refreshed = _compute(platform, case, as_of)
+    _publish(platform, case, refreshed, as_of)
     return refreshed
 
 
-def make_training_set(workspace: Workspace, case: UseCase, as_of: datetime) -> pd.DataFrame:
+def make_training_set(platform: Platform, case: UseCase, as_of: datetime) -> pd.DataFrame:
     """Compute the features, join them to the labelled events (see `training_set`), and publish them.
 
     Where no training set can be made, nothing is published.
     """
-    refreshed = _compute(workspace, case, as_of)
+    refreshed = _compute(platform, case, as_of)
     frame = training_set(refreshed.events, refreshed.views, case, as_of)
-    _publish(workspace, case, refreshed, as_of)
+    _publish(platform, case, refreshed, as_of)
     return frame
 
 
-def _compute(workspace: Workspace, case: UseCase, as_of: datetime) -> Refreshed:
+def _compute(platform: Platform, case: UseCase, as_of: datetime) -> Refreshed:
     before = ds.field(case.timestamp) < pa.scalar(as_of) if case.timestamp else None
-    events = read_table(workspace.events(case.name), where=before)
+    events = read_table(platform.workspace.events(case.name), where=before)
     tables = {name: _view_rows(events, case, view, as_of) for name, view in case.views.items()}
-    store = FeatureStore(workspace)
-    with _locked(workspace):
-        store.apply()
-        sources = store.sources(case)
+    with _one_at_a_time(platform):
+        platform.features.apply()
+        sources = platform.features.sources(case)
     views = tuple(
         ViewTable(s.name, tables[s.name], s.join_keys[0], s.timestamp_field, s.ttl, s.features) for s in sources
     )
     return Refreshed(events, views)
 
 
-def _publish(workspace: Workspace, case: UseCase, refreshed: Refreshed, as_of: datetime) -> None:
+def _publish(platform: Platform, case: UseCase, refreshed: Refreshed, as_of: datetime) -> None:
     """Replace each view's file as a whole and copy each entity's latest row to the online store.
 
     A replay of the past publishes nothing: what is served keeps the later features that it has.
     """
-    store = FeatureStore(workspace)
-    with _locked(workspace):
-        published = store.published(case.views)
+    with _one_at_a_time(platform):
+        published = platform.features.published(case.views)
         if published is not None and as_of < published:
             say(f"the online store keeps its features as of {published:%Y-%m-%d %H:%M}, which are later")
             return
         for view in refreshed.views:
-            write_table(view.table, workspace.feature_source(case.name, view.name))
-            store.materialise(view.name, _latest(view.table), as_of)
+            write_table(view.table, platform.workspace.feature_source(case.name, view.name))
+            platform.features.materialise(view.name, _latest(view.table), as_of)
 
 
-def _locked(workspace: Workspace) -> AbstractContextManager[None]:
-    """One at a time: Feast's registry is one file, and an older refresh must not end after a later one."""
-    return held(workspace.state / "locks" / "features.lock", "publishing features", wait=True)
+def _one_at_a_time(platform: Platform) -> AbstractContextManager[None]:
+    """Feast's registry is one file, and an older refresh must not end after a later one."""
+    return platform.lease.hold("features", wait=True)
 
 
 def _latest(table: pa.Table) -> pa.Table:

@@ -15,13 +15,10 @@ import pyarrow as pa
 
 from components.features.windows import quote
 from serin.errors import DataError
+from serin.learning.split import EVENT_TIME, PARTS, SPLIT, split_by_entity, split_by_time
 from serin.schema import calendar
 from serin.times import format_duration
 from serin.use_case import UseCase
-
-SPLIT = "serin_split"
-EVENT_TIME = "serin_event_time"
-PARTS = ("fit", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -79,38 +76,6 @@ def point_in_time_join(events: pd.DataFrame, views: Sequence[ViewTable]) -> pd.D
         sql = f"select {', '.join(columns)} from events {' '.join(joins)} order by serin_row"  # noqa: S608
         joined: pd.DataFrame = connection.sql(sql).df()
     return joined.drop(columns="serin_row")
-
-
-def split_by_time(times: "pd.Series[pd.Timestamp]", case: UseCase, as_of: datetime) -> "pd.Series[str]":
-    """The part of each event: fit, validation, test, or "" in the gap between validation and test.
-
-        fit … │ validation │ gap = label.delay │ test │ label.delay │ as_of
-
-    A model that goes live at the start of the test period has seen no label younger than the delay, so the
-    gap makes the test what serving will be.
-    """
-    test_end = pd.Timestamp(as_of) - case.label.delay
-    test_start = test_end - case.training.test
-    validation_end = test_start - case.label.delay
-    validation_start = validation_end - case.training.validation
-    part = pd.Series("", index=times.index)
-    part[times < validation_start] = "fit"
-    part[(times >= validation_start) & (times < validation_end)] = "validation"
-    part[(times >= test_start) & (times < test_end)] = "test"
-    return part
-
-
-def split_by_entity(frame: pd.DataFrame, case: UseCase) -> "pd.Series[str]":
-    """The part of each row of a table without times, from a hash of its entities.
-
-    An entity stays in its part for good, so a champion is never compared on rows it was trained on.
-    """
-    keys = frame[list(case.entities.values())].astype(str).agg("|".join, axis=1)
-    hashed = pd.util.hash_array(keys.to_numpy(dtype=object), categorize=False)
-    place = hashed / np.float64(2**64)
-    test, validation = case.training.test_share, case.training.validation_share
-    names = np.select([place < test, place < test + validation], ["test", "validation"], "fit")
-    return pd.Series(names, index=frame.index)
 
 
 def _known(events: pa.Table, case: UseCase, as_of: datetime) -> pd.DataFrame:

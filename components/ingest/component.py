@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 from kfp import dsl
 
-from components.image import IMAGE
+from serin.environment import image
 
 
-@dsl.component(base_image=IMAGE, install_kfp_package=False)
+@dsl.component(base_image=image(), install_kfp_package=False)
 def ingest(
     use_case: str,
     data: str,
@@ -19,11 +19,8 @@ def ingest(
 
     from components.ingest.run import run
     from components.step import step
-    from serin.use_case import loads
-    from serin.workspace import Workspace
 
-    with step():
-        case = loads(use_case)
-        result = run(Workspace.from_environment(), case, data, as_of)
+    with step("ingest", use_case) as (platform, case):
+        result = run(platform, case, data, as_of)
         Path(summary.path).write_text(result.markdown(), encoding="utf-8")
         return (result.snapshot, result.known_at.isoformat())

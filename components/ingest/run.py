@@ -5,12 +5,11 @@ from datetime import UTC, datetime, timedelta
 
 import pyarrow.compute as pc
 
-from components.adapters.locks import held
-from components.ingest import partitions
 from components.ingest.store import Ingested, ingest
-from components.step import say
-from serin import storage
+from serin import partitions, storage
 from serin.errors import DataError
+from serin.platform import Platform
+from serin.progress import say
 from serin.times import parse_time
 from serin.use_case import UseCase
 from serin.workspace import Workspace
@@ -36,7 +35,7 @@ class IngestRun:
         return "\n".join(lines) + "\n"
 
 
-def run(workspace: Workspace, case: UseCase, source: str, as_of: str) -> IngestRun:
+def run(platform: Platform, case: UseCase, source: str, as_of: str) -> IngestRun:
     """Ingest `source` ("" for none) and settle the time to look from ("" for the end of the data).
 
     The end of the data is the midnight after the last event, and for a table without event times today's midnight.
@@ -45,7 +44,8 @@ def run(workspace: Workspace, case: UseCase, source: str, as_of: str) -> IngestR
     """
     moment = parse_time(as_of) if as_of else None
     # Two ingests at once could both rewrite a partition, and the later one would undo the earlier.
-    with held(workspace.state / "locks" / f"ingest-{case.name}.lock", f"ingest of {case.name}", wait=True):
+    workspace = platform.workspace
+    with platform.lease.hold(f"ingest-{case.name}", wait=True):
         done = ingest(workspace, case, source, moment or _today()) if source else None
     folder = workspace.events(case.name)
     if not storage.files(folder):

@@ -9,10 +9,9 @@ from datetime import UTC, datetime
 import pandas as pd
 import pyarrow as pa
 
-from components.adapters import source_table
-from components.ingest import partitions
-from components.ingest.logic import check
-from serin import storage
+from components.ingest.rules import check
+from serin import partitions, storage
+from serin import tables as source_table
 from serin.use_case import UseCase
 from serin.workspace import Workspace
 

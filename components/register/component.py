@@ -2,13 +2,14 @@
 
 from kfp import dsl
 
-from components.image import IMAGE
+from serin.environment import image
 
 
-@dsl.component(base_image=IMAGE, install_kfp_package=False)
+@dsl.component(base_image=image(), install_kfp_package=False)
 def register(
     use_case: str,
     gate: str,
+    run_id: str,
     model: dsl.Input[dsl.Model],
     report: dsl.Input[dsl.HTML],
     summary: dsl.Output[dsl.Markdown],
@@ -18,13 +19,10 @@ def register(
 
     from components.register.run import register as run
     from components.step import step
-    from serin.use_case import loads
-    from serin.workspace import Workspace
 
-    with step():
-        case = loads(use_case)
+    with step("register", use_case) as (platform, case):
         reports = {"report.html": Path(report.path).read_text(encoding="utf-8")}
-        result = run(Workspace.from_environment(), case, Path(model.path), gate == "passed", reports)
+        result = run(platform, case, Path(model.path), gate == "passed", reports, run_id)
         aliases = ", ".join(result.aliases) or "none"
         text = f"Registered **{case.model_name} v{result.version}**; gate {gate}; aliases: {aliases}.\n"
         Path(summary.path).write_text(text, encoding="utf-8")

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from components.adapters.metrics_source import MetricsSource
-from components.adapters.serving_target import INFERENCE_SERVICE, VIRTUAL_SERVICE, Document, ServingTarget
-from components.rollout import logic
-from components.rollout.logic import Outcome, RolloutState, Verdict
+from components.rollout import states
 from components.rollout.measurement import measure
-from components.serving.logic import deployment_name, version_of, virtual_service, weights_of
-from serin.errors import ConflictError, UnavailableError
-from serin.samples import Sample
+from components.rollout.states import RolloutState
+from components.rollout.verdict import Outcome, Verdict, judge
+from serin.deployments import deployment_name, version_of, virtual_service, weights_of
+from serin.errors import ConflictError, NotFoundError, UnavailableError
+from serin.ports import INFERENCE_SERVICE, VIRTUAL_SERVICE, Document, MetricsSource, Sample, ServingTarget
 from serin.use_case import UseCase
 
 ANNOTATION = "serin/rollout"
@@ -24,7 +23,7 @@ _MANY_RESTARTS = 3
 
 
 @dataclass(frozen=True)
-class Event:
+class Update:
     """Something that a person following the rollout wants to see. `weights` are percent of traffic."""
 
     time: datetime
@@ -33,22 +32,26 @@ class Event:
     verdict: str
     reason: str
 
+    def __str__(self) -> str:
+        shares = " ".join(f"{name}={weight}%" for name, weight in self.weights.items())
+        return f"{self.time:%H:%M:%S} {self.phase:<11} {shares}  {self.verdict} {self.reason}".rstrip()
+
 
 @dataclass(frozen=True)
 class Surroundings:
     """What a rollout works with.
 
-    `template` is the parsed istio/virtualservice.yaml; `promote(version)` moves the alias in the model registry
-    and does nothing when it was moved already; `give_up(version)` takes a version off the alias that made it the next
-    to be rolled out, and can be repeated too; `clock` gives the time in UTC, `sleep` waits for seconds.
+    `template` is the parsed istio/virtualservice.yaml; `promote(version, served_before)` moves the alias in the
+    model registry and does nothing when it was moved already; `give_up(version)` takes a version off the alias that
+    made it the next to be rolled out, and can be repeated too; `clock` gives the time (UTC), `sleep` waits for seconds.
     """
 
     target: ServingTarget
     metrics: MetricsSource
     template: Mapping[str, Any]
-    promote: Callable[[int], None]
+    promote: Callable[[int, int | None], None]
     give_up: Callable[[int], None]
-    report: Callable[[Event], None]
+    report: Callable[[Update], None]
     clock: Callable[[], datetime]
     sleep: Callable[[float], None]
     ready_timeout: timedelta = timedelta(minutes=5)
@@ -58,23 +61,24 @@ def roll_out(case: UseCase, version: int, around: Surroundings) -> RolloutState:
     """Bring `version`, whose InferenceService exists, to all traffic or back to none; returns the last state.
 
     An interrupted rollout of the same version goes on where it stopped, a promoted version stays as it is.
-    Where nothing is served yet, the version gets all traffic as soon as it is ready.
+    Where nothing is served yet, the version gets all traffic as soon as it is ready. The caller holds the model's
+    rollout lease.
     Raises ConflictError: another rollout is under way, or the VirtualService was changed by somebody else.
-    UnavailableError: the version is not deployed, or does not become ready; it is removed then.
+    UnavailableError: the version does not become ready, and is removed then; or nobody acts on the documents any
+    longer, and the state stays as it is. NotFoundError: the version is not deployed.
     """
-    with around.target.exclusive("rollout"):
-        run = _Run(case, deployment_name(case, version), around)
-        state = run.begin()
-        while state.phase == "Progressing":
-            around.sleep(case.rollout.interval.total_seconds())
-            state = run.tick(state)
-        return run.settle(state)
+    run = _Run(case, deployment_name(case, version), around)
+    state = run.begin()
+    while state.phase == "Progressing":
+        around.sleep(case.rollout.interval.total_seconds())
+        state = run.tick(state)
+    return run.settle(state)
 
 
 class _Run:
     def __init__(self, case: UseCase, canary: str, around: Surroundings) -> None:
         self._case, self._canary, self._around = case, canary, around
-        self._document: Document | None = around.target.get(VIRTUAL_SERVICE, case.model_name)
+        self._document = self._traffic()
 
     def begin(self) -> RolloutState:
         """The state to go on from: that of an interrupted rollout, or a new one at its first step."""
@@ -110,7 +114,7 @@ class _Run:
     def tick(self, state: RolloutState) -> RolloutState:
         """One measurement and one step; what changed is written before it is told."""
         verdict, sample = self._observe(state)
-        after, _ = logic.advance(self._case.rollout, state, verdict, sample, self._around.clock())
+        after, _ = states.advance(self._case.rollout, state, verdict, sample, self._around.clock())
         if after != state:
             self._write(after)
         self._tell(after, verdict.outcome.value, after.reason or verdict.reason)
@@ -125,7 +129,8 @@ class _Run:
             return state
         target = self._around.target
         if state.phase == "Promoted":
-            self._around.promote(version_of(self._case, state.canary))
+            before = version_of(self._case, state.stable) if state.stable else None
+            self._around.promote(version_of(self._case, state.canary), before)
             for name in self._obsolete(state):
                 target.delete(INFERENCE_SERVICE, name)
         else:
@@ -139,14 +144,20 @@ class _Run:
         if state.stable is None:
             return []
         version, kept = version_of(self._case, state.canary), (state.canary, state.stable)
-        names = self._around.target.names(INFERENCE_SERVICE)
+        names = [document["metadata"]["name"] for document in self._around.target.list(INFERENCE_SERVICE)]
         return [name for name in names if name not in kept and version_of(self._case, name) < version]
+
+    def _traffic(self) -> Document | None:
+        try:
+            return self._around.target.get(VIRTUAL_SERVICE, self._case.model_name)
+        except NotFoundError:
+            return None
 
     def _stored_state(self) -> RolloutState | None:
         if self._document is None:
             return None
         text = self._document["metadata"].get("annotations", {}).get(ANNOTATION)
-        return logic.parse_state(text, f"VirtualService {self._case.model_name}") if text else None
+        return states.parse_state(text, f"VirtualService {self._case.model_name}") if text else None
 
     def _stable(self, serving: Mapping[str, int]) -> str | None:
         carrying = [name for name, weight in serving.items() if weight]
@@ -159,10 +170,10 @@ class _Run:
 
     def _await_ready(self) -> None:
         target, name = self._around.target, self._canary
-        if target.get(INFERENCE_SERVICE, name) is None:
-            raise UnavailableError(f"{name} is not deployed: there is no InferenceService of that name")
+        target.get(INFERENCE_SERVICE, name)
         start = self._around.clock()
         while not (status := target.status(name)).ready:
+            target.check()
             if self._around.clock() - start >= self._around.ready_timeout:
                 limit = self._around.ready_timeout.total_seconds()
                 self._remove()
@@ -174,7 +185,7 @@ class _Run:
 
     def _remove(self) -> None:
         """A version that never got ready would be restarted for ever, and be taken again by the next rollout."""
-        document = self._around.target.get(VIRTUAL_SERVICE, self._case.model_name)
+        document = self._traffic()
         if document and weights_of(document).get(self._canary):
             return
         self._around.give_up(version_of(self._case, self._canary))
@@ -182,19 +193,23 @@ class _Run:
 
     def _observe(self, state: RolloutState) -> tuple[Verdict, Sample | None]:
         status = self._around.target.status(self._canary)
+        sample = self._around.metrics.sample(self._canary) if status.ready else None
+        # Only now: what was seen of the canary counts only if somebody still keeps it up.
+        self._around.target.check()
         if not status.ready:
             return Verdict(Outcome.FAILED, f"{self._canary} is not ready: {status.message}"), None
-        sample = self._around.metrics.sample(self._canary)
         measurement = measure(state.since, sample) if sample else None
-        return logic.judge(measurement, self._case.slo, self._case.rollout.min_requests), sample
+        return judge(measurement, self._case.slo, self._case.rollout.min_requests), sample
 
     def _write(self, state: RolloutState) -> None:
-        document = virtual_service(self._case, logic.weights(self._case.rollout, state), self._around.template)
+        document = virtual_service(self._case, states.weights(self._case.rollout, state), self._around.template)
         document["metadata"]["annotations"] = {ANNOTATION: state.model_dump_json()}
-        if self._document:
-            document["metadata"]["resourceVersion"] = self._document["metadata"]["resourceVersion"]
-        self._document = self._around.target.apply(document)
+        if self._document is None:
+            self._document = self._around.target.create(document)
+            return
+        document["metadata"]["resourceVersion"] = self._document["metadata"]["resourceVersion"]
+        self._document = self._around.target.replace(document)
 
     def _tell(self, state: RolloutState, verdict: str, reason: str) -> None:
-        weights = logic.weights(self._case.rollout, state)
-        self._around.report(Event(self._around.clock(), state.phase, weights, verdict, reason))
+        weights = states.weights(self._case.rollout, state)
+        self._around.report(Update(self._around.clock(), state.phase, weights, verdict, reason))

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from serin.samples import Sample
+from serin.ports import Sample
 
 
 @dataclass(frozen=True)

@@ -4,44 +4,42 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from components.adapters import templates
-from components.adapters.metrics_source import ScrapedMetrics
-from components.adapters.model_registry import ModelRegistry, RegisteredVersion
-from components.register.run import give_up, promote
-from components.rollout.controller import Event, Surroundings, roll_out
-from components.rollout.logic import RolloutState
-from components.serving.run import deploy, serving_target
+from components.rollout.controller import Surroundings, Update, roll_out
+from components.rollout.deploy import deploy, rollout_lease
+from components.rollout.states import RolloutState
+from serin.aliases import CHALLENGER
 from serin.errors import SerinError, UnavailableError
+from serin.platform import Platform
+from serin.ports import ModelRegistry, RegisteredVersion
 from serin.use_case import UseCase
-from serin.workspace import Workspace
 
 
 def roll_out_version(
-    workspace: Workspace, case: UseCase, version: int | None, report: Callable[[Event], None], *, force: bool = False
+    platform: Platform, case: UseCase, version: int | None, report: Callable[[Update], None], *, force: bool = False
 ) -> RolloutState:
     """Deploy `version` (None: the challenger) beside what serves, and roll it out; see `roll_out`.
 
-    Raises UnavailableError: no such version, no challenger, or nothing serves the use case on this machine.
-    SerinError: the version failed the gate, and `force` is not set.
+    Raises ConflictError: another rollout of the model is under way; nothing is deployed then. NotFoundError: no such
+    version. UnavailableError: no challenger, or nobody serves the use case. SerinError: the version failed the gate,
+    and `force` is not set.
     """
-    target = serving_target(workspace, case)
-    if not target.running():
-        raise UnavailableError(
-            f"nothing serves {case.name}; start `serin serve {case.name}` in another terminal and leave it running"
+    target = platform.serving(case.model_name)
+    target.check()
+    with platform.lease.hold(rollout_lease(case)):
+        registered = _find(platform.registry, case, version, force)
+        deploy(platform, case, registered)
+        aliases = platform.aliases(case.model_name)
+        around = Surroundings(
+            target=target,
+            metrics=platform.metrics(case.model_name),
+            template=platform.templates.virtual_service,
+            promote=aliases.promote,
+            give_up=aliases.give_up,
+            report=report,
+            clock=lambda: datetime.now(UTC),
+            sleep=time.sleep,
         )
-    registered = _find(ModelRegistry(workspace), case, version, force)
-    deploy(workspace, case, target, registered)
-    around = Surroundings(
-        target=target,
-        metrics=ScrapedMetrics(target),
-        template=templates.load(workspace.root).virtual_service,
-        promote=lambda number: promote(workspace, case, number),
-        give_up=lambda number: give_up(workspace, case, number),
-        report=report,
-        clock=lambda: datetime.now(UTC),
-        sleep=time.sleep,
-    )
-    return roll_out(case, registered.version, around)
+        return roll_out(case, registered.version, around)
 
 
 def _find(registry: ModelRegistry, case: UseCase, version: int | None, force: bool) -> RegisteredVersion:
@@ -53,7 +51,7 @@ def _find(registry: ModelRegistry, case: UseCase, version: int | None, force: bo
                 "or this one with --force"
             )
         return found
-    challenger = registry.by_alias(case.model_name, "challenger")
+    challenger = registry.by_alias(case.model_name, CHALLENGER)
     if challenger is None:
         raise UnavailableError(
             f"{case.name} has no challenger: no version passed the gate since the last one was rolled back"

@@ -1,1 +1,1 @@
-"""Training: one candidate, from the training set to a sealed model artifact."""
+"""Training: one estimator, from the training set to a sealed model artifact."""

@@ -1,32 +1,32 @@
-"""The train step: one candidate, from the training set to a sealed model artifact."""
+"""The train step: one estimator, from the training set to a sealed model artifact."""
 
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from components.evaluate.metrics import ranking_metrics
-from components.features.training_set import SPLIT
-from components.train import estimators
-from components.train.logic import encode, reference_rows, train
+from components.train.fitting import reference_rows, train
+from serin import engines, estimators
 from serin.artifact import REFERENCE, Manifest, RequestColumn, seal
 from serin.atomic import replaced
-from serin.engine import load
+from serin.engines import load
+from serin.learning.encoding import encode
+from serin.learning.metrics import ranking_metrics
+from serin.learning.split import SPLIT
 from serin.use_case import UseCase
 
 
-def train_candidate(
-    frame: pd.DataFrame, case: UseCase, candidate: str, folder: Path, snapshot: str, as_of: str
-) -> Manifest:
-    """Train `candidate` and write its artifact to `folder`; the manifest's metrics are those on validation."""
-    trained = train(frame, case, candidate)
-    engine = estimators.ENGINES[candidate]
+def train_estimator(frame: pd.DataFrame, case: UseCase, name: str, folder: Path, snapshot: str, as_of: str) -> Manifest:
+    """Train the estimator `name` and write its artifact to `folder`; the manifest's metrics are those on validation."""
+    trained = train(frame, case, name)
+    engine = engines.known()[estimators.known()[name].engine]
     metrics = ranking_metrics(trained.validation_labels, trained.validation_scores)
     manifest = Manifest(
         use_case=case.name,
         model_name=case.model_name,
-        candidate=candidate,
-        engine=engine,
+        estimator=name,
+        engine=engine.name,
+        models={engine.name: engine.file},
         feature_service=case.features.service,
         entities=tuple(_request_column(case, column) for column in case.entities.values()),
         request=tuple(_request_column(case, column) for column in case.features.request),
@@ -40,7 +40,7 @@ def train_candidate(
     )
     with replaced(folder) as temporary:
         temporary.mkdir(parents=True)
-        estimators.save(trained.estimator, engine, temporary)
+        engine.save(trained.model, temporary / engine.file)
         seal(temporary, manifest)
         # The scores come from the saved file: what the predictor will load and check itself against.
         _, scorer = load(temporary)

@@ -1,7 +1,7 @@
 """`serin demo`."""
 
 from pipelines.console import Console
-from pipelines.demo import report, story
+from serin.demo import report, story
 from serin.workspace import Workspace
 
 

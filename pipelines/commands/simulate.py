@@ -10,7 +10,7 @@ from serin.errors import SerinError
 
 def run(console: Console, out: Path, rows: int, days: int, start: date, drift_at: date | None, seed: int) -> None:
     """Write simulated transactions to `out`."""
-    from components.simulate.logic import simulate
+    from serin.simulate import simulate
 
     if out.suffix not in (".parquet", ".csv"):
         raise SerinError(f"--out {out}: can't write {out.suffix or 'a file without suffix'}; allowed: .parquet, .csv")

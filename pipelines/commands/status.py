@@ -2,44 +2,54 @@
 
 from typing import Any
 
-from components.adapters.model_registry import ModelRegistry, RegisteredVersion
-from components.adapters.serving_target import INFERENCE_SERVICE, VIRTUAL_SERVICE
-from components.serving.logic import version_of, weights_of
-from components.serving.run import serving_target
 from pipelines.console import Console
-from serin import storage, use_case
-from serin.workspace import Workspace
+from serin import storage
+from serin.deployments import version_of, weights_of
+from serin.errors import NotFoundError, UnavailableError
+from serin.platform import Platform
+from serin.ports import INFERENCE_SERVICE, VIRTUAL_SERVICE, RegisteredVersion
+from serin.use_case import UseCase
 
 
-def run(console: Console, name: str) -> None:
+def run(console: Console, platform: Platform, name: str) -> None:
     """Print versions, aliases and traffic of one use case or of all."""
-    workspace = Workspace.from_environment()
-    names = [name] if name else sorted(path.stem for path in workspace.use_cases.glob("*.yaml"))
+    names = [name] if name else sorted(path.stem for path in platform.workspace.use_cases.glob("*.yaml"))
     found = {}
     for each in names:
-        case = use_case.load(each, workspace.use_cases)
-        found[each] = _look(workspace, case)
+        case = platform.own_use_case(each)
+        found[each] = _look(platform, case)
         _print(console, case, found[each])
     console.result(found)
 
 
-def _look(workspace: Workspace, case: use_case.UseCase) -> dict[str, Any]:
-    target = serving_target(workspace, case)
-    route = target.get(VIRTUAL_SERVICE, case.model_name)
-    weights = weights_of(route) if route else {}
-    serving = {
-        service: {
-            "version": version_of(case, service),
-            "weight": weights.get(service, 0),
-            "ready": target.status(service).ready,
-        }
-        for service in target.names(INFERENCE_SERVICE)
-    }
+def _look(platform: Platform, case: UseCase) -> dict[str, Any]:
+    try:
+        serving, problem = _serving(platform, case), ""
+    except UnavailableError as error:
+        serving, problem = {}, str(error)
     return {
-        "events": len(storage.files(workspace.events(case.name))),
-        "predictions": len(storage.files(workspace.predictions(case.name))),
-        "versions": [_describe(version) for version in ModelRegistry(workspace).versions(case.model_name)],
+        "events": len(storage.files(platform.workspace.events(case.name))),
+        "predictions": len(storage.files(platform.workspace.predictions(case.name))),
+        "versions": [_describe(version) for version in platform.registry.versions(case.model_name)],
         "serving": serving,
+        "serving_problem": problem,
+    }
+
+
+def _serving(platform: Platform, case: UseCase) -> dict[str, Any]:
+    target = platform.serving(case.model_name)
+    try:
+        weights = weights_of(target.get(VIRTUAL_SERVICE, case.model_name))
+    except NotFoundError:
+        weights = {}
+    names = [document["metadata"]["name"] for document in target.list(INFERENCE_SERVICE)]
+    return {
+        name: {
+            "version": version_of(case, name),
+            "weight": weights.get(name, 0),
+            "ready": target.status(name).ready,
+        }
+        for name in names
     }
 
 
@@ -47,13 +57,13 @@ def _describe(version: RegisteredVersion) -> dict[str, Any]:
     return {
         "version": version.version,
         "aliases": version.aliases,
-        "candidate": version.tags.get("serin.candidate", ""),
+        "estimator": version.tags.get("serin.estimator", ""),
         "as_of": version.tags.get("serin.as_of", "")[:10],
         "gate": version.tags.get("serin.gate", ""),
     }
 
 
-def _print(console: Console, case: use_case.UseCase, found: dict[str, Any]) -> None:
+def _print(console: Console, case: UseCase, found: dict[str, Any]) -> None:
     console.title(case.name)
     if not found["versions"]:
         console.say("  no version yet")
@@ -68,11 +78,13 @@ def _print(console: Console, case: use_case.UseCase, found: dict[str, Any]) -> N
             (
                 f"v{version['version']}",
                 ", ".join(version["aliases"]),
-                version["candidate"],
+                version["estimator"],
                 version["as_of"],
                 version["gate"],
                 traffic,
             )
         )
-    console.table(("version", "aliases", "candidate", "as of", "gate", "traffic"), rows)
+    console.table(("version", "aliases", "estimator", "as of", "gate", "traffic"), rows)
     console.say(f"  {found['events']} event files, {found['predictions']} prediction log files stored")
+    if found["serving_problem"]:
+        console.say(f"  serving: {found['serving_problem']}")

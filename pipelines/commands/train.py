@@ -2,31 +2,37 @@
 
 from pipelines import runs
 from pipelines.console import Console
-from serin import use_case
-from serin.workspace import Workspace
+from serin.platform import Platform
+from serin.use_case import UseCase
 
 
-def run(console: Console, name: str, data: str, as_of: str) -> None:
+def run(console: Console, platform: Platform, name: str, data: str, as_of: str) -> None:
     """Run the training pipeline and print the version, its metrics on held-back rows, and where to look."""
-    workspace = Workspace.from_environment()
-    case = use_case.load(name, workspace.use_cases)
+    case = platform.own_use_case(name)
     console.title(f"Training {case.name}")
-    trained = runs.train(workspace, case, data, as_of, console.progress)
-    manifest, version = trained.manifest, trained.version
+    trained = runs.train(platform, case, data, as_of, console.progress)
     console.good(
-        f"{case.model_name} v{version}: {manifest.candidate}, as of {manifest.as_of[:16]}, gate {trained.gate}"
+        f"{case.model_name} v{trained.version}: {trained.estimator}, as of {trained.as_of[:16]}, gate {trained.gate}"
     )
-    metrics = {key: value for key, value in manifest.metrics.items() if not key.startswith("validation_")}
+    metrics = {key: value for key, value in trained.metrics.items() if not key.startswith("validation_")}
     span = "a held-back week" if case.timestamp else "held-back rows"
     console.table(("metric", f"on {span}"), [(key.replace("_", " "), f"{value:.4f}") for key, value in metrics.items()])
-    report = runs.report_page(workspace, case, trained)
-    console.say(f"report: {report}")
+    console.say(f"report: {trained.report}")
     _next(console, case, trained)
-    console.result({"version": version, "gate": trained.gate, "metrics": manifest.metrics, "report": report})
+    console.result(
+        {
+            "version": trained.version,
+            "estimator": trained.estimator,
+            "as_of": trained.as_of,
+            "gate": trained.gate,
+            "metrics": trained.metrics,
+            "report": trained.report,
+        }
+    )
 
 
-def _next(console: Console, case: use_case.UseCase, trained: runs.Trained) -> None:
-    if trained.gate != "passed":
+def _next(console: Console, case: UseCase, trained: runs.TrainedVersion) -> None:
+    if not trained.passed:
         console.say("the champion stays; the report says why")
     elif trained.version == 1:
         console.next(f"serin serve {case.name}")

@@ -34,15 +34,16 @@ def run() -> None:
 
 def _prepare(folder: Path) -> tuple[Callable[[], int], Callable[[], int], int]:
     from components.features.run import refresh
-    from components.features.training_set import EVENT_TIME, point_in_time_join
+    from components.features.training_set import point_in_time_join
     from components.ingest.store import ingest
-    from components.simulate.logic import simulate
     from serin import use_case
+    from serin.learning.split import EVENT_TIME
+    from serin.simulate import simulate
     from serin.workspace import Workspace
     from tests.services import workspace_copy
 
     os.environ["SERIN_ROOT"] = str(workspace_copy(folder))
-    workspace = Workspace.from_environment()
+    workspace = Workspace.from_variables()
     case = use_case.load("card_fraud", workspace.use_cases)
     table = folder / "t.parquet"
     simulate(seed=1, start=date(2026, 1, 1), days=DAYS, rows=ROWS).to_parquet(table)

@@ -12,11 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from components.adapters import processes, templates
-from components.adapters.gateway import free_ports
-from components.adapters.local_serving import LocalServing, read_status
-from components.serving import logic
+from serin import deployments as logic
 from serin import use_case
+from serin.adapters import processes, templates
+from serin.adapters.local.gateway import free_ports
+from serin.adapters.local.serving import LocalServing, read_status
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATES = templates.load(ROOT)
@@ -30,9 +30,9 @@ ROW = {
 }
 _CONTROLLER = """
 import os, pathlib, sys
-from components.adapters import templates
-from components.adapters.local_controller import run
-from components.adapters.local_serving import LocalServing
+from serin.adapters import templates
+from serin.adapters.local.controller import run
+from serin.adapters.local.serving import LocalServing
 from serin.errors import SerinError
 folder, root, port = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), int(sys.argv[3])
 try:

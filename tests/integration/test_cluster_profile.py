@@ -18,7 +18,7 @@ REFRESH_AND_REGISTER = """
 import sys
 from datetime import datetime
 from pathlib import Path
-from components.adapters.model_registry import ModelRegistry
+from serin.adapters.mlflow import MlflowRegistry
 from components.features.run import refresh
 from components.ingest.store import ingest
 from components.register.run import register
@@ -26,7 +26,7 @@ from serin import storage, use_case
 from serin.workspace import Workspace
 from tests.factories import make_artifact
 
-workspace = Workspace.from_environment()
+workspace = Workspace.from_variables()
 case = use_case.load("card_fraud", workspace.use_cases)
 as_of = datetime.fromisoformat(sys.argv[2])
 ingest(workspace, case, sys.argv[1], as_of)
@@ -61,7 +61,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, di
 
 
 def test_events_features_and_models_go_to_s3_redis_and_postgresql(cluster):
-    from components.simulate.logic import simulate
+    from serin.simulate import simulate
 
     root, environment = cluster
     table = root / "t.parquet"

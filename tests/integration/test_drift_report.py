@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from components.drift.bins import binned
-from components.drift.logic import column_limits, decide, too_few_rows
+from components.drift.decision import column_limits, decide, too_few_rows
 from components.drift.measure import measure
 from serin.schema import InputColumn, InputSchema
 from serin.use_case import Drift

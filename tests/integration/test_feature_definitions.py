@@ -9,7 +9,7 @@ from runpy import run_path
 
 import pytest
 
-from components.scaffold.render import FEAST_TYPES
+from serin.scaffold.render import FEAST_TYPES
 from serin.use_case import UseCase, load
 
 ROOT = Path(__file__).parents[2]

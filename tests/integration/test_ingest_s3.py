@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from components.adapters import source_table
 from components.ingest.store import ingest
-from components.simulate.logic import simulate
 from serin import storage
+from serin import tables as source_table
 from serin.errors import UnavailableError
+from serin.simulate import simulate
 from serin.use_case import load, parse
 from serin.workspace import Workspace
 
@@ -87,7 +87,7 @@ def test_new_snapshot_on_s3_replaces_the_old_one(workspace: Workspace, tmp_path:
             "label": {"column": "label"},
             "entities": {"thing": "id"},
             "features": {"service": "toy_v1", "tables": {"toy_thing": {"entity": "thing", "columns": ["id"]}}},
-            "training": {"candidates": {"xgboost": {}}},
+            "training": {"estimators": {"xgboost": {}}},
         },
         "toy",
     )

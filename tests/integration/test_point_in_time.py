@@ -5,13 +5,13 @@ from datetime import UTC, datetime, timedelta
 import pandas as pd
 import pytest
 
-from components.adapters.feature_store import FeatureStore
 from components.features.run import refresh
-from components.features.training_set import EVENT_TIME, ViewTable, point_in_time_join
+from components.features.training_set import ViewTable, point_in_time_join
 from components.ingest.store import ingest
-from components.simulate.logic import simulate
 from serin import use_case
 from serin.errors import UseCaseError
+from serin.learning.split import EVENT_TIME
+from serin.simulate import simulate
 from serin.storage import read_table
 from serin.workspace import Workspace
 from tests import services
@@ -30,7 +30,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory):
     root = services.workspace_copy(tmp_path_factory.mktemp("workspace"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SERIN_ROOT", str(root))
-        workspace = Workspace.from_environment()
+        workspace = Workspace.from_variables()
         case = use_case.load("card_fraud", workspace.use_cases)
         table = root / "t.parquet"
         simulate(seed=3, start=datetime(2026, 1, 1, tzinfo=UTC).date(), days=45, rows=4000).to_parquet(table)

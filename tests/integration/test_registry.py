@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from components.adapters.model_registry import ModelRegistry
 from components.register.run import promote, register
 from serin import artifact, use_case
 from serin.errors import ArtifactError, ConflictError, UnavailableError
@@ -36,14 +35,14 @@ def tracking_uri(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
 
 @pytest.fixture
 def workspace(tracking_uri: str, tmp_path: Path) -> Workspace:
-    base = Workspace.from_environment({})
+    base = Workspace.from_variables({})
     return replace(base, root=tmp_path, tracking_uri=tracking_uri, profile="local")
 
 
 @pytest.fixture
 def case(request: pytest.FixtureRequest) -> use_case.UseCase:
     """card_fraud under the test's own name, so that no test sees another's versions."""
-    shipped = use_case.load("card_fraud", Workspace.from_environment({}).use_cases)
+    shipped = use_case.load("card_fraud", Workspace.from_variables({}).use_cases)
     return shipped.model_copy(update={"name": f"t{abs(hash(request.node.nodeid)) % 10**12}"})
 
 
@@ -196,7 +195,7 @@ def test_failed_upload_ends_the_run_as_failed(workspace, case, tmp_path):
 @pytest.mark.parametrize("scheme", ["http", "postgresql+psycopg2"])
 def test_unreachable_registry_is_told_without_its_password(scheme, case, tmp_path):
     address = f"127.0.0.1:{services.free_port()}/mlflow"
-    base = Workspace.from_environment({})
+    base = Workspace.from_variables({})
     away = replace(base, root=tmp_path, tracking_uri=f"{scheme}://me:secret@{address}")
     with pytest.raises(UnavailableError, match=f"model registry at {re.escape(scheme)}://{address} does not") as told:
         ModelRegistry(away).versions(case.model_name)
@@ -205,7 +204,7 @@ def test_unreachable_registry_is_told_without_its_password(scheme, case, tmp_pat
 
 def test_sqlite_file_that_is_not_there_holds_no_version_and_is_not_created(case, tmp_path):
     uri = f"sqlite:///{tmp_path / 'mlflow' / 'mlflow.db'}"
-    registry = ModelRegistry(replace(Workspace.from_environment({}), root=tmp_path, tracking_uri=uri))
+    registry = ModelRegistry(replace(Workspace.from_variables({}), root=tmp_path, tracking_uri=uri))
     assert registry.versions(case.model_name) == []
     assert registry.by_alias(case.model_name, "champion") is None
     with pytest.raises(UnavailableError, match="has no version 1; registered: none"):

@@ -12,16 +12,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.adapters import processes
-from components.adapters.local_serving import CONTROLLER_LOCK, LocalServing, write_status
-from components.adapters.locks import held
-from components.adapters.metrics_source import ScrapedMetrics
-from components.adapters.model_registry import ModelRegistry
 from components.register.run import give_up, register
 from components.rollout.controller import Event, Surroundings, roll_out
-from components.rollout.logic import RolloutState
+from components.rollout.deploy import serving_target
 from components.rollout.run import roll_out_version
-from components.serving.run import serving_target
+from components.rollout.states import RolloutState
+from serin.adapters.local import processes
+from serin.adapters.local.lease import held
+from serin.adapters.local.metrics import ScrapedMetrics
+from serin.adapters.local.serving import CONTROLLER_LOCK, LocalServing, write_status
 from serin.artifact import REFERENCE, seal
 from serin.errors import SerinError, UnavailableError
 from serin.use_case import Rollout, Slo, Step
@@ -139,7 +138,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     for folder in ("manifests", "istio"):
         (root / folder).symlink_to(ROOT / folder)
     uri = f"sqlite:///{root / 'mlflow.db'}"
-    made = replace(Workspace.from_environment({}), root=root, tracking_uri=uri, profile="local")
+    made = replace(Workspace.from_variables({}), root=root, tracking_uri=uri, profile="local")
     for version, passed in ((1, True), (2, True), (3, False)):
         make_artifact(root / f"v{version}", seed=version)
         assert register(made, CASE, root / f"v{version}", passed, {}).version == version

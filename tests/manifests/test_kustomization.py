@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from components.adapters import templates
+from serin.adapters import templates
 
 ROOT = Path(__file__).resolve().parents[2]
 BASE = ROOT / "manifests" / "base"

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from components.scaffold.render import render_definitions
+from serin.scaffold.render import render_definitions
 from serin.use_case import load
 
 ROOT = Path(__file__).parents[3]

@@ -131,14 +131,14 @@ def test_reading_where_nothing_is_stored_names_the_place(tmp_path):
 
 def test_cluster_profile_names_the_endpoints_it_lacks():
     with pytest.raises(UnavailableError, match="needs MLFLOW_TRACKING_URI to be set"):
-        Workspace.from_environment({"SERIN_PROFILE": "cluster", "SERIN_STORAGE": "s3://b/x"})
+        Workspace.from_variables({"SERIN_PROFILE": "cluster", "SERIN_STORAGE": "s3://b/x"})
 
 
 def test_unknown_profile_names_those_there_are():
     with pytest.raises(UnavailableError, match="SERIN_PROFILE is 'prod'; allowed: local, cluster"):
-        Workspace.from_environment({"SERIN_PROFILE": "prod"})
+        Workspace.from_variables({"SERIN_PROFILE": "prod"})
 
 
 def test_root_without_feature_repo_is_refused(tmp_path):
     with pytest.raises(UnavailableError, match=r"holds no feature_repo/feature_store\.yaml"):
-        Workspace.from_environment({"SERIN_ROOT": str(tmp_path)})
+        Workspace.from_variables({"SERIN_ROOT": str(tmp_path)})

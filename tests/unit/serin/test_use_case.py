@@ -10,7 +10,7 @@ from serin import use_case
 from serin.errors import UseCaseError
 from serin.workspace import Workspace
 
-SHIPPED = Workspace.from_environment({}).use_cases
+SHIPPED = Workspace.from_variables({}).use_cases
 
 
 @pytest.fixture

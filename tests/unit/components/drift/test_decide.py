@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from components.drift.logic import column_limits, decide, noise_floor, too_few_rows
+from components.drift.decision import column_limits, decide, noise_floor, too_few_rows
 from serin.errors import DataError
 from serin.use_case import Drift
 

@@ -9,7 +9,7 @@ from serin.workspace import Workspace
 
 @pytest.fixture(scope="module")
 def case():
-    shipped = use_case.load("card_fraud", Workspace.from_environment({}).use_cases)
+    shipped = use_case.load("card_fraud", Workspace.from_variables({}).use_cases)
     return shipped.model_copy(update={"gates": use_case.Gates(minimum={"roc_auc": 0.7}, max_loss=0.01)})
 
 

@@ -6,9 +6,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from components.features.training_set import EVENT_TIME, SPLIT, ViewTable, point_in_time_join, training_set
+from components.features.training_set import ViewTable, point_in_time_join, training_set
 from serin import use_case
 from serin.errors import DataError
+from serin.learning.split import EVENT_TIME, SPLIT
 
 AS_OF = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -30,7 +31,7 @@ def case(**training):
             "label": {"column": "fraud", "delay": "7d"},
             "entities": {"card": "card"},
             "features": {"service": "t_v1", "request": ["amount"], "calendar": ["hour"]},
-            "training": {"candidates": {"xgboost": {}}, "test": "7d", "validation": "7d"} | training,
+            "training": {"estimators": {"xgboost": {}}, "test": "7d", "validation": "7d"} | training,
         },
         "test",
     )
@@ -134,7 +135,7 @@ def test_table_without_times_is_split_by_entity_and_stays_so():
             "label": {"column": "y"},
             "entities": {"client": "id"},
             "features": {"service": "s_v1", "request": ["x"]},
-            "training": {"candidates": {"xgboost": {}}},
+            "training": {"estimators": {"xgboost": {}}},
         },
         "test",
     )

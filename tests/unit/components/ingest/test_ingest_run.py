@@ -20,7 +20,7 @@ def make_case(timestamp: bool) -> UseCase:
             "label": {"column": "y"},
             "entities": {"thing": "id"},
             "features": {"service": "toy_v1", "request": ["x"]},
-            "training": {"candidates": {"xgboost": {}}},
+            "training": {"estimators": {"xgboost": {}}},
         }
         | ({"timestamp": "at"} if timestamp else {}),
         "toy",

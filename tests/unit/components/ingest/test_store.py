@@ -9,9 +9,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from components.ingest import partitions
 from components.ingest.store import Ingested, ingest
-from serin import storage
+from serin import partitions, storage
 from serin.errors import DataError
 from serin.use_case import UseCase, parse
 from serin.workspace import Workspace
@@ -33,7 +32,7 @@ def make_case(key: list[str], *, timestamp: bool) -> UseCase:
             "label": {"column": "label"},
             "entities": {"thing": "id"},
             "features": {"service": "toy_v1", "request": ["amount"]},
-            "training": {"candidates": {"xgboost": {}}},
+            "training": {"estimators": {"xgboost": {}}},
         }
         | ({"timestamp": "at"} if timestamp else {}),
         "toy",

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from components.adapters import processes, templates
-from components.adapters.local_serving import LocalServing, write_status
-from components.adapters.metrics_source import ScrapedMetrics
 from components.rollout.controller import ANNOTATION, Event, Surroundings, roll_out
-from components.rollout.logic import parse_state, weights
-from components.serving import logic
+from components.rollout.states import parse_state, weights
+from serin import deployments as logic
 from serin import use_case
+from serin.adapters import processes, templates
+from serin.adapters.local.metrics import ScrapedMetrics
+from serin.adapters.local.serving import LocalServing, write_status
 from serin.errors import ConflictError, UnavailableError
 from serin.use_case import Rollout, Step
 

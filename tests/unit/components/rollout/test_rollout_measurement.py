@@ -5,7 +5,7 @@ import math
 import pytest
 
 from components.rollout.measurement import measure, quantile
-from serin.samples import Sample
+from serin.ports import Sample
 
 BUCKETS = {"0.01": 0.0, "0.05": 80.0, "0.1": 100.0, "+Inf": 100.0}
 

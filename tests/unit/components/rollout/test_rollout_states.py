@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from components.rollout.logic import Action, Outcome, RolloutState, Verdict, advance, parse_state, weights
+from components.rollout.states import Action, Outcome, RolloutState, Verdict, advance, parse_state, weights
 from serin.errors import ConflictError
-from serin.samples import Sample
+from serin.ports import Sample
 from serin.use_case import Rollout, Step
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -4,13 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from components.features.training_set import SPLIT
-from components.train.logic import best_threshold, encode, input_schema, labels, train
-from components.train.run import train_candidate
+from components.train.fitting import best_threshold, input_schema, train
+from components.train.run import train_estimator
 from serin import use_case
 from serin.artifact import REFERENCE, verify
-from serin.engine import load
+from serin.engines import load
 from serin.errors import UseCaseError
+from serin.learning.encoding import encode, labels
+from serin.learning.split import SPLIT
 from serin.schema import InputColumn, InputSchema
 
 
@@ -29,7 +30,7 @@ def make_case(**candidates):
             "label": {"column": "y"},
             "entities": {"client": "id"},
             "features": {"service": "toy_v1", "request": ["x", "city"]},
-            "training": {"candidates": candidates},
+            "training": {"estimators": candidates},
         },
         "test",
     )
@@ -57,7 +58,7 @@ CANDIDATES = {
 def test_saved_model_scores_the_test_rows_well_and_as_its_reference_says(candidate, frame, tmp_path):
     case = make_case(**{candidate: CANDIDATES[candidate]})
     folder = tmp_path / "model"
-    train_candidate(frame, case, candidate, folder, "snapshot", "2026-01-01")
+    train_estimator(frame, case, candidate, folder, "snapshot", "2026-01-01")
     manifest, scorer = load(folder)
     test = frame[frame[SPLIT] == "test"]
     scores = scorer(encode(test, manifest.inputs))

@@ -1,0 +1,195 @@
+"""Schema and quality rules: which rows of a source may go on, and why the others may not."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+
+from serin.columns import Column
+from serin.errors import DataError
+from serin.use_case import UseCase
+from serin.values import EXPECTED, convert
+
+_EXAMPLES = 5
+_MOST = 0.5  # beyond this share of misfits the column's type is wrong, not its rows
+
+
+@dataclass(frozen=True)
+class Checked:
+    """The rows of a source: `good` ones typed, `bad` ones as they were, with row number (from 1) and `reason`."""
+
+    good: pd.DataFrame
+    bad: pd.DataFrame
+
+
+def check(frame: pd.DataFrame, case: UseCase, source: str) -> Checked:
+    """Hold a source table to the rules of `case.data`; `source` names it in messages.
+
+    Good rows have exactly the declared columns: int64, float64 (also nullable integers), str, bool (object
+    where nullable) and datetime64[us, UTC].
+    Raises DataError with all problems of the table as a whole at once: no rows, a missing column, a type that
+    does not fit most rows, duplicated keys, a label with one class, more bad rows than `data.max_bad_share`.
+    """
+    if frame.empty:
+        raise DataError(f"{source} holds no row")
+    frame = _renamed(frame, case, source)
+    typed, misfits = _typed(frame, case)
+    problems = [*_missing(frame, case), *_wrong_types(frame, case, misfits), *_duplicates(typed, case)]
+    if problems:
+        raise _error(source, problems)
+    reasons = _reasons(typed, frame, case, misfits)
+    is_good = (reasons == "").to_numpy()
+    problems = [*_one_class(typed[is_good], case), *_too_many(reasons[~is_good], len(frame), case)]
+    if problems:
+        raise _error(source, problems)
+    return Checked(good=_canonical(typed[is_good], case), bad=_quarantined(frame, case, reasons))
+
+
+def _error(source: str, problems: list[str]) -> DataError:
+    return DataError(f"{source} can't be ingested:\n" + "\n".join(f"  {problem}" for problem in problems))
+
+
+def _renamed(frame: pd.DataFrame, case: UseCase, source: str) -> pd.DataFrame:
+    renamed = frame.rename(columns=case.data.rename).reset_index(drop=True)
+    repeated = sorted({str(name) for name in renamed.columns[renamed.columns.duplicated()]})
+    if repeated:
+        raise DataError(f"{source} has more than one column called {', '.join(repeated)} (after data.rename)")
+    return renamed
+
+
+def _missing(frame: pd.DataFrame, case: UseCase) -> Iterator[str]:
+    source_names = {ours: theirs for theirs, ours in case.data.rename.items()}
+    for name in case.data.columns:
+        if name not in frame:
+            wanted = f" (called {source_names[name]} in the source by data.rename)" if name in source_names else ""
+            found = ", ".join(map(str, frame.columns))
+            yield f"column {name}{wanted}: missing; the table has {found}"
+
+
+def _typed(frame: pd.DataFrame, case: UseCase) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The declared columns that are there, as their types, and where a value does not fit."""
+    pairs = {name: convert(frame[name], column.type) for name, column in case.data.columns.items() if name in frame}
+    typed = pd.DataFrame({name: values for name, (values, _) in pairs.items()}, index=frame.index)
+    misfits = pd.DataFrame({name: misfit for name, (_, misfit) in pairs.items()}, index=frame.index)
+    return typed, misfits
+
+
+def _wrong_types(frame: pd.DataFrame, case: UseCase, misfits: pd.DataFrame) -> Iterator[str]:
+    for name in [name for name in case.data.columns if name in frame]:
+        misfit, given = misfits[name].to_numpy(bool), int(frame[name].notna().sum())
+        if misfit.sum() > _MOST * given:
+            type_ = case.data.columns[name].type
+            yield (
+                f"column {name}: type {type_} asks for {EXPECTED[type_]}; {misfit.sum():,} of {given:,} values "
+                f"are none, for example {_examples(frame[name][misfit])}"
+            )
+
+
+def _duplicates(typed: pd.DataFrame, case: UseCase) -> Iterator[str]:
+    key = list(case.data.key)
+    if not key or not set(key) <= set(typed):
+        return
+    keys = typed[key].dropna()
+    repeated = keys[keys.duplicated(keep=False)]
+    if len(repeated):
+        # Whole tuples where the key is made of several columns.
+        shown = repeated.drop_duplicates().head(_EXAMPLES).itertuples(index=False, name=None)
+        examples = ", ".join(" / ".join(map(str, row)) for row in shown)
+        yield f"column {', '.join(key)}: the key must be unique; {len(repeated):,} rows share one: {examples}"
+
+
+def _one_class(good: pd.DataFrame, case: UseCase) -> Iterator[str]:
+    labels = good[case.label.column].dropna()
+    if labels.nunique() == 1:
+        yield (
+            f"column {case.label.column}: the label must have both classes; all {len(labels):,} known ones are "
+            f"{int(labels.iloc[0])}"
+        )
+
+
+def _too_many(reasons: "pd.Series[str]", rows: int, case: UseCase) -> Iterator[str]:
+    if len(reasons) <= case.data.max_bad_share * rows:
+        return
+    common = reasons.str.split("; ").explode().str.replace(r" \(found .*", "", regex=True).value_counts()
+    rules = ", ".join(f"{rule} ({count:,} rows)" for rule, count in common.head(_EXAMPLES).items())
+    examples = ", ".join(f"row {row + 1}: {reason}" for row, reason in reasons.head(_EXAMPLES).items())  # type: ignore[operator]
+    yield (
+        f"{len(reasons):,} of {rows:,} rows break a rule; data.max_bad_share allows "
+        f"{case.data.max_bad_share:.0%}. Rules broken: {rules}. Examples: {examples}"
+    )
+
+
+def _reasons(typed: pd.DataFrame, frame: pd.DataFrame, case: UseCase, misfits: pd.DataFrame) -> "pd.Series[str]":
+    """All reasons of each row as one text, empty for a good row."""
+    found: dict[int, list[str]] = {}
+    for name, column in case.data.columns.items():
+        values, misfit = frame[name].to_numpy(object), misfits[name].to_numpy(bool)
+        for row in np.flatnonzero(misfit).tolist():
+            text = f"{name}: not {EXPECTED[column.type]} (found {_shown(values[row])})"
+            found.setdefault(row, []).append(text)
+        for row, rule in _broken(typed[name], column, is_label=name == case.label.column):
+            if not misfit[row]:
+                value = "" if rule == "missing" else f" (found {_shown(values[row])})"
+                found.setdefault(row, []).append(f"{name}: {rule}{value}")
+    return pd.Series(["; ".join(found.get(row, ())) for row in range(len(frame))], frame.index, dtype=object)
+
+
+def _broken(values: "pd.Series[Any]", column: Column, *, is_label: bool) -> list[tuple[int, str]]:
+    """Places of the values that break a rule of their column, each with the rule."""
+    schema = pa.SeriesSchema(checks=_rules(column, is_label=is_label), nullable=column.nullable)
+    try:
+        schema.validate(values, lazy=True)
+    except pa.errors.SchemaErrors as error:
+        cases = error.failure_cases
+        rules = cases["check"].where(cases["check"] != "not_nullable", "missing")
+        return list(zip(cases["index"].astype(int), rules.astype(str), strict=True))
+    return []
+
+
+def _rules(column: Column, *, is_label: bool) -> list[pa.Check]:
+    rules = []
+    if column.type in ("integer", "number"):
+        if column.min is not None:
+            rules.append(pa.Check.ge(column.min, error=f"below {column.min:g}"))
+        if column.max is not None:
+            rules.append(pa.Check.le(column.max, error=f"above {column.max:g}"))
+    allowed = (0, 1) if is_label else column.allowed
+    if allowed is not None:
+        listed = [str(value) if column.type == "text" else value for value in allowed]
+        rules.append(pa.Check.isin(listed, error=f"not one of {', '.join(map(str, listed))}"))
+    return rules
+
+
+def _canonical(good: pd.DataFrame, case: UseCase) -> pd.DataFrame:
+    """Dtypes that depend on the declaration alone, so that every partition has the same schema."""
+    types: dict[str, Any] = {}
+    for name, column in case.data.columns.items():
+        if column.type == "integer":
+            types[name] = "float64" if column.nullable else "int64"
+        elif column.type == "boolean":
+            types[name] = "object" if column.nullable else "bool"
+    canonical = good.reset_index(drop=True).astype(types)
+    for name, column in case.data.columns.items():
+        if column.type == "boolean" and column.nullable:
+            canonical.loc[canonical[name].isna(), name] = None
+    return canonical
+
+
+def _quarantined(frame: pd.DataFrame, case: UseCase, reasons: "pd.Series[str]") -> pd.DataFrame:
+    is_bad = (reasons != "").to_numpy()
+    rows = frame.loc[is_bad, list(case.data.columns)]
+    bad = rows.astype(object).where(rows.isna(), rows.astype(str)).astype(object)
+    bad.insert(0, "row", np.flatnonzero(is_bad) + 1, allow_duplicates=True)
+    return bad.assign(reason=reasons[is_bad]).reset_index(drop=True)
+
+
+def _examples(values: "pd.Series[Any]") -> str:
+    return ", ".join(_shown(value) for value in values.drop_duplicates().head(_EXAMPLES))
+
+
+def _shown(value: Any) -> str:
+    text = repr(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= 60 else text[:60] + "…"

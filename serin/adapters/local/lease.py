@@ -1,0 +1,49 @@
+"""Leases of this machine: lock files that the operating system lets go of when their holder ends."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from serin.adapters.local.processes import identity, is_same
+from serin.errors import ConflictError
+
+
+class FileLease:
+    """One lock file a name below `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @contextmanager
+    def hold(self, name: str, *, wait: bool = False) -> Iterator[None]:
+        """See Lease."""
+        path = self._path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a+", encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = self.holder(name) or "another process"
+                raise ConflictError(f"{name}: {holder} is at it already; let it end or stop it") from None
+            _sign(path, f"{os.getpid()} {identity(os.getpid())}")
+            try:
+                yield
+            finally:
+                _sign(path, "")
+
+    def holder(self, name: str) -> str | None:
+        """See Lease. What is written in the file counts as long as that very process lives."""
+        try:
+            pid, _, known = self._path(name).read_text(encoding="utf-8").partition(" ")
+        except FileNotFoundError:
+            return None
+        return f"process {pid}" if pid and is_same(int(pid), known) else None
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{name}.lock"
+
+
+def _sign(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")

@@ -1,0 +1,61 @@
+"""The counters of a deployment on this machine, asked of its predictor."""
+
+import math
+
+import httpx
+
+from serin.ports import Sample, ServingTarget
+
+_REQUESTS = "model_predictions_total"
+_BUCKETS = "model_prediction_latency_seconds_bucket"
+_TIMEOUT = 5.0
+
+
+class ScrapedMetrics:
+    """Reads /metrics of the predictor behind a deployment of `target`."""
+
+    def __init__(self, target: ServingTarget) -> None:
+        self._target = target
+
+    def sample(self, deployment: str) -> Sample | None:
+        """See MetricsSource."""
+        url = self._target.status(deployment).url
+        text = _get(f"{url}/metrics") if url else None
+        return None if text is None else parse(text, deployment)
+
+
+def parse(text: str, deployment: str) -> Sample | None:
+    """The counters of a deployment in Prometheus' text format, summed over all other labels.
+
+    None: the text is broken, lacks the deployment, or has a value that is no number.
+    """
+    from prometheus_client.parser import text_string_to_metric_families
+
+    counts: dict[str, float] = {}
+    buckets: dict[str, float] = {}
+    try:
+        for family in text_string_to_metric_families(text):
+            for found in family.samples:
+                if found.labels.get("deployment") != deployment:
+                    continue
+                if found.name == _REQUESTS:
+                    _add(counts, found.labels["status"], found.value)
+                elif found.name == _BUCKETS:
+                    _add(buckets, found.labels["le"], found.value)
+    except (ValueError, KeyError):
+        return None
+    if not counts or any(math.isnan(value) for value in [*counts.values(), *buckets.values()]):
+        return None
+    return Sample(ok=counts.get("ok", 0), errors=counts.get("error", 0), buckets=buckets)
+
+
+def _add(sums: dict[str, float], key: str, value: float) -> None:
+    sums[key] = sums.get(key, 0) + value
+
+
+def _get(url: str) -> str | None:
+    try:
+        response = httpx.get(url, timeout=_TIMEOUT, trust_env=False)
+    except httpx.HTTPError:
+        return None
+    return response.text if response.status_code == httpx.codes.OK else None

@@ -1,0 +1,96 @@
+"""Which version holds which alias of a model.
+
+    candidate    the version that was trained last
+    challenger   passed the gate, and waits for its rollout
+    champion     serves by default
+    previous     was champion before
+
+Every move is decided and made under one lease, so two trainings or rollouts may end in any order.
+"""
+
+import json
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from serin.errors import ConflictError
+from serin.ports import Lease, ModelRegistry, RegisteredVersion
+
+CANDIDATE, CHALLENGER, CHAMPION, PREVIOUS = "candidate", "challenger", "champion", "previous"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What decides between two versions that both passed the gate."""
+
+    version: int
+    as_of: str
+    score: float
+
+
+def supersedes(new: Standing, current: Standing | None) -> bool:
+    """Whether `new` takes the challenger's place from `current`: the later data win, then the better score.
+
+    Two trainings may end in any order; what they leave behind is the same.
+    """
+    if current is None:
+        return True
+    return (new.as_of, new.score) >= (current.as_of, current.score)
+
+
+@dataclass(frozen=True)
+class Aliases:
+    """The aliases of one model, moved under its lease."""
+
+    registry: ModelRegistry
+    lease: Lease
+    model: str
+
+    def enter(self, version: RegisteredVersion, metric: str | None) -> tuple[str, ...]:
+        """Give a new version the aliases that it may take; returns those that it has then.
+
+        It becomes `candidate`. With `metric`, the one that decides, it passed the gate: it becomes `challenger`
+        unless the one there supersedes it, and `champion` where there is none yet.
+        """
+        with self._held():
+            self.registry.set_alias(self.model, CANDIDATE, version.version)
+            if metric is not None:
+                holder = self.registry.by_alias(self.model, CHALLENGER)
+                if supersedes(_standing(version, metric), _standing(holder, metric) if holder else None):
+                    self.registry.set_alias(self.model, CHALLENGER, version.version)
+                if self.registry.by_alias(self.model, CHAMPION) is None:
+                    self.registry.set_alias(self.model, CHAMPION, version.version)
+            return self.registry.version(self.model, version.version).aliases
+
+    def promote(self, version: int, served_before: int | None) -> None:
+        """Make `version` the champion, and the champion before it `previous`. Can be run twice.
+
+        `served_before` is the version whose traffic it took; a run that was killed in between knows by it which
+        version was champion. Raises ConflictError where a third version is champion: nothing is moved then.
+        """
+        with self._held():
+            holder = self.registry.by_alias(self.model, CHAMPION)
+            if holder and served_before and holder.version not in (version, served_before):
+                raise ConflictError(
+                    f"{self.model}: version {holder.version} was made champion meanwhile; allowed: {served_before}, "
+                    f"which served before, or {version}, which took its traffic. Move the alias {CHAMPION} and run "
+                    "the rollout again"
+                )
+            before = holder.version if holder and holder.version != version else served_before
+            self.registry.set_alias(self.model, CHAMPION, version)
+            if before is not None and before != version:
+                self.registry.set_alias(self.model, PREVIOUS, before)
+
+    def give_up(self, version: int) -> None:
+        """Take `version` off the alias challenger, where it holds it: it failed in serving. Can be run twice."""
+        with self._held():
+            holder = self.registry.by_alias(self.model, CHALLENGER)
+            if holder and holder.version == version:
+                self.registry.delete_alias(self.model, CHALLENGER)
+
+    def _held(self) -> AbstractContextManager[None]:
+        return self.lease.hold(f"aliases-{self.model}", wait=True)
+
+
+def _standing(version: RegisteredVersion, metric: str) -> Standing:
+    metrics = json.loads(version.tags.get("serin.metrics", "{}"))
+    return Standing(version.version, version.tags.get("serin.as_of", ""), metrics.get(metric, 0.0))

@@ -1,0 +1,40 @@
+"""Engines: from a model file to a function that scores, one file each; adding one is adding a file.
+
+Evaluation and the predictor score with these, so an offline score is the score served.
+"""
+
+import pkgutil
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+
+from serin.artifact import Manifest, verify
+from serin.engines.base import Engine, Scorer
+from serin.errors import ArtifactError
+
+__all__ = ["Engine", "Scorer", "known", "load"]
+
+
+@cache
+def known() -> Mapping[str, Engine]:
+    """Every engine by its name."""
+    for module in pkgutil.iter_modules(__path__):
+        import_module(f"{__name__}.{module.name}")
+    return {kind.name: kind() for kind in sorted(Engine.__subclasses__(), key=lambda kind: kind.name)}
+
+
+def load(folder: Path, engine: str | None = None) -> tuple[Manifest, Scorer]:
+    """Verify the artifact in `folder`, then load its model, of `engine` or of the one that the manifest prefers.
+
+    Raises ArtifactError: an incomplete or changed artifact, an engine that it has no file of or that is not known
+    here, or a model that can't be read or holds types that are not allowed.
+    """
+    manifest = verify(folder)
+    name = engine or manifest.engine
+    if name not in manifest.models or name not in known():
+        raise ArtifactError(
+            f"{folder}: no model of engine {name}; the artifact holds {', '.join(manifest.models)}, "
+            f"known here: {', '.join(known())}"
+        )
+    return manifest, known()[name].load(folder / manifest.models[name])

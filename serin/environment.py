@@ -1,0 +1,64 @@
+"""The environment variables that Serin reads and sets: this module is the only one that touches them.
+
+    SERIN_ROOT              the folder with feature_repo/ and pipelines/use_cases/ (default: the one you stand in or
+                            above, else the checkout that Serin was installed from)
+    SERIN_PROFILE           local (default) or cluster
+    SERIN_STORAGE           folder or s3:// URI for events, features and predictions     (local: <root>/.serin)
+    MLFLOW_TRACKING_URI     tracking server and model registry                           (local: SQLite in .serin)
+    SERIN_FEATURE_STORE     Feast's feature_store.yaml                    (local: feature_repo/feature_store.yaml)
+    SERIN_IMAGE             the image of the pipeline steps, when pipelines are compiled
+    SERIN_TERMINATION_LOG   where a failing step leaves its last words    (set for its steps by the local runner)
+    SERIN_RUNNER_PID        the process with which a step has to end      (set for its steps by the local runner)
+
+Libraries read their own beside these, such as AWS_ENDPOINT_URL, and Feast's files SERIN_REDIS.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+TERMINATION_LOG = "SERIN_TERMINATION_LOG"
+RUNNER = "SERIN_RUNNER_PID"
+
+
+def variables() -> dict[str, str]:
+    """A copy of the environment, for the composition root and for child processes."""
+    return dict(os.environ)
+
+
+def image() -> str:
+    """The image that every pipeline step runs in on a cluster."""
+    return os.environ.get("SERIN_IMAGE", "serin/pipelines:0.1.0")
+
+
+def termination_log() -> Path:
+    """Where Kubernetes, or the local runner, looks for a step's last words."""
+    return Path(os.environ.get(TERMINATION_LOG, "/dev/termination-log"))
+
+
+def runner() -> int | None:
+    """The process that runs the pipeline on this machine; None on a cluster."""
+    pid = os.environ.get(RUNNER)
+    return int(pid) if pid else None
+
+
+def set_defaults(values: Mapping[str, str]) -> None:
+    """Set variables that a library reads, where nobody has set them."""
+    for name, value in values.items():
+        os.environ.setdefault(name, value)
+
+
+@contextmanager
+def changed(values: Mapping[str, str]) -> Iterator[None]:
+    """Set variables for the children that start in the block, and put back what was there."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

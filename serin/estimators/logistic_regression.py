@@ -1,0 +1,35 @@
+"""Logistic regression on standardised inputs: scikit-learn's LogisticRegression."""
+
+from typing import Any, Literal
+
+from pydantic import PositiveFloat, PositiveInt
+
+from serin.estimators.base import Estimator, Model, Parameters, prepared
+from serin.schema import InputSchema
+
+
+class LogisticRegressionParameters(Parameters):
+    """See sklearn.linear_model.LogisticRegression."""
+
+    C: PositiveFloat = 1.0
+    class_weight: Literal["balanced"] | dict[int, float] | None = None
+    fit_intercept: bool = True
+    l1_ratio: float | None = None
+    max_iter: PositiveInt = 1000
+    solver: Literal["lbfgs", "liblinear", "newton-cg", "newton-cholesky", "sag", "saga"] = "lbfgs"
+    tol: PositiveFloat = 1e-4
+
+
+class LogisticRegression(Estimator):
+    """A linear model; the one to beat."""
+
+    name = "logistic_regression"
+    engine = "sklearn"
+    parameters = LogisticRegressionParameters
+
+    def make(self, parameters: dict[str, Any], inputs: InputSchema, seed: int) -> Model:
+        """See Estimator."""
+        from sklearn.linear_model import LogisticRegression as Core
+
+        model: Model = prepared(Core(**{"max_iter": 1000, "random_state": seed, **parameters}), inputs)
+        return model

@@ -1,0 +1,27 @@
+"""Rows of a training set as a model takes them."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from serin.schema import InputSchema
+from serin.use_case import UseCase
+
+
+def encode(frame: pd.DataFrame, inputs: InputSchema) -> NDArray[np.float32]:
+    """The rows as the model's input matrix, shape (rows, columns)."""
+    return inputs.encode({name: _plain(frame[name]) for name in inputs.names})
+
+
+def _plain(values: "pd.Series[Any]") -> NDArray[Any]:
+    """pandas' own missing value, which nullable booleans have, is no number to NumPy."""
+    if values.dtype != "boolean":
+        return values.to_numpy()
+    return np.array([None if value is pd.NA else value for value in values], dtype=object)
+
+
+def labels(frame: pd.DataFrame, case: UseCase) -> NDArray[np.int8]:
+    """The labels, 0 or 1, shape (rows,)."""
+    return frame[case.label.column].to_numpy().astype(np.int8)

@@ -1,0 +1,135 @@
+"""The composition root: which adapter stands behind each port, by profile.
+
+Built once, at the entry point (a command, a component's wrapper), and handed in; nothing else asks for the profile.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+from serin import environment, storage
+from serin.adapters import templates
+from serin.adapters.feast import FeastStore
+from serin.adapters.local.lease import FileLease
+from serin.adapters.local.metrics import ScrapedMetrics
+from serin.adapters.local.runner import LocalRunner
+from serin.adapters.local.serving import LocalServing
+from serin.adapters.mlflow import MlflowRegistry
+from serin.adapters.templates import Templates
+from serin.aliases import Aliases
+from serin.errors import UnavailableError
+from serin.ports import FeatureStore, Lease, MetricsSource, ModelRegistry, PipelineBackend, ServingTarget
+from serin.use_case import UseCase, dumps, load, loads
+from serin.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Platform:
+    """Everything outside that a step or a command works with.
+
+    `serving` and `metrics` take a model's name. `attend` acts on its documents until a signal comes: the name, a
+    function that takes one line an event, and the port of the gateway.
+    """
+
+    workspace: Workspace
+    lease: Lease
+    registry: ModelRegistry
+    features: FeatureStore
+    pipelines: PipelineBackend
+    serving: Callable[[str], ServingTarget]
+    metrics: Callable[[str], MetricsSource]
+    attend: Callable[[str, Callable[[str], None], int], None]
+
+    @cached_property
+    def templates(self) -> Templates:
+        """The documents that ship with Serin."""
+        return templates.load(self.workspace.root)
+
+    def publish(self, case: UseCase) -> str:
+        """Store a use case where every step can read it; returns what `use_case` finds it by.
+
+        Pipelines pass this reference: a wide table's use case is longer than a parameter may be.
+        """
+        text = dumps(case)
+        reference = f"{case.name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+        storage.write_text(text, self.workspace.published(reference))
+        return reference
+
+    def use_case(self, reference: str) -> UseCase:
+        """The use case that was published as `reference`, else the workspace's own of that name.
+
+        Raises UseCaseError as `serin.use_case.load` does.
+        """
+        where = self.workspace.published(reference)
+        if storage.exists(where):
+            return loads(storage.read_text(where))
+        return self.own_use_case(reference)
+
+    def own_use_case(self, name: str) -> UseCase:
+        """The workspace's own use case. Raises UseCaseError as `serin.use_case.load` does."""
+        return load(name, self.workspace.use_cases)
+
+    def aliases(self, model: str) -> Aliases:
+        """The aliases of a model."""
+        return Aliases(self.registry, self.lease, model)
+
+
+def build(workspace: Workspace | None = None) -> Platform:
+    """The platform of a workspace, else of the one that the environment names.
+
+    Raises UnavailableError as `Workspace.from_variables` does.
+    """
+    chosen = workspace or Workspace.from_variables(environment.variables())
+    return _PROFILES[chosen.profile](chosen)
+
+
+def _local(workspace: Workspace) -> Platform:
+    lease = FileLease(workspace.state / "locks")
+
+    def serving(model: str) -> LocalServing:
+        return LocalServing(workspace.state / "serving" / model, lease)
+
+    def attend(model: str, report: Callable[[str], None], port: int) -> None:
+        from serin.adapters.local import controller
+
+        runtime = templates.load(workspace.root).serving_runtime
+        variables = environment.variables() | workspace.variables()
+        controller.run(serving(model), lease, runtime, variables, report, port)
+
+    return Platform(
+        workspace=workspace,
+        lease=lease,
+        registry=MlflowRegistry(workspace, lease),
+        features=FeastStore(workspace),
+        pipelines=LocalRunner(workspace),
+        serving=serving,
+        metrics=lambda model: ScrapedMetrics(serving(model)),
+        attend=attend,
+    )
+
+
+def _cluster(workspace: Workspace) -> Platform:
+    """Endpoints of a cluster. Kubernetes, Prometheus and KFP have their places here, and no adapter yet: pipelines run
+    on this machine, leases hold between its processes, and serving is refused."""
+    lease = FileLease(workspace.state / "locks")
+
+    def unbuilt(model: str, *_: object) -> ServingTarget:
+        raise UnavailableError(
+            f"{model}: Serin does not talk to Kubernetes yet; apply manifests/ and istio/ to the cluster, or use the "
+            "profile local"
+        )
+
+    return Platform(
+        workspace=workspace,
+        lease=lease,
+        registry=MlflowRegistry(workspace, lease),
+        features=FeastStore(workspace),
+        pipelines=LocalRunner(workspace),
+        serving=unbuilt,
+        metrics=unbuilt,  # type: ignore[arg-type]
+        attend=unbuilt,  # type: ignore[arg-type]
+    )
+
+
+_PROFILES: dict[str, Callable[[Workspace], Platform]] = {"local": _local, "cluster": _cluster}

@@ -1,0 +1,203 @@
+"""Ports: what a step needs of the world outside, each as small as its callers allow.
+
+    Lease           one at a time, between processes and between pods
+    ModelRegistry   versions of models, and the aliases that name them
+    FeatureStore    feature definitions, and the online store that they fill
+    ServingTarget   documents of what should run, and the state of what does
+    MetricsSource   the counters of a deployment
+    PipelineBackend where a pipeline runs
+
+Their adapters stand in `serin.adapters`; `serin.platform` is the one place that chooses among them. The object store
+has no port of its own: it is pyarrow's FileSystem, which `serin.storage` opens for a path or an s3:// URI alike.
+"""
+
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from serin.artifact import Manifest
+from serin.progress import Listener
+from serin.use_case import UseCase
+
+Document = dict[str, Any]
+INFERENCE_SERVICE = "InferenceService"
+VIRTUAL_SERVICE = "VirtualService"
+
+
+class Lease(Protocol):
+    """The right to be the only one at something; it ends with its holder, however that ends."""
+
+    def hold(self, name: str, *, wait: bool = False) -> AbstractContextManager[None]:
+        """Hold the lease `name` until the block ends; with `wait`, once whoever has it is done.
+
+        Raises ConflictError naming the holder, where `wait` is not asked for.
+        """
+
+    def holder(self, name: str) -> str | None:
+        """Who holds the lease just now; None where nobody does. Looking does not take it."""
+
+
+@dataclass(frozen=True)
+class RegisteredVersion:
+    """A version of a registered model; `tags` are those that `components.register` writes."""
+
+    name: str
+    version: int
+    tags: Mapping[str, str]
+    aliases: tuple[str, ...]
+    run: str = ""
+
+
+class ModelRegistry(Protocol):
+    """Versions of models with their artifacts and reports, and the aliases that name them.
+
+    Every method raises UnavailableError where the registry can't be reached. Who reads an alias and moves it after
+    holds the lease of `serin.aliases` meanwhile.
+    """
+
+    def register(
+        self,
+        folder: Path,
+        manifest: Manifest,
+        params: Mapping[str, Any],
+        tags: Mapping[str, str],
+        reports: Mapping[str, str],
+    ) -> RegisteredVersion:
+        """Keep the sealed artifact in `folder` and make it a version; `reports` are texts by file name.
+
+        An artifact that is registered already keeps its version, so a repeated step changes nothing but `tags`.
+        """
+
+    def versions(self, name: str) -> list[RegisteredVersion]:
+        """All versions of a model, newest first; none where there is no such model."""
+
+    def version(self, name: str, number: int) -> RegisteredVersion:
+        """One version. Raises NotFoundError where there is none; the message lists those there are."""
+
+    def by_alias(self, name: str, alias: str) -> RegisteredVersion | None:
+        """The version that `alias` names, or None."""
+
+    def by_tag(self, name: str, tag: str, value: str) -> RegisteredVersion | None:
+        """The newest version with a tag of that value, or None."""
+
+    def set_alias(self, name: str, alias: str, version: int) -> None:
+        """Let `alias` name `version`, whatever it named before."""
+
+    def delete_alias(self, name: str, alias: str) -> None:
+        """Let `alias` name nothing; that it names nothing already, or that there is no such model, is no error."""
+
+    def storage_uri(self, version: RegisteredVersion) -> str:
+        """Where the version's artifact lies, for whoever serves it."""
+
+    def fetch(self, version: RegisteredVersion, folder: Path) -> Path:
+        """Download the version's artifact to `folder`; the caller verifies it."""
+
+    def report(self, version: RegisteredVersion, name: str) -> str:
+        """The text of a report that was kept with the version."""
+
+
+@dataclass(frozen=True)
+class ViewSource:
+    """What the point-in-time join must know of a feature view, as its definition states it."""
+
+    name: str
+    location: str
+    join_keys: tuple[str, ...]
+    timestamp_field: str
+    ttl: timedelta | None
+    features: tuple[str, ...]
+
+
+class FeatureStore(Protocol):
+    """Feature definitions, and the online store that is filled for them."""
+
+    def apply(self) -> None:
+        """Bring the feature registry up to the definitions. Raises UseCaseError where they can't be applied."""
+
+    def sources(self, case: UseCase) -> tuple[ViewSource, ...]:
+        """The feature views of the use case's feature service. Raises UseCaseError where the two differ."""
+
+    def published(self, views: Iterable[str]) -> datetime | None:
+        """The latest time as of which one of the views was materialised; None where none was."""
+
+    def materialise(self, view: str, rows: pa.Table, as_of: datetime) -> None:
+        """Write one row an entity to the online store, and note that it was done as of a time."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """What a deployment does just now; `url` is where its own HTTP port answers, once it was started."""
+
+    ready: bool
+    message: str = ""
+    restarts: int = 0
+    url: str = ""
+
+
+class ServingTarget(Protocol):
+    """The documents of one model, with the optimistic concurrency of the Kubernetes API."""
+
+    def create(self, document: Mapping[str, Any]) -> Document:
+        """Store a new document and return it with its `metadata.resourceVersion`.
+
+        One that is there already with the same content is returned as it is.
+        Raises ConflictError where another document has its name.
+        """
+
+    def replace(self, document: Mapping[str, Any]) -> Document:
+        """Store a document in place of the version that its `metadata.resourceVersion` names.
+
+        Raises ConflictError: it was changed since it was read, or is an InferenceService, which is never edited.
+        NotFoundError: it was deleted since.
+        """
+
+    def get(self, kind: str, name: str) -> Document:
+        """A document. Raises NotFoundError where there is none."""
+
+    def list(self, kind: str) -> tuple[Document, ...]:
+        """All documents of a kind, by name; one that can't be read is left out and named by `check`."""
+
+    def delete(self, kind: str, name: str) -> None:
+        """Remove a document; one that is not there is no error."""
+
+    def status(self, name: str) -> Status:
+        """The state of an InferenceService."""
+
+    def check(self) -> None:
+        """Raises UnavailableError where nobody acts on the documents, so that no state can be believed."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The counters of a deployment at one moment, since its predictors started.
+
+    `ok` and `errors` are answered prediction requests; requests that were the caller's fault count as neither.
+    `buckets` is the latency histogram: upper bound in seconds, as Prometheus writes it ("0.05", "+Inf"), to the
+    number of requests at or below it.
+    """
+
+    ok: float
+    errors: float
+    buckets: Mapping[str, float] = field(default_factory=dict)
+
+
+class MetricsSource(Protocol):
+    """The counters of deployments."""
+
+    def sample(self, deployment: str) -> Sample | None:
+        """The counters just now; None where they can't be had."""
+
+
+class PipelineBackend(Protocol):
+    """Where pipelines run."""
+
+    def run(self, pipeline: Any, arguments: Mapping[str, Any], listener: Listener) -> None:
+        """Run a KFP pipeline to its end. What came of it is asked of the registry, by the run's id in `arguments`.
+
+        Raises SerinError with what the failing step said.
+        """

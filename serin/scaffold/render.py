@@ -1,0 +1,119 @@
+"""A use case as the two files that its user keeps: the YAML, and the Feast definitions that go with it."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from serin.columns import TypeName
+from serin.times import format_duration
+from serin.use_case import DAY, TableView, UseCase, WindowFeature, WindowView
+
+FEAST_TYPES: Mapping[TypeName, str] = {
+    "integer": "Int64",
+    "number": "Float64",
+    "text": "String",
+    "boolean": "Bool",
+}
+_VALUE_TYPES: Mapping[TypeName, str] = {"integer": "INT64", "text": "STRING"}
+_WORDS = {
+    "count": "Number of events",
+    "sum": "Sum of {}",
+    "mean": "Mean of {}",
+    "min": "Smallest {}",
+    "max": "Largest {}",
+}
+
+
+def render_yaml(case: UseCase) -> str:
+    """The use case file with comments; `serin.use_case.parse` reads the same use case back."""
+    split = ["test", "validation"] if case.timestamp else ["test_share", "validation_share"]
+    optional = ["precision_at"] if case.training.precision_at else []
+    whole = case.model_dump(mode="json")
+    if not case.timestamp:
+        del whole["label"]["delay"]
+    text = _templates().get_template("use_case.yaml.j2")
+    return text.render(
+        case=case,
+        document=case.model_dump(mode="json", exclude_defaults=True),
+        whole=whole,
+        shown=["primary_metric", *split, *optional, "seed"],
+    )
+
+
+def render_definitions(case: UseCase) -> str:
+    """The Feast definitions of a use case as a Python module in the house format.
+
+    Entities and views are global in Feast, so an entity is called USE_CASE_ENTITY there.
+    """
+    views = [_view(case, name, view) for name, view in case.views.items()]
+    types = sorted({field["type"] for view in views for field in view["fields"]})
+    text = _templates().get_template("definitions.py.j2")
+    return text.render(case=case, views=views, types=types, value_types=_VALUE_TYPES)
+
+
+def _templates() -> Environment:
+    # Python and YAML are no HTML: names are identifiers, and `flow` quotes every value.
+    environment = Environment(  # noqa: S701
+        loader=PackageLoader("serin.scaffold", "."),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["flow"] = _flow
+    return environment
+
+
+def _flow(value: Any) -> str:
+    """A value as YAML on one line, quoted where YAML asks for it."""
+    value = list(value) if isinstance(value, tuple) else value
+    text = yaml.safe_dump(value, default_flow_style=True, width=float("inf"), sort_keys=False, allow_unicode=True)
+    return text.removesuffix("...\n").strip()
+
+
+def _view(case: UseCase, name: str, view: WindowView | TableView) -> dict[str, Any]:
+    key = case.entities[view.entity]
+    fields = [_field(case, key, f"The {view.entity}."), *_fields(case, view)]
+    if isinstance(view, WindowView):
+        days, rest = divmod(2 * view.refresh, DAY)
+        return {
+            "name": name,
+            "entity": view.entity,
+            "fields": fields,
+            "ttl": f"timedelta(days={days})" if not rest else f"timedelta(seconds={(2 * view.refresh).seconds})",
+            "why": "Two refreshes: one may fail before the values count as too old.",
+            "description": f"What the {view.entity} did lately, every {format_duration(view.refresh)}.",
+        }
+    return {
+        "name": name,
+        "entity": view.entity,
+        "fields": fields,
+        "ttl": "timedelta(0)",
+        "why": "No limit: a snapshot holds until the next one.",
+        "description": f"The {view.entity}'s row in the latest snapshot.",
+    }
+
+
+def _fields(case: UseCase, view: WindowView | TableView) -> Iterator[dict[str, str]]:
+    if isinstance(view, TableView):
+        for column in view.columns:
+            yield _field(case, column, f"{column}, as the table has it.")
+        return
+    for feature in view.features:
+        yield {"name": feature.name, "type": "Float64", "description": _describe(feature)}
+
+
+def _field(case: UseCase, column: str, description: str) -> dict[str, str]:
+    return {
+        "name": column,
+        "type": FEAST_TYPES[case.data.columns[column].type],
+        "description": description,
+    }
+
+
+def _describe(feature: WindowFeature) -> str:
+    what = _WORDS[feature.aggregation].format(feature.column)
+    end = f"{format_duration(feature.delay)} before the refresh" if feature.delay else "the refresh"
+    return f"{what} in the {format_duration(feature.window)} up to {end}."
