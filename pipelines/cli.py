@@ -54,7 +54,7 @@ def demo(json: Json = False) -> None:
     """The whole loop on simulated data: train, serve, drift, retrain, canary, roll back. Minutes."""
     from pipelines.commands import demo as command
 
-    command.run(_console(json))
+    command.run(_console(json), _platform())
 
 
 @app.command(rich_help_panel=START)
@@ -95,6 +95,14 @@ def simulate(
 def train(use_case: UseCaseName, data: Table = "", as_of: AsOf = "", json: Json = False) -> None:
     """Ingest, compute features, train the estimators, hold the best against the champion, register."""
     from pipelines.commands import train as command
+
+    command.run(_console(json), _platform(), use_case, data, as_of)
+
+
+@app.command(rich_help_panel=LOOP)
+def refresh(use_case: UseCaseName, data: Table = "", as_of: AsOf = "", json: Json = False) -> None:
+    """Bring feature views and the online store up to date, without training."""
+    from pipelines.commands import refresh as command
 
     command.run(_console(json), _platform(), use_case, data, as_of)
 

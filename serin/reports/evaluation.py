@@ -31,7 +31,6 @@ class EvaluationFacts:
     labels: NDArray[Any]
     scores: Mapping[str, NDArray[Any]]
     threshold: float
-    label_names: tuple[str, str] = ("negative", "positive")
     snapshot: Mapping[str, object] = field(default_factory=dict)
     parameters: Mapping[str, object] = field(default_factory=dict)
 
@@ -84,7 +83,7 @@ def _tiles(evaluation: EvaluationFacts) -> list[Tile]:
         rival = next((f"{name}: {found[metric]:.4f}" for name, found in others if metric in found), "")
         tiles.append(Tile(_NAMES.get(metric, metric), f"{value:.4f}", rival))
     rows, share = len(evaluation.labels), float(np.mean(evaluation.labels))
-    return [*tiles, Tile("Held-back rows", f"{rows:,}", f"{share:.2%} {evaluation.label_names[1]}")]
+    return [*tiles, Tile("Held-back rows", f"{rows:,}", f"{share:.2%} positive")]
 
 
 def _metrics(evaluation: EvaluationFacts) -> Table:
@@ -107,16 +106,9 @@ def _against(found: Mapping[str, float], first: Mapping[str, float], name: str) 
 
 def _decisions(evaluation: EvaluationFacts) -> tuple[Part, ...]:
     scores = next(iter(evaluation.scores.values()))
-    flagged, truth = scores >= evaluation.threshold, np.asarray(evaluation.labels) == 1
-    matrix = np.array(
-        [
-            [(~flagged & ~truth).sum(), (flagged & ~truth).sum()],
-            [(~flagged & truth).sum(), (flagged & truth).sum()],
-        ]
-    )
     return (
         Figure(
-            confusion(matrix, evaluation.label_names),
+            confusion(evaluation.labels, scores >= evaluation.threshold),
             f"Decisions at the threshold {evaluation.threshold:.4f}.",
             narrow=True,
         ),

@@ -15,9 +15,16 @@ _PR_SET_PDEATHSIG = 1
 _JITTER = 2.0  # seconds
 
 
-def spawn(command: Sequence[str], log: Path, environment: Mapping[str, str], folder: Path) -> subprocess.Popen[bytes]:
+def spawn(
+    command: Sequence[str],
+    log: Path,
+    environment: Mapping[str, str],
+    folder: Path,
+    errors: int | None = subprocess.STDOUT,
+) -> subprocess.Popen[bytes]:
     """Start a child in `folder` whose output goes to `log` (the last run's is kept as `log`.1).
 
+    With `errors` None, its standard error is this process's own.
     Ctrl-C does not reach it, since it has its own session; it gets SIGTERM when the calling thread ends in
     any way (on Linux).
     """
@@ -29,7 +36,7 @@ def spawn(command: Sequence[str], log: Path, environment: Mapping[str, str], fol
             command,
             stdin=subprocess.DEVNULL,
             stdout=output,
-            stderr=subprocess.STDOUT,
+            stderr=errors,
             env=dict(environment),
             cwd=folder,
             start_new_session=True,
