@@ -16,8 +16,8 @@ from serin.use_case import UseCase
 from serin.workspace import Workspace
 
 NAME = "card_fraud"
-# What a laptop's demo changes in the shipped use case: a canary is watched for seconds instead of minutes, and
-# drift is looked for in one day of traffic.
+# What a laptop's demo changes in the shipped use case: a canary is watched for seconds instead of minutes, drift is
+# looked for in one day of traffic, and fewer trees learn faster.
 _FASTER = {
     "rollout": {
         "steps": [{"weight": 20, "pause": "6s"}, {"weight": 50, "pause": "6s"}],
@@ -26,6 +26,7 @@ _FASTER = {
     },
     "drift": {"window": "1d", "min_rows": 1000, "column_limit": 0.2, "max_share": 0.3},
 }
+_FEWER_TREES = {"n_estimators": 150, "learning_rate": 0.1}
 # As accurate a forest as you like, and far too many trees to answer in time.
 TREES = 600
 _OVERSIZED = {"random_forest": {"n_estimators": TREES, "max_depth": 6, "max_samples": 0.02, "n_jobs": 2}}
@@ -40,6 +41,7 @@ def set_up(main: Workspace) -> tuple[Workspace, UseCase]:
     root = main.state / "demo"
     _refuse_to_remove(root)
     document = yaml.safe_load((main.use_cases / f"{NAME}.yaml").read_text(encoding="utf-8")) | _FASTER
+    document["training"]["estimators"]["xgboost"] |= _FEWER_TREES
     with replaced(root) as temporary:
         for folder in _COPIED:
             shutil.copytree(main.root / folder, temporary / folder, ignore=_only_of_the_demo)

@@ -41,6 +41,14 @@ def test_evaluation_shows_verdict_metrics_data_and_parameters(evaluation):
     assert read.tags.count("svg") == 3
 
 
+def test_evaluation_holds_estimators_of_the_validation_rows_against_each_other_alone(evaluation):
+    validation = {"logistic_regression": {"roc_auc": 0.9}, "xgboost": {"roc_auc": 0.95}}
+    read = Reader(evaluation_page(replace(evaluation, validation=validation)))
+    assert {"on the validation rows", "0.9500", "0.9000 (-0.0500)"} <= set(read.texts)
+    one = replace(evaluation, validation={"xgboost": {"roc_auc": 0.95}})
+    assert "on the validation rows" not in Reader(evaluation_page(one)).texts
+
+
 def test_evaluation_of_a_candidate_that_failed_the_gate(evaluation):
     page = evaluation_page(replace(evaluation, accepted=False, reasons=("roc_auc 0.6 is below 0.7",)))
     assert {"not passed", "The candidate did not pass the gate.", "roc_auc 0.6 is below 0.7"} <= set(Reader(page).texts)
