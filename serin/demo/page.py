@@ -122,8 +122,14 @@ def _drift(story: Story) -> tuple[Part, ...]:
     )
     return (
         Text(check["reasons"][0], "warn"),
-        Table(("column", "PSI", "limit", ""), rows, "The population stability index against the training reference."),
-        Links((Link("Evidently's report of this check", _DRIFT_PAGE, "every column's distribution"),)),
+        Table(
+            ("column", "PSI", "limit", ""),
+            rows,
+            "The population stability index (PSI) of the columns that are judged, against the training reference.",
+        ),
+        Links(
+            (Link("Evidently's report of this check", _DRIFT_PAGE, "every column's distribution, calendar included"),)
+        ),
     )
 
 

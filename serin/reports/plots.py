@@ -20,23 +20,24 @@ def curves(labels: NDArray[Any], scores: Mapping[str, NDArray[Any]]) -> str:
     from sklearn.metrics import PrecisionRecallDisplay, RocCurveDisplay
 
     _both_classes(labels)
-    figure, (left, right) = canvas(9.6, 4.2, ncols=2)
+    figure, (left, right) = canvas(9.6, 4.6, ncols=2)
     found: dict[str, tuple[float, float]] = {}
     for (name, values), colour in zip(scores.items(), COLOURS * len(scores), strict=False):
-        # Chance is the same line for every model: it is drawn once.
+        # Chance is the same line for every model: it is drawn once, with the last.
         shown = {
             "name": shorten(name, 28),
             "curve_kwargs": {"color": colour},
-            "plot_chance_level": not found,
+            "plot_chance_level": len(found) == len(scores) - 1,
             "chance_level_kw": {"color": GREY, "linestyle": ":"},
             "drop_intermediate": True,
         }
         ranking = RocCurveDisplay.from_predictions(labels, values, ax=left, **shown)
         precision = PrecisionRecallDisplay.from_predictions(labels, values, ax=right, **shown)
         found[name] = ranking.roc_auc, precision.average_precision
-    for axes, place in ((left, "lower right"), (right, "upper right")):
+    for axes in (left, right):
         axes.set(aspect="auto", xlim=(-0.01, 1.01), ylim=(-0.01, 1.03))
-        axes.legend(loc=place)
+        # A good model leaves no room inside.
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
     left.set(xlabel="False positive rate", ylabel="True positive rate (recall)")
     right.set(xlabel="Recall", ylabel="Precision")
     auc, average = next(iter(found.values()))
