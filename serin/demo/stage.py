@@ -1,6 +1,5 @@
-"""The demo's workspace: Serin's own declarations, a use case in a hurry, and none of an earlier demo's state."""
+"""The demo's workspace: the shipped use case, in a hurry, and none of an earlier demo's state."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,6 +11,7 @@ from serin import use_case
 from serin.atomic import replaced, write_text
 from serin.errors import ConflictError, UnavailableError
 from serin.platform import build
+from serin.scaffold.workspace import make
 from serin.use_case import UseCase
 from serin.workspace import Workspace
 
@@ -30,7 +30,6 @@ _FEWER_TREES = {"n_estimators": 150, "learning_rate": 0.1}
 # As accurate a forest as you like, and far too many trees to answer in time.
 TREES = 600
 _OVERSIZED = {"random_forest": {"n_estimators": TREES, "max_depth": 6, "max_samples": 0.02, "n_jobs": 2}}
-_COPIED = ("feature_repo", "manifests", "istio")
 
 
 def set_up(main: Workspace) -> tuple[Workspace, UseCase]:
@@ -40,11 +39,10 @@ def set_up(main: Workspace) -> tuple[Workspace, UseCase]:
     """
     root = main.state / "demo"
     _refuse_to_remove(root)
-    document = yaml.safe_load((main.use_cases / f"{NAME}.yaml").read_text(encoding="utf-8")) | _FASTER
-    document["training"]["estimators"]["xgboost"] |= _FEWER_TREES
     with replaced(root) as temporary:
-        for folder in _COPIED:
-            shutil.copytree(main.root / folder, temporary / folder, ignore=_only_of_the_demo)
+        make(temporary, (NAME,))
+        document = _read(temporary) | _FASTER
+        document["training"]["estimators"]["xgboost"] |= _FEWER_TREES
         _write(temporary, document)
     return Workspace.from_variables({"SERIN_ROOT": str(root)}), use_case.parse(document, "the demo's use case")
 
@@ -52,7 +50,7 @@ def set_up(main: Workspace) -> tuple[Workspace, UseCase]:
 @contextmanager
 def oversized(workspace: Workspace) -> Iterator[None]:
     """While the block runs, the use case asks for one estimator only: a forest that is far too large to serve."""
-    document = yaml.safe_load(_path(workspace.root).read_text(encoding="utf-8"))
+    document = _read(workspace.root)
     _write(workspace.root, document | {"training": document["training"] | {"estimators": _OVERSIZED}})
     try:
         yield
@@ -77,11 +75,10 @@ def _path(root: Path) -> Path:
     return root / "pipelines" / "use_cases" / f"{NAME}.yaml"
 
 
+def _read(root: Path) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(_path(root).read_text(encoding="utf-8"))
+    return found
+
+
 def _write(root: Path, document: dict[str, Any]) -> None:
     write_text(_path(root), "# Written by `serin demo`.\n" + yaml.safe_dump(document, sort_keys=False))
-
-
-def _only_of_the_demo(folder: str, names: list[str]) -> set[str]:
-    """Leave out the Feast definitions of other use cases."""
-    others = {name for name in names if name.endswith(".py") and name != f"{NAME}.py"}
-    return others | {"__pycache__"} if Path(folder).name == "feature_repo" else {"__pycache__"}
