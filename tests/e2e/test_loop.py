@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -32,7 +32,7 @@ class User:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            self.command(*arguments), capture_output=True, text=True, env=self.environment, cwd=self.root, timeout=300
+            self.command(*arguments), capture_output=True, text=True, env=self.environment, cwd=self.root, timeout=600
         )
 
     def result(self, *arguments: str) -> dict:
@@ -178,10 +178,7 @@ def _predict_and_await_the_log(user: User, gateway: int) -> None:
     log = user.root / ".serin" / "predictions" / "card_fraud"
     before = len(list(log.rglob("*.parquet")))
     assert post(gateway, "/v1/models/card-fraud:predict", {"instances": [ROW]})[0] == 200
-    deadline = time.monotonic() + 30
-    while len(list(log.rglob("*.parquet"))) == before:
-        assert time.monotonic() < deadline, "the prediction was not logged"
-        time.sleep(0.1)
+    _await(lambda: len(list(log.rglob("*.parquet"))) > before, 30)
 
 
 def test_drift_check_on_a_few_predictions_is_no_alarm(user, gateway):
@@ -200,20 +197,25 @@ def test_second_server_of_the_same_model_is_refused(user, gateway):
     assert "is at it already" in done.stderr
 
 
-def test_killed_training_leaves_no_step_behind_and_can_be_run_again(user, first):
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
+def test_ended_training_leaves_no_step_behind_and_can_be_run_again(user, first, end):
     process = subprocess.Popen(
         user.command("train", "card_fraud"), env=user.environment, cwd=user.root,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    deadline = time.monotonic() + 60
-    while not _steps(user.root) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    process.kill()
-    process.wait()
-    while _steps(user.root) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert _steps(user.root) == []
+    # Several run at once by then.
+    _await(lambda: any("--function_to_execute train" in step for step in _steps(user.root)), 200)
+    process.send_signal(end)
+    process.wait(20)
+    _await(lambda: not _steps(user.root), 20)
     assert user.result("train", "card_fraud")["version"] == first["version"]
+
+
+def _await(condition: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds:g} s"
+        time.sleep(0.2)
 
 
 def _steps(root: Path) -> list[str]:

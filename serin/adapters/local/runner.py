@@ -11,7 +11,10 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from io import TextIOBase
 from pathlib import Path
+from types import FrameType
 from typing import Any
+
+import psutil
 
 from serin import environment
 from serin.errors import SerinError
@@ -72,11 +75,21 @@ def _logging_kept() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
-    """SIGTERM does what Ctrl-C does: the run ends, and its steps with it."""
+    """SIGTERM does what Ctrl-C does in a terminal: the run ends, and its steps with it.
+
+    The steps are told first: where several run at once, KFP waits for all of them, whatever happens.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+    def end(number: int, frame: FrameType | None) -> None:
+        for step in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                step.terminate()
+        signal.default_int_handler(number, frame)
+
+    before = signal.signal(signal.SIGTERM, end)
     try:
         yield
     finally:
