@@ -134,8 +134,7 @@ def _drift(story: Story) -> tuple[Part, ...]:
 
 
 def _fate(story: Story, chapter: str) -> str:
-    phase = story.rollouts.get(chapter, {}).get("phase", "")
-    return {"Promoted": "promoted", "RolledBack": "rolled back"}.get(phase, "first champion")
+    return story.fate(chapter) if chapter in story.rollouts else "first champion"
 
 
 def _weights(story: Story, chapter: str) -> str:

@@ -83,6 +83,11 @@ class Story:
         """Put a mark on the time line of the traffic."""
         self.marks.append(Mark(datetime.now(UTC), text))
 
+    def fate(self, chapter: str) -> str:
+        """What became of a version that was rolled out: promoted, rolled back, or another phase in words."""
+        phase: str = self.rollouts[chapter]["phase"]
+        return "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in phase).strip()
+
     def day(self, day: date) -> pd.DataFrame:
         """The transactions of a day."""
         start = pd.Timestamp(day, tz="UTC")
@@ -197,9 +202,9 @@ def roll_out(story: Story, chapter: str, *options: str) -> None:
             shown = update["weights"]
             story.marks.append(Mark(datetime.fromisoformat(update["time"]), _shares(shown)))
     if done["phase"] == "Promoted":
-        story.tell(f"v{version} promoted", "all traffic, and the alias champion")
+        story.tell(f"v{version} {story.fate(chapter)}", "all traffic, and the alias champion")
     else:
-        story.tell(f"v{version} rolled back", done["reason"], "bad")
+        story.tell(f"v{version} {story.fate(chapter)}", done["reason"], "bad")
 
 
 def check_end(story: Story, lost: int) -> None:

@@ -13,7 +13,7 @@ from serin.demo import page, story
 from serin.errors import SerinError
 from serin.reports.page import Moment
 from serin.reports.timelines import Mark
-from tests import services
+from serin.scaffold.workspace import shipped
 from tests.markup import HOSTILE, Reader
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -46,7 +46,7 @@ def told():
             "latency_ms": 5.0,
         }
     )
-    case = use_case.load("card_fraud", services.CHECKOUT / "pipelines" / "use_cases")
+    case = use_case.load("card_fraud", shipped("pipelines/use_cases"))
     return story.Story(
         narrator=SimpleNamespace(),
         terminal=SimpleNamespace(),
