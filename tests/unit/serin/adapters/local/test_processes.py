@@ -107,8 +107,9 @@ def test_processes_are_ended_by_the_mark_that_they_were_started_with(tmp_path: P
     try:
         assert shell.stdout
         orphan = int(shell.stdout.readline())
+        shell.stdout.close()
         shell.kill()
-        shell.communicate()
+        shell.wait()
         assert processes.identity(orphan)
         processes.end_marked("MARK", mark, 5)
         assert processes.identity(orphan) is None
