@@ -7,12 +7,20 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 CHECKOUT = Path(__file__).parents[1]
+_HOLDER = """
+import pathlib, sys, time
+from serin.adapters.local.lease import FileLease
+with FileLease(pathlib.Path(sys.argv[1])).hold(sys.argv[2], wait=True):
+    print("held", flush=True)
+    time.sleep(600)
+"""
 
 
 def free_port() -> int:
@@ -27,6 +35,17 @@ def workspace_copy(root: Path) -> Path:
     for folder in ("feature_repo", "manifests", "istio", "pipelines/use_cases"):
         shutil.copytree(CHECKOUT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
     return root
+
+
+@contextlib.contextmanager
+def lease_holder(locks: Path, name: str) -> Iterator["subprocess.Popen[str]"]:
+    """Another process, which holds a lease of `locks` until it is killed; it says `held` once it does."""
+    line = [sys.executable, "-c", _HOLDER, str(locks), name]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,14 +10,7 @@ import pytest
 from serin.adapters.local import processes
 from serin.adapters.local.lease import FileLease
 from serin.errors import ConflictError
-
-_HOLDER = """
-import pathlib, sys, time
-from serin.adapters.local.lease import FileLease
-with FileLease(pathlib.Path(sys.argv[1])).hold("job"):
-    print("held", flush=True)
-    time.sleep(60)
-"""
+from tests import services
 
 
 @pytest.fixture
@@ -29,12 +21,14 @@ def lease(tmp_path: Path) -> FileLease:
 @pytest.fixture
 def other(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
     """Another process, which holds the lease `job`."""
-    line = [sys.executable, "-c", _HOLDER, str(tmp_path / "locks")]
-    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        assert process.stdout.readline() == "held\n"
+    with services.lease_holder(tmp_path / "locks", "job") as process:
+        assert _said(process) == "held\n"
         yield process
-        process.kill()
+
+
+def _said(process: "subprocess.Popen[str]") -> str:
+    assert process.stdout
+    return process.stdout.readline()
 
 
 def test_a_lease_is_held_by_one_and_the_other_hears_by_whom(lease: FileLease, other: "subprocess.Popen[str]") -> None:
@@ -71,19 +65,13 @@ def test_a_process_that_only_has_the_number_of_a_holder_is_none(lease: FileLease
     assert lease.holder("job") is None
 
 
-def test_whoever_waits_gets_the_lease_once_its_holder_is_done(lease: FileLease, other: "subprocess.Popen[str]") -> None:
-    waiting = subprocess.Popen(
-        [sys.executable, "-c", _HOLDER.replace('"job"', '"job", wait=True'), *other.args[3:]],
-        stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    try:
+def test_whoever_waits_gets_the_lease_once_its_holder_is_done(
+    lease: FileLease, other: "subprocess.Popen[str]", tmp_path: Path
+) -> None:
+    with services.lease_holder(tmp_path / "locks", "job") as waiting:
         other.kill()
-        assert waiting.stdout
-        assert waiting.stdout.readline() == "held\n"
+        assert _said(waiting) == "held\n"
         assert lease.holder("job") == f"process {waiting.pid}"
-    finally:
-        waiting.kill()
-        waiting.communicate()
 
 
 def test_the_lease_is_let_go_of_when_the_block_fails(lease: FileLease) -> None:
