@@ -129,11 +129,10 @@ class _Run:
         return new
 
     def tick(self, state: RolloutState) -> RolloutState:
-        """One measurement and one step; what changed is written before it is told."""
+        """One measurement and one step; it is written before it is told."""
         verdict, sample = self._observe(state)
         after = states.advance(self._case.rollout, state, verdict, sample, self._around.clock())
-        if after != state:
-            self._write(after)
+        self._write(after)
         self._tell(after, verdict.outcome.value, after.reason or verdict.reason)
         return after
 
