@@ -13,7 +13,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-CHECKOUT = Path(__file__).parents[1]
+from serin.scaffold.workspace import make
+
 _HOLDER = """
 import pathlib, sys, time
 from serin.adapters.local.lease import FileLease
@@ -32,8 +33,7 @@ def free_port() -> int:
 
 def workspace_copy(root: Path) -> Path:
     """A workspace with the shipped declarations and no state."""
-    for folder in ("feature_repo", "manifests", "istio", "pipelines/use_cases"):
-        shutil.copytree(CHECKOUT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    make(root)
     return root
 
 
