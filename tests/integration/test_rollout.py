@@ -2,6 +2,7 @@
 (on SQLite), and what it leaves there."""
 
 import os
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -117,6 +118,18 @@ def test_a_slow_version_is_rolled_back_and_no_request_is_lost(world: World, tmp_
     assert load.versions["3"] > 0
     assert (rolled.promoted, rolled.given_up) == ([], [3])
     assert "card-fraud-v3" not in _deployed(world.target)
+
+
+def test_a_version_whose_artifact_is_lost_is_named_with_the_cause_and_the_others_answer(
+    world: World, tmp_path: Path
+) -> None:
+    rolled = Rolled(world, 4, tmp_path / "lost", Slo())
+    lost = f"card-fraud-v4 does not start (3 times): storageUri {tmp_path / 'lost'}: there is no such folder"
+    with Load(world.port) as load, pytest.raises(UnavailableError, match=re.escape(lost)):
+        rolled.run()
+    assert load.failed == []
+    assert sum(load.versions.values()) > 0
+    assert "card-fraud-v4" not in _deployed(world.target)
 
 
 def _deployed(target: LocalServing) -> list[str]:
