@@ -25,6 +25,7 @@ app = typer.Typer(
 )
 
 LOOP, START, LOOK = "The loop", "Start", "Look"
+_INTERRUPTED = 130  # What Typer makes of Ctrl-C, without a word.
 
 UseCaseName = Annotated[str, typer.Argument(help="A file in pipelines/use_cases, without .yaml.", metavar="USE_CASE")]
 
@@ -216,3 +217,7 @@ def main() -> None:
     except SerinError as error:
         print(f"serin: {error}", file=sys.stderr)
         sys.exit(1)
+    except SystemExit as ended:
+        if ended.code == _INTERRUPTED:
+            print("serin: interrupted; run the same command again to go on", file=sys.stderr)
+        raise

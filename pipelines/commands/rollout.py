@@ -8,7 +8,7 @@ from serin.platform import Platform
 
 
 def run(console: Console, platform: Platform, name: str, version: int | None, force: bool) -> None:
-    """Roll out, one line a measurement. Exit code 1 when the version was rolled back."""
+    """Roll out, one line a measurement. Exit code 1 when the version was not promoted."""
     from components.rollout.controller import Update
     from components.rollout.run import roll_out_version
 
@@ -30,6 +30,11 @@ def run(console: Console, platform: Platform, name: str, version: int | None, fo
             "updates": [asdict(update) for update in updates],
         }
     )
+    if state.phase == "Paused":
+        raise SerinError(
+            f"{state.canary} was paused, and {state.stable} has all traffic: {state.reason}. "
+            "Nothing speaks against it: run the same command again when there is traffic"
+        )
     if state.phase != "Promoted":
         raise SerinError(f"{state.canary} was rolled back: {state.reason}")
     console.good(f"{state.canary} is the champion and has all traffic")

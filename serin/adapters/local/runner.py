@@ -17,10 +17,12 @@ from typing import Any
 import psutil
 
 from serin import environment
+from serin.adapters.local.processes import end_marked
 from serin.errors import SerinError
 from serin.progress import Listener, heard
 from serin.workspace import Workspace
 
+_GRACE = 5.0
 _COLOUR = re.compile(r"\x1b\[\d+m")
 
 
@@ -31,7 +33,7 @@ class LocalRunner:
         self._workspace = workspace
 
     def run(self, pipeline: Any, arguments: Mapping[str, Any], listener: Listener) -> None:
-        """See PipelineBackend. The message ends with the last lines of the log where the step left no words."""
+        """See PipelineBackend. Ctrl-C and SIGTERM end the step that runs, then raise KeyboardInterrupt."""
         from kfp import local
 
         root = self._workspace.state / "runs" / f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{pipeline.name}"
@@ -54,6 +56,9 @@ class LocalRunner:
                     pipeline(**arguments)
                 except RuntimeError:
                     raise SerinError(_failure(watcher.current, last_words, log)) from None
+                finally:
+                    # Nothing runs any more, but after Ctrl-C: KFP lets go of a step without ending it.
+                    end_marked(environment.RUNNER, str(os.getpid()), _GRACE)
 
 
 def _failure(task: str, last_words: Path, log: Path) -> str:
