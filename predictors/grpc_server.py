@@ -12,8 +12,8 @@ from kserve.protocol.grpc.interceptors import ExceptionToStatusInterceptor
 from kserve.protocol.grpc.servicer import InferenceServicer
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 
+from predictors.body import MAX_BODY
 from predictors.metrics import Metrics, Status
-from predictors.rest import MAX_BODY
 from serin.errors import ConflictError
 
 

@@ -1,7 +1,6 @@
 """The train step: one estimator, from the training set to a sealed model artifact."""
 
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -52,6 +51,4 @@ def train_estimator(frame: pd.DataFrame, case: UseCase, name: str, folder: Path,
 
 
 def _request_column(case: UseCase, name: str) -> RequestColumn:
-    column = case.data.columns[name]
-    rule: dict[str, Any] = column.model_dump(include={"type", "min", "max", "nullable"})
-    return RequestColumn(name=name, **rule)
+    return RequestColumn(name=name, **case.data.columns[name].model_dump())
