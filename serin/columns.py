@@ -83,13 +83,13 @@ class Column(BaseModel):
     def _rules_fit_the_type(self) -> Self:
         numeric = self.type in ("integer", "number")
         if not numeric and (self.min, self.max) != (None, None):
-            raise ValueError(f"a {self.type} column has no min and max")
+            raise ValueError(f"a column of type {self.type} has no min and max")
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(f"min {self.min:g} is above max {self.max:g}")
         if self.allowed is None or self.type == "text":
             return self
         if odd := [value for value in self.allowed if not numeric or not isinstance(value, int)]:
-            raise ValueError(f"a {self.type} column can't be allowed to hold {odd[0]!r}")
+            raise ValueError(f"a column of type {self.type} can't be allowed to hold {odd[0]!r}")
         return self
 
     @property

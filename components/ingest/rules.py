@@ -126,7 +126,8 @@ def _reasons(typed: pd.DataFrame, frame: pd.DataFrame, case: UseCase, misfits: p
     """All reasons of each row as one text, empty for a good row."""
     found: dict[int, list[str]] = {}
     for name, column in case.data.columns.items():
-        rules = column.model_copy(update={"allowed": (0, 1)}) if name == case.label.column else column
+        is_label = name == case.label.column
+        rules = Column(type="number", allowed=(0, 1), nullable=column.nullable) if is_label else column
         for row, text in _problems(typed[name], frame[name], misfits[name].to_numpy(bool), rules).items():
             found.setdefault(row, []).append(f"{name}: {text}")
     return pd.Series(["; ".join(found.get(row, ())) for row in range(len(frame))], frame.index, dtype=object)

@@ -17,12 +17,12 @@ def test_numpy_and_arrow_of_a_type_hold_the_same_values(name: TypeName) -> None:
 @pytest.mark.parametrize(
     ("rules", "text"),
     [
-        ({"type": "text", "min": 0}, "a text column has no min and max"),
-        ({"type": "timestamp", "max": 0}, "a timestamp column has no min and max"),
+        ({"type": "text", "min": 0}, "a column of type text has no min and max"),
+        ({"type": "timestamp", "max": 0}, "a column of type timestamp has no min and max"),
         ({"type": "number", "min": 2, "max": 1}, "min 2 is above max 1"),
         ({"type": "number", "min": float("nan")}, "finite number"),
-        ({"type": "integer", "allowed": ["1"]}, "a integer column can't be allowed to hold '1'"),
-        ({"type": "boolean", "allowed": [1]}, "a boolean column can't be allowed to hold 1"),
+        ({"type": "integer", "allowed": ["1"]}, "a column of type integer can't be allowed to hold '1'"),
+        ({"type": "boolean", "allowed": [1]}, "a column of type boolean can't be allowed to hold 1"),
         ({"type": "text", "allowed": []}, "at least 1 item"),
     ],
 )
