@@ -6,10 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-import pyarrow as pa
-from numpy.typing import NDArray
-
-from serin.columns import MAX_EXACT, MISSING, TYPES, Column, TypeName, problem
+from serin.columns import MAX_EXACT, MISSING, Column, TypeName, problem
 from serin.errors import SerinError
 from serin.times import parse_time
 
@@ -23,22 +20,22 @@ def read(column: Column, values: Sequence[Any], *, encoded: bool = False) -> tup
     """
     typed: list[Any] = [None] * len(values)
     wrong: dict[int, str] = {}
-    found = [_text_of(value) for value in values]
-    for place, value in enumerate(found):
+    rules = column.rules()
+    for place, value in enumerate(map(_text_of, values)):
         if value is None or (isinstance(value, float) and math.isnan(value)):
             if not column.nullable:
                 wrong[place] = MISSING
             continue
         try:
-            typed[place] = _READERS[column.type](_decoded(value) if encoded else value)
+            result = _READERS[column.type](_decoded(value) if encoded else value)
         except ValueError:
             wrong[place] = problem(f"{column.misfit}{' in base64' if encoded else ''}", value)
-    known = [place for place, value in enumerate(typed) if value is not None]
-    for index, rule in column.broken(_array(column.type, [typed[place] for place in known])).items():
-        place = known[index]
-        # Numbers as they were understood: -1 of JSON and -1.0 of a tensor are told alike.
-        wrong[place] = problem(rule, found[place] if isinstance(found[place], str) else typed[place])
-        typed[place] = None
+            continue
+        if rule := next((words for words, breaks in rules if breaks(result)), None):
+            # Numbers as they were understood: -1 of JSON and -1.0 of a tensor are told alike.
+            wrong[place] = problem(rule, value if isinstance(value, str) else result)
+        else:
+            typed[place] = result
     return typed, wrong
 
 
@@ -49,11 +46,6 @@ def is_utf8(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _array(type_: TypeName, values: list[Any]) -> NDArray[Any]:
-    array: NDArray[Any] = pa.array(values, TYPES[type_].arrow).to_numpy(zero_copy_only=False)
-    return array
 
 
 def _text_of(value: Any) -> Any:

@@ -5,8 +5,10 @@ rules of a column's values: ingest and the predictor refuse the same values with
 """
 
 import reprlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -68,6 +70,10 @@ TYPES: Mapping[TypeName, ColumnType] = {
 }  # fmt: skip
 
 
+# A rule in words, and what says whether a value breaks it, or which of an array's values do.
+Rule = tuple[str, Callable[[Any], Any]]
+
+
 class Column(BaseModel):
     """The values that a column may hold: a type, and rules beyond it."""
 
@@ -98,25 +104,29 @@ class Column(BaseModel):
         return f"not {TYPES[self.type].expected}"
 
     def broken(self, values: NDArray[Any]) -> dict[int, str]:
-        """By place, the first rule that a value breaks, in words.
+        """By place, the first rule that one of n values of the type breaks, in words.
 
-        `values` are n values of the type as NumPy holds them (see ColumnType.numpy), none of them null.
+        They are as NumPy holds them (see ColumnType.numpy), and none of them is null.
         """
         found: dict[int, str] = {}
-        for rule, breaks in self._rules(values):
-            for place in np.flatnonzero(breaks).tolist():
+        for rule, breaks in self.rules():
+            for place in np.flatnonzero(breaks(values)).tolist():
                 found.setdefault(place, rule)
         return found
 
-    def _rules(self, values: NDArray[Any]) -> Iterator[tuple[str, NDArray[np.bool_]]]:
-        yield self.misfit, ~_within_limits(self.type, values)
-        if self.min is not None:
-            yield f"below {self.min:g}", values < self.min
-        if self.max is not None:
-            yield f"above {self.max:g}", values > self.max
+    def rules(self) -> tuple[Rule, ...]:
+        """The rules beyond null and type. A value is of the type, a time an aware datetime; arrays see `broken`."""
+        rules: list[Rule] = []
+        if self.type in _BEYOND_LIMITS:
+            rules.append((self.misfit, _BEYOND_LIMITS[self.type]))
+        if (low := self.min) is not None:
+            rules.append((f"below {low:g}", lambda values: values < low))
+        if (high := self.max) is not None:
+            rules.append((f"above {high:g}", lambda values: values > high))
         if self.allowed is not None:
             listed = [str(value) if self.type == "text" else value for value in self.allowed]
-            yield f"not one of {', '.join(map(str, listed))}", ~np.isin(values, listed)
+            rules.append((f"not one of {', '.join(map(str, listed))}", partial(_is_none_of, listed)))
+        return tuple(rules)
 
 
 def problem(rule: str, value: Any) -> str:
@@ -134,13 +144,28 @@ def shown(value: Any) -> str:
     return text if len(text) <= _SHORT.maxother else text[: _SHORT.maxother] + "…"
 
 
-def _within_limits(type_: TypeName, values: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which values respect the limits of their type; NaN does not."""
-    if type_ == "number":
-        return np.asarray(np.abs(values) <= MAX_NUMBER)
-    if type_ == "text":
-        return np.fromiter(map(len, values), np.int64, len(values)) <= MAX_TEXT
-    if type_ == "timestamp":
-        years = values.astype("datetime64[Y]").astype(np.int64) + 1970
-        return (years >= YEARS[0]) & (years <= YEARS[1])
-    return np.ones(len(values), bool)
+def _is_none_of(listed: list[Any], values: Any) -> Any:
+    return ~np.isin(values, listed) if isinstance(values, np.ndarray) else values not in listed
+
+
+def _is_too_large(numbers: Any) -> Any:
+    return abs(numbers) > MAX_NUMBER
+
+
+def _is_too_long(texts: Any) -> Any:
+    lengths = len(texts) if isinstance(texts, str) else np.fromiter(map(len, texts), np.int64, len(texts))
+    return lengths > MAX_TEXT
+
+
+def _is_of_another_age(times: Any) -> Any:
+    if isinstance(times, datetime):
+        return not YEARS[0] <= times.year <= YEARS[1]
+    years = times.astype("datetime64[Y]").astype(np.int64) + 1970
+    return (years < YEARS[0]) | (years > YEARS[1])
+
+
+_BEYOND_LIMITS: Mapping[TypeName, Callable[[Any], Any]] = {
+    "number": _is_too_large,
+    "text": _is_too_long,
+    "timestamp": _is_of_another_age,
+}

@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from serin.columns import MAX_NUMBER, TYPES, Column, TypeName, problem, shown
+from serin.times import parse_time
 
 
 @pytest.mark.parametrize("name", TYPES)
@@ -51,8 +52,11 @@ def test_rules_that_no_value_of_the_type_can_keep_are_refused(rules: dict[str, A
     ],
 )
 def test_first_broken_rule_of_a_value_is_told(rules: dict[str, Any], values: list[Any], broken: dict[int, str]) -> None:
-    array = np.array(values, TYPES[rules["type"]].numpy)
-    assert Column.model_validate(rules).broken(array) == broken
+    column = Column.model_validate(rules)
+    assert column.broken(np.array(values, TYPES[column.type].numpy)) == broken
+    one_by_one = [parse_time(value) for value in values] if column.type == "timestamp" else values
+    found = [next((rule for rule, breaks in column.rules() if breaks(value)), None) for value in one_by_one]
+    assert found == [broken.get(place) for place in range(len(values))]
 
 
 @pytest.mark.parametrize(
