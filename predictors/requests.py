@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from dataclasses import fields as fields_of
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from predictors.rows import Options, Rows
@@ -23,6 +24,7 @@ from serin.errors import RequestError
 
 MAX_ROWS = 4096
 MAX_ID = 256
+_MAX_NAMES = 50  # columns that a message names
 _ABSENT = object()
 _CALENDAR_MAX = {"hour": 23, "weekday": 6}
 
@@ -187,7 +189,10 @@ def _strange(fields: Mapping[str, _Field], instance: Any) -> str:
 
 def _unknown(fields: Mapping[str, _Field], names: Iterable[str]) -> str:
     unknown = [shown(name) for name in names if name not in fields]
-    return f"column {', '.join(unknown)} is unknown; allowed: {', '.join(fields)}" if unknown else ""
+    if not unknown:
+        return ""
+    allowed = ", ".join(islice(fields, _MAX_NAMES)) + (", …" if len(fields) > _MAX_NAMES else "")
+    return f"column {', '.join(unknown[:_MAX_NAMES])} is unknown; allowed: {allowed}"
 
 
 def _read(field: _Field, given: _Given) -> tuple[list[Any], dict[int, str]]:

@@ -8,7 +8,7 @@ from typing import Any
 from serin.errors import RequestError
 
 MAX_TOLD = 20  # rows that a refusal names
-_MAX_TEXT = 4000  # characters of a refusal: gRPC carries it in a header
+_MAX_TEXT = 4000  # characters of a refusal
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ class Column(BaseModel):
         if not numeric and (self.min, self.max) != (None, None):
             raise ValueError(f"a column of type {self.type} has no min and max")
         if self.min is not None and self.max is not None and self.min > self.max:
-            raise ValueError(f"min {self.min:g} is above max {self.max:g}")
+            raise ValueError(f"min {self.min:.15g} is above max {self.max:.15g}")
         if self.allowed is None or self.type == "text":
             return self
         if odd := [value for value in self.allowed if not numeric or not isinstance(value, int)]:
@@ -120,9 +120,9 @@ class Column(BaseModel):
         if self.type in _BEYOND_LIMITS:
             rules.append((self.misfit, _BEYOND_LIMITS[self.type]))
         if (low := self.min) is not None:
-            rules.append((f"below {low:g}", lambda values: values < low))
+            rules.append((f"below {low:.15g}", lambda values: values < low))
         if (high := self.max) is not None:
-            rules.append((f"above {high:g}", lambda values: values > high))
+            rules.append((f"above {high:.15g}", lambda values: values > high))
         if self.allowed is not None:
             listed = [str(value) if self.type == "text" else value for value in self.allowed]
             rules.append((f"not one of {', '.join(map(str, listed))}", partial(_is_none_of, listed)))

@@ -228,6 +228,11 @@ def test_unknown_column_is_named() -> None:
     assert refusal({**ROW, "X": 1}) == text
 
 
+def test_known_columns_that_a_message_names_are_bounded() -> None:
+    schema = RequestSchema(make_manifest(features=tuple(f"f{n}" for n in range(3000))))
+    assert refusal({"f0": 1, "X": 1}, schema=schema).endswith(", f44, f45, …")
+
+
 def test_all_bad_rows_are_named_with_all_that_is_wrong() -> None:
     rows = [ROW, {**ROW, "AMOUNT": -1, "CHANNEL": 5}, 7, {**ROW, "X": 1}, without(ROW, "CUSTOMER")]
     assert refusal(*rows).splitlines() == [
