@@ -107,7 +107,7 @@ def start(root: Path, model: Path) -> Predictor:
             command(model, http, grpc), cwd=CHECKOUT, env=environment(root), stdout=file, stderr=file
         )
     predictor = Predictor(process, f"http://127.0.0.1:{http}", f"127.0.0.1:{grpc}", root, output)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline and process.poll() is None:
         try:
             if httpx.get(f"{predictor.http}/v2/health/ready").is_success:
@@ -137,7 +137,13 @@ def tensors(**changes: Any) -> list[dict[str, Any]]:
     ]
 
 
-async def infer(address: str, inputs: list[dict[str, Any]], model: str = "card-fraud", raw: bool = False) -> Any:
+async def infer(
+    address: str,
+    inputs: list[dict[str, Any]],
+    model: str = "card-fraud",
+    raw: bool = False,
+    parameters: dict[str, Any] | None = None,
+) -> Any:
     import grpc
     import numpy as np
     from kserve import InferInput, InferRequest
@@ -149,7 +155,7 @@ async def infer(address: str, inputs: list[dict[str, Any]], model: str = "card-f
             item.set_data_from_numpy(item.as_numpy(), binary_data=True)
             assert not isinstance(item.data, np.ndarray)
     async with grpc.aio.insecure_channel(address) as channel:
-        message = InferRequest(model, built, request_id="g-1").to_grpc()
+        message = InferRequest(model, built, request_id="g-1", parameters=parameters).to_grpc()
         return await GRPCInferenceServiceStub(channel).ModelInfer(message)
 
 
