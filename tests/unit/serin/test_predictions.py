@@ -1,11 +1,11 @@
-"""Which rows of the prediction log a drift check looks at."""
+"""Which rows of the prediction log a reader gets."""
 
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pytest
 
-from components.drift.current import read_current
+from serin import partitions, predictions
 from serin.errors import DataError
 from serin.storage import write_table
 
@@ -32,22 +32,26 @@ def log(folder, rows, name="part", kind=TYPE):
 
 
 def read(folder):
-    return read_current(str(folder), version="3", as_of=AS_OF, window=WINDOW, inputs=("AMOUNT",))
+    return read_rows(folder, "AMOUNT").table.to_pandas()
 
 
-def test_read_current_takes_the_window_with_its_start_and_without_its_end(tmp_path):
+def read_rows(folder, *inputs):
+    return predictions.read(str(folder), version="3", start=AS_OF - WINDOW, end=AS_OF, columns=(*inputs, "score"))
+
+
+def test_read_takes_the_window_with_its_start_and_without_its_end(tmp_path):
     start, second = AS_OF - WINDOW, timedelta(seconds=1)
     times = [start - second, start, AS_OF - second, AS_OF]
     log(tmp_path, [(time, "3", float(number)) for number, time in enumerate(times)])
     assert list(read(tmp_path)["AMOUNT"]) == [1.0, 2.0]
 
 
-def test_read_current_takes_the_named_version_only(tmp_path):
+def test_read_takes_the_named_version_only(tmp_path):
     log(tmp_path, [(AS_OF - timedelta(days=1), version, 1.0) for version in ("2", "3", "33")])
     assert len(read(tmp_path)) == 1
 
 
-def test_read_current_takes_all_files_of_all_days(tmp_path):
+def test_read_takes_all_files_of_all_days(tmp_path):
     for name in ("a", "b"):
         log(tmp_path, [(AS_OF - timedelta(days=days), "3", 1.0) for days in (1, 2, 3)], name)
     rows = read(tmp_path)
@@ -55,7 +59,7 @@ def test_read_current_takes_all_files_of_all_days(tmp_path):
     assert list(rows.columns) == ["event_timestamp", "AMOUNT", "score"]
 
 
-def test_read_current_reads_no_file_of_another_day(tmp_path):
+def test_read_reads_no_file_of_another_day(tmp_path):
     log(tmp_path, [(AS_OF - timedelta(days=1), "3", 1.0)])
     other = tmp_path / "date=2018-01-01" / "part.parquet"
     other.parent.mkdir()
@@ -63,30 +67,29 @@ def test_read_current_reads_no_file_of_another_day(tmp_path):
     assert len(read(tmp_path)) == 1
 
 
-def test_read_current_takes_times_without_a_zone_as_utc(tmp_path):
+def test_read_takes_times_without_a_zone_as_utc(tmp_path):
     naive = AS_OF.replace(tzinfo=None)
     log(tmp_path, [(naive - timedelta(hours=1), "3", 1.0), (naive, "3", 2.0)], kind=pa.timestamp("ms"))
     assert list(read(tmp_path)["AMOUNT"]) == [1.0]
 
 
-def test_read_current_of_a_log_that_is_not_there(tmp_path):
+def test_read_of_a_log_that_is_not_there(tmp_path):
     rows = read(tmp_path / "none")
     assert rows.empty
     assert list(rows.columns) == ["event_timestamp", "AMOUNT", "score"]
 
 
-def test_read_current_where_a_version_has_no_rows(tmp_path):
+def test_read_where_a_version_has_no_rows(tmp_path):
     log(tmp_path, [(AS_OF - timedelta(days=1), "2", 1.0)])
     assert read(tmp_path).empty
 
 
-def test_read_current_where_rows_lack_an_input(tmp_path):
+def test_read_where_rows_lack_an_input(tmp_path):
     log(tmp_path, [(AS_OF - timedelta(days=1), "3", 1.0)])
     with pytest.raises(DataError, match=r"part\.parquet: rows of model version 3 lack OTHER$"):
-        read_current(str(tmp_path), version="3", as_of=AS_OF, window=WINDOW, inputs=("OTHER",))
+        read_rows(tmp_path, "OTHER")
 
 
-def test_read_current_passes_files_of_a_version_with_other_inputs(tmp_path):
+def test_read_passes_files_of_a_version_with_other_inputs(tmp_path):
     log(tmp_path, [(AS_OF - timedelta(days=1), "2", 1.0)])
-    rows = read_current(str(tmp_path), version="3", as_of=AS_OF, window=WINDOW, inputs=("OTHER",))
-    assert rows.empty
+    assert read_rows(tmp_path, "OTHER").table.num_rows == 0
