@@ -9,7 +9,7 @@ from predictors.load import LoadedModel
 from predictors.log import PredictionLog, schema
 from predictors.metrics import Metrics
 from predictors.requests import RequestSchema
-from predictors.score import Identity, Scorer
+from predictors.score import Identity, RowScorer
 from serin.errors import RequestError
 from serin.schema import InputColumn, InputSchema
 from serin.storage import read_table
@@ -39,7 +39,7 @@ def test_rows_are_scored_decided_logged_and_counted(tmp_path: Path, registry: Co
     used = make_manifest(inputs=INPUTS, threshold=0.5)
     model = LoadedModel(used, lambda matrix: matrix[:, 0].astype(np.float64) / 10)
     log = PredictionLog(str(tmp_path), "card-fraud-v12", schema(used), metrics(CollectorRegistry()).dropped)
-    scorer = Scorer(Identity(*LABELS.values()), model, None, log, metrics(registry))
+    scorer = RowScorer(Identity(*LABELS.values()), model, None, log, metrics(registry))
     body = {
         "instances": [
             {"AMOUNT": 5, "CHANNEL": "online", "TIME": "2018-05-01T10:30:00"},
@@ -105,7 +105,7 @@ def test_row_of_which_nothing_is_known_is_refused_by_its_key(tmp_path: Path, reg
     used = make_manifest(inputs=InputSchema(columns=INPUTS.columns[1:2]), calendar=(), threshold=0.5)
     model = LoadedModel(used, lambda matrix: matrix[:, 0].astype(np.float64))
     log = PredictionLog(str(tmp_path), "card-fraud-v12", schema(used), metrics(CollectorRegistry()).dropped)
-    scorer = Scorer(Identity(*LABELS.values()), model, None, log, metrics(registry))
+    scorer = RowScorer(Identity(*LABELS.values()), model, None, log, metrics(registry))
     rows = RequestSchema(used).from_v1(
         {"instances": [{"AMOUNT": 5, "CHANNEL": "chip"}, {"AMOUNT": 5, "CHANNEL": "post", "CUSTOMER": 7}]}, NOW
     )
