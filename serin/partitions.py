@@ -49,9 +49,9 @@ class Rows:
     damaged: tuple[Damaged, ...]
 
 
-def location(folder: str, date: str) -> str:
-    """Where the one file of a date (YYYY-MM-DD) lies."""
-    return f"{folder}/date={date}/{_PART}"
+def location(folder: str, date: str, name: str = _PART) -> str:
+    """Where a file of a date (YYYY-MM-DD) lies; without a name, the one file of events."""
+    return f"{folder}/date={date}/{name}"
 
 
 def date_of(where: str) -> str:
@@ -122,7 +122,7 @@ def by_date(table: pa.Table, timestamp: str) -> Iterator[tuple[str, pa.Table]]:
     order = np.argsort(days, kind="stable")
     table, days = table.take(order), days[order]
     found, first = np.unique(days, return_index=True)
-    for day, start, end in zip(found, first, [*first[1:], len(days)], strict=True):
+    for day, start, end in zip(found, first, [*first, len(days)][1:], strict=True):
         yield str(day), table.slice(start, end - start)
 
 
@@ -227,7 +227,7 @@ def _merge(folder: str, date: str, group: Sequence[str]) -> int:
     footer = json.dumps(names).encode()
     name = f"{_MERGED}{hashlib.sha256(footer).hexdigest()[:16]}.parquet"
     table = pa.concat_tables(tables).replace_schema_metadata({_REPLACES: footer})
-    storage.write_table(table, f"{folder}/date={date}/{name}")
+    storage.write_table(table, location(folder, date, name))
     return len(tables)
 
 

@@ -31,7 +31,7 @@ class Merged:
 def superseded(
     stored: Mapping[str, pa.Table], rows: pa.Table, key: Sequence[str]
 ) -> tuple[dict[str, NDArray[np.bool_]], int]:
-    """Which stored rows of each date have the key of one of `rows`, and how many of `rows` have the key of a stored one.
+    """Which stored rows of each date have the key of one of `rows`, and how many of `rows` have a stored key.
 
     `stored` needs the key's columns only; dates without such a row are left out.
     """
@@ -105,9 +105,10 @@ def conformed(table: pa.Table, schema: pa.Schema, where: str = "") -> pa.Table:
 
 
 def _changed(table: pa.Table, field: pa.Field, where: str) -> DataError:
+    found = table.schema.field(field.name).type
     return DataError(
-        f"column {field.name} is stored as {table.schema.field(field.name).type} in {where} and declared as {field.type} "
-        "now; give it another name, or remove the stored events and ingest them again"
+        f"column {field.name} is stored as {found} in {where} and declared as {field.type} now; give it another "
+        "name, or remove the stored events and ingest them again"
     )
 
 

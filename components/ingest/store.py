@@ -166,7 +166,8 @@ def _moved_aside(workspace: Workspace, case: UseCase, broken: Sequence[Damaged])
     moved = []
     for one in broken:
         date = partitions.date_of(one.location)
-        to = f"{workspace.quarantine(case.name)}/damaged/date={date}/{datetime.now(UTC):%Y%m%dT%H%M%S%f}.parquet"
+        name = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}.parquet"
+        to = partitions.location(f"{workspace.quarantine(case.name)}/damaged", date, name)
         storage.move(one.location, to)
         moved.append(Damaged(to, one.cause))
     return tuple(moved)

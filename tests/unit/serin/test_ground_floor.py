@@ -59,7 +59,7 @@ def test_missing_category_is_not_the_category_that_is_called_so():
 def sealed(tmp_path):
     (tmp_path / "model.ubj").write_bytes(b"model")
     manifest = artifact.Manifest(
-        use_case="u", model_name="u", candidate="xgboost", engine="xgboost", feature_service="u_v1",
+        use_case="u", model_name="u", estimator="xgboost", models={"xgboost": "model.ubj"}, engine="xgboost", feature_service="u_v1",
         entities=(), inputs=InputSchema(columns=(InputColumn(name="x"),)), threshold=0.5, data_snapshot="s",
         as_of="2018-06-01",
     )  # fmt: skip
