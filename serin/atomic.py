@@ -17,6 +17,7 @@ _RENAME_EXCHANGE = 2
 _REFUSALS = {
     errno.EACCES,
     errno.EDQUOT,
+    errno.EEXIST,  # a file where a folder should be
     errno.EFBIG,
     errno.EIO,
     errno.ENOSPC,

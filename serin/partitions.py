@@ -232,16 +232,17 @@ def _merge(folder: str, date: str, group: Sequence[str]) -> int:
 
 
 def _remove_replaced(folder: str, now: datetime) -> None:
-    there = storage.files(folder)
+    there, replaced = storage.files(folder), set()
     for merged in [where for where in there if _is_merged(where) and now - storage.modified(where) > _GRACE]:
         names = set(_replaces(merged))
-        replaced = [where for where in there if where.rpartition("/")[2] in names]
+        mine = [where for where in there if where.rpartition("/")[2] in names]
         try:
-            storage.read_file(merged, None if replaced else ())
+            storage.read_file(merged, None if mine else ())
         except DataError:
             continue
-        for where in replaced:
-            storage.remove(where)
+        replaced.update(mine)
+    for where in replaced:
+        storage.remove(where)
 
 
 def _is_merged(where: str) -> bool:

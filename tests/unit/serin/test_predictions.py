@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 import pytest
 
-from serin import partitions, predictions
+from serin import predictions
 from serin.errors import DataError
 from serin.storage import write_table
 
@@ -93,3 +93,49 @@ def test_read_where_rows_lack_an_input(tmp_path):
 def test_read_passes_files_of_a_version_with_other_inputs(tmp_path):
     log(tmp_path, [(AS_OF - timedelta(days=1), "2", 1.0)])
     assert read_rows(tmp_path, "OTHER").table.num_rows == 0
+
+
+def test_read_passes_over_a_damaged_file_and_names_it(tmp_path):
+    for name in ("a", "b"):
+        log(tmp_path, [(AS_OF - timedelta(days=1), "3", 1.0)], name)
+    broken = tmp_path / "date=2018-06-09" / "a.parquet"
+    broken.write_bytes(broken.read_bytes()[:-9])
+    rows = read_rows(tmp_path, "AMOUNT")
+    assert rows.table["AMOUNT"].to_pylist() == [1.0]
+    assert [one.location for one in rows.damaged] == [str(broken)]
+
+
+def test_read_passes_over_a_file_that_is_none_of_the_log(tmp_path):
+    log(tmp_path, [(AS_OF - timedelta(days=1), "3", 1.0)])
+    write_table(pa.table({"x": [1]}), f"{tmp_path}/date=2018-06-09/other.parquet")
+    (one,) = read_rows(tmp_path, "AMOUNT").damaged
+    assert one.cause.endswith("other.parquet is no file of the prediction log: it lacks event_timestamp, model_version")
+
+
+def logged(folder, *times):
+    """Write rows by event time and time of logging."""
+    for number, (event, at) in enumerate(times):
+        row = pa.table({"event_timestamp": pa.array([event], TYPE), "logged_at": pa.array([at], TYPE)})
+        write_table(row, f"{folder}/date={event.date()}/{number}.parquet")
+
+
+def test_end_is_just_after_the_latest_event_that_had_happened(tmp_path):
+    future = AS_OF + timedelta(days=90)
+    logged(tmp_path, (AS_OF, AS_OF), (AS_OF - timedelta(days=1), AS_OF), (future, AS_OF))
+    assert predictions.end(str(tmp_path)) == AS_OF + timedelta(microseconds=1)
+
+
+def test_end_of_a_simulation_is_after_its_latest_event(tmp_path):
+    future = AS_OF + timedelta(days=90)
+    logged(tmp_path, (future, AS_OF), (future - timedelta(days=1), AS_OF))
+    assert predictions.end(str(tmp_path)) == future + timedelta(microseconds=1)
+
+
+def test_end_passes_over_a_damaged_day(tmp_path):
+    logged(tmp_path, (AS_OF, AS_OF), (AS_OF + timedelta(days=1), AS_OF + timedelta(days=1)))
+    (tmp_path / "date=2018-06-11" / "1.parquet").write_bytes(b"PAR1")
+    assert predictions.end(str(tmp_path)) == AS_OF + timedelta(microseconds=1)
+
+
+def test_end_of_a_log_that_is_not_there(tmp_path):
+    assert predictions.end(str(tmp_path / "none")) is None
