@@ -113,7 +113,7 @@ def start(root: Path, model: Path) -> Predictor:
             command(model, http, grpc), cwd=CHECKOUT, env=environment(root), stdout=file, stderr=file
         )
     predictor = Predictor(process, f"http://127.0.0.1:{http}", f"127.0.0.1:{grpc}", root, output)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline and process.poll() is None:
         try:
             if httpx.get(f"{predictor.http}/v2/health/ready").is_success:
