@@ -11,9 +11,9 @@ from itertools import chain
 from typing import Any
 from uuid import uuid4
 
-import numpy as np
 import pyarrow as pa
 
+from serin import partitions
 from serin.artifact import Manifest
 from serin.columns import TYPES
 from serin.errors import ArtifactError, SerinError
@@ -100,7 +100,7 @@ class PredictionLog:
     def flush(self) -> None:
         """Write all that waits.
 
-        Raises OSError or SerinError when the storage can't be written; the rows stay for the next time.
+        Raises UnavailableError when the storage can't be written; the rows stay for the next time.
         """
         with self._flushing:
             self._convert()
@@ -131,7 +131,7 @@ class PredictionLog:
     def _try_flush(self) -> None:
         try:
             self.flush()
-        except (OSError, SerinError, pa.ArrowException) as error:
+        except SerinError as error:
             logger.error("the prediction log can't be written to %s, trying again: %s", self._folder, error)
         except Exception:
             # Without its thread the log would stay silent until the process ends.
@@ -178,12 +178,8 @@ class PredictionLog:
         )
 
     def _by_date(self, table: pa.Table) -> list[tuple[str, pa.Table]]:
-        dates = table["event_timestamp"].to_numpy().astype("datetime64[D]")
         # The place is fixed here, so a write whose outcome is unknown is repeated onto itself.
         return [
-            (
-                f"{self._folder}/date={date}/{self._deployment}-{uuid4().hex}.parquet",
-                table.filter(pa.array(dates == date)),
-            )
-            for date in np.unique(dates)
+            (partitions.location(self._folder, date, f"{self._deployment}-{uuid4().hex}.parquet"), rows)
+            for date, rows in partitions.by_date(table, "event_timestamp")
         ]

@@ -1,6 +1,6 @@
 """Schema and quality rules: which rows of a source may go on, and why the others may not."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,8 +25,10 @@ class Checked:
     bad: pd.DataFrame
 
 
-def check(frame: pd.DataFrame, case: UseCase, source: str) -> Checked:
+def check(frame: pd.DataFrame, case: UseCase, source: str, stored_labels: Collection[float] = ()) -> Checked:
     """Hold a source table to the rules of `case.data`; `source` names it in messages.
+
+    `stored_labels` are those of the rows that stay beside it: together, both classes must be there.
 
     Good rows have exactly the declared columns: int64, float64 (also nullable integers), str, bool (object
     where nullable) and datetime64[us, UTC].
@@ -42,7 +44,7 @@ def check(frame: pd.DataFrame, case: UseCase, source: str) -> Checked:
         raise _error(source, problems)
     reasons = _reasons(typed, frame, case, misfits)
     is_good = (reasons == "").to_numpy()
-    problems = [*_one_class(typed[is_good], case), *_too_many(reasons[~is_good], len(frame), case)]
+    problems = [*_one_class(typed[is_good], case, stored_labels), *_too_many(reasons[~is_good], len(frame), case)]
     if problems:
         raise _error(source, problems)
     return Checked(good=_canonical(typed[is_good], case), bad=_quarantined(frame, case, reasons))
@@ -101,9 +103,9 @@ def _duplicates(typed: pd.DataFrame, case: UseCase) -> Iterator[str]:
         yield f"column {', '.join(key)}: the key must be unique; {len(repeated):,} rows share one: {examples}"
 
 
-def _one_class(good: pd.DataFrame, case: UseCase) -> Iterator[str]:
+def _one_class(good: pd.DataFrame, case: UseCase, stored: Collection[float]) -> Iterator[str]:
     labels = good[case.label.column].dropna()
-    if labels.nunique() == 1:
+    if len({*labels.astype(float)} | {*stored}) == 1 and len(labels):
         yield (
             f"column {case.label.column}: the label must have both classes; all {len(labels):,} known ones are "
             f"{int(labels.iloc[0])}"
