@@ -58,6 +58,18 @@ def demo(json: Json = False) -> None:
 
 
 @app.command(rich_help_panel=START)
+def init(
+    folder: Annotated[Path, typer.Argument(help="The folder to make a workspace; what is there stays.")],
+    bare: Annotated[bool, typer.Option("--bare", help="Without the use cases that ship with Serin.")] = False,
+    json: Json = False,
+) -> None:
+    """Make a workspace of your own: use cases, feature repository, serving documents."""
+    from pipelines.commands import init as command
+
+    command.run(_console(json), folder, bare)
+
+
+@app.command(rich_help_panel=START)
 def new(
     name: Annotated[str, typer.Argument(help="The use case's name: small letters, digits, _.")],
     data: Table,

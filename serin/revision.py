@@ -8,6 +8,9 @@ from pathlib import Path
 def code_revision() -> str:
     """The checkout's commit (with `+` where files were changed since), else the installed version of Serin."""
     checkout = Path(__file__).resolve().parent.parent
+    # An installed Serin may lie inside somebody else's repository, whose revision says nothing of it.
+    if not (checkout / ".git").exists():
+        return f"serin {version('serin')}"
     try:
         described = subprocess.run(
             ["git", "-C", str(checkout), "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"],

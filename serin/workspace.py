@@ -121,5 +121,6 @@ def _find_root(named: str | None) -> Path:
         if (folder / _MARK).is_file():
             return folder
     raise UnavailableError(
-        f"{candidates[0]} holds no {_MARK}; run serin in its checkout, or set SERIN_ROOT to that folder"
+        f"{candidates[0]} is no workspace: it holds no {_MARK}; `serin init FOLDER` makes one. Run serin in it, or set "
+        "SERIN_ROOT to it"
     )

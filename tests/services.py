@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-CHECKOUT = Path(__file__).parents[1]
+from serin.scaffold.workspace import make
 
 
 def free_port() -> int:
@@ -24,8 +24,7 @@ def free_port() -> int:
 
 def workspace_copy(root: Path) -> Path:
     """A workspace with the shipped declarations and no state."""
-    for folder in ("feature_repo", "manifests", "istio", "pipelines/use_cases"):
-        shutil.copytree(CHECKOUT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    make(root)
     return root
 
 

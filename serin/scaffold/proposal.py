@@ -238,9 +238,9 @@ def _training(table: _Table, notes: list[str]) -> Mapping[str, Any]:
     values = table.columns[table.label].values.dropna()
     share = float(values.mean())
     metric = "roc_auc" if share >= _BALANCED else "average_precision"
-    notes.append(f"{values.sum():,} of {len(values):,} labels are 1 ({share:.2%}): candidates compete by {metric}.")
+    notes.append(f"{values.sum():,} of {len(values):,} labels are 1 ({share:.2%}): estimators compete by {metric}.")
     training: dict[str, Any] = {
-        "candidates": {
+        "estimators": {
             "logistic_regression": {"C": 1.0},
             "xgboost": {"n_estimators": 200, "max_depth": 4, "learning_rate": 0.05},
         },

@@ -36,19 +36,18 @@ def _prepare(folder: Path) -> tuple[Callable[[], int], Callable[[], int], int]:
     from components.features.run import refresh
     from components.features.training_set import point_in_time_join
     from components.ingest.store import ingest
-    from serin import use_case
     from serin.learning.split import EVENT_TIME
+    from serin.platform import build
     from serin.simulate import simulate
-    from serin.workspace import Workspace
     from tests.services import workspace_copy
 
     os.environ["SERIN_ROOT"] = str(workspace_copy(folder))
-    workspace = Workspace.from_variables()
-    case = use_case.load("card_fraud", workspace.use_cases)
+    platform = build()
+    workspace, case = platform.workspace, platform.own_use_case("card_fraud")
     table = folder / "t.parquet"
     simulate(seed=1, start=date(2026, 1, 1), days=DAYS, rows=ROWS).to_parquet(table)
     ingest(workspace, case, str(table), AS_OF)
-    refreshed = refresh(workspace, case, AS_OF)
+    refreshed = refresh(platform, case, AS_OF)
     keys = list(case.entities.values())
     events = refreshed.events.to_pandas().rename(columns={case.timestamp or "": EVENT_TIME})[[*keys, EVENT_TIME]]
 
