@@ -30,7 +30,7 @@ RESERVED_PREFIX = "serin_"
 
 def _some_time(duration: timedelta) -> timedelta:
     if duration <= timedelta(0):
-        raise ValueError("must be longer than zero")
+        raise ValueError(f"must be longer than zero, found {format_duration(duration)}")
     return duration
 
 

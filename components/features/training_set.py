@@ -62,7 +62,7 @@ def point_in_time_join(events: pd.DataFrame, views: Sequence[ViewTable]) -> pd.D
     with duckdb.connect() as connection:
         connection.execute("set timezone = 'UTC'")
         connection.register("asked", asked)
-        columns, joins, names = ["asked.place"], [], ["place"]
+        columns, joins, names = ["asked.place"], [], []
         for number, view in enumerate(views):
             alias = f"v{number}"
             connection.register(alias, _by_place(view))
@@ -72,7 +72,7 @@ def point_in_time_join(events: pd.DataFrame, views: Sequence[ViewTable]) -> pd.D
                 f"asof left join {alias} on asked.{places[view.join_key]} = {alias}.key and asked.at >= {alias}.at"
             )
         sql = f"select {', '.join(columns)} from asked {' '.join(joins)} order by asked.place"  # noqa: S608
-        found = connection.sql(sql).df().set_axis(names, axis=1).drop(columns="place")
+        found = connection.sql(sql).df().iloc[:, 1:].set_axis(names, axis=1)
     return pd.concat([events.reset_index(drop=True), found], axis=1)
 
 

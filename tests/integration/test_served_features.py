@@ -1,4 +1,4 @@
-"""What a served version is answered with, whatever becomes of data, definitions and workspace. Imports Feast: seconds."""
+"""What a served version is answered with, whatever becomes of data, definitions, workspace. Imports Feast: seconds."""
 
 import os
 import shutil
