@@ -17,7 +17,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pyarrow as pa
 
 from serin import environment
@@ -122,9 +121,7 @@ class FeastStore:
             store = self._served()
             definition = store.get_feature_view(view.name)
             if rows.num_rows:
-                # Whole numbers stay whole beside nulls.
-                frame = rows.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
-                store.provider.ingest_df(definition, frame)
+                store.provider.ingest_df(definition, rows.to_pandas())
             store.registry.apply_materialization(definition, store.project, as_of - timedelta(days=1), as_of)
 
     def _open(self) -> Any:

@@ -18,7 +18,7 @@ def split_by_time(times: "pd.Series[pd.Timestamp]", case: UseCase, as_of: dateti
         fit … │ gap │ validation │ gap │ test │ label.delay │ as_of          each gap is label.delay long
 
     A model that goes live at the start of a period has seen no label younger than the delay, so each gap makes
-    what follows it what serving will be. The first gap's labels are known once validation has ended: the model
+    what follows it what serving will be. The first gap's labels are known when the test period starts: the model
     that is tested may be fitted on them, the one that is judged on validation may not.
     """
     test_end = pd.Timestamp(as_of) - case.label.delay

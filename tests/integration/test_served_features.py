@@ -63,7 +63,7 @@ def new_workspace(root: Path, case: UseCase) -> Platform:
 
 
 def declare(root: Path, case: UseCase) -> None:
-    (root / "feature_repo" / "churn.py").write_text(render_definitions(case))
+    (root / "feature_repo" / f"{case.name}.py").write_text(render_definitions(case))
 
 
 def at(root: Path) -> Platform:
@@ -140,6 +140,44 @@ def test_customer_gone_from_a_newer_snapshot_is_unknown_and_told(tmp_path, capsy
     refresh(platform, case, MONDAY + DAY)
     assert online(platform, served, [1, 3]).values["age"] == [31, None]
     assert "gone" not in capsys.readouterr().out
+
+
+def test_values_of_every_type_stay_what_they_are_when_an_entity_goes(tmp_path):
+    types = {"whole": "integer", "word": "text", "yes": "boolean", "share": "number"}
+    case = use_case.parse(
+        {
+            "name": "typed",
+            "data": {
+                "columns": {"id": {"type": "text"}, "left": {"type": "integer"}}
+                | {name: {"type": kind} for name, kind in types.items()},
+                "key": ["id"],
+            },
+            "label": {"column": "left"},
+            "entities": {"account": "id"},
+            "features": {"service": "t_v1", "tables": {"typed_account": {"entity": "account", "columns": [*types]}}},
+            "training": {"estimators": {"xgboost": {}}},
+        },
+        "test",
+    )
+    platform = new_workspace(tmp_path, case)
+    rows = {"id": ["0417", "417"], "left": [0, 1], "whole": [41, 7], "word": ["x", "y"], "yes": [True, False]}
+    table = pa.table(rows | {"share": [0.5, 1.5]})
+    where = partitions.location(platform.workspace.events(case.name), "2026-02-01")
+    storage.write_table(table, where)
+    service = refresh(platform, case, MONDAY).service
+    storage.write_table(table.slice(0, 1), where)
+    refresh(platform, case, MONDAY)
+    served = manifest(case, service, tuple(types)).model_copy(
+        update={"entities": (RequestColumn(name="id", type="text"),)}
+    )
+    found = OnlineFeatures(platform.workspace.feature_store_yaml, served).fetch({"id": ["0417", "417"]}, [MONDAY] * 2)
+    assert found.values == {
+        "whole": [41, None],
+        "word": ["x", None],
+        "yes": [True, None],
+        "share": [0.5, None],
+    }
+    assert found.misses.tolist() == [0, 4]
 
 
 def test_champion_keeps_its_features_when_the_definitions_lose_them(tmp_path, capsys):
