@@ -62,7 +62,8 @@ def point_in_time_join(events: pd.DataFrame, views: Sequence[ViewTable]) -> pd.D
     with duckdb.connect() as connection:
         connection.execute("set timezone = 'UTC'")
         connection.register("asked", asked)
-        columns, joins, names = ["asked.place"], [], []
+        columns, joins = ["asked.place"], []
+        names: list[str] = []
         for number, view in enumerate(views):
             alias = f"v{number}"
             connection.register(alias, _by_place(view))
