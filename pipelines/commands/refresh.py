@@ -20,8 +20,9 @@ def run(console: Console, platform: Platform, name: str, data: str, as_of: str) 
         ingested = ingest(platform, case, absolute(data), as_of)
     moment = ingested.known_at
     with _heard(console), console.working("feature views and online store"):
-        views = [view.name for view in refresh(platform, case, moment).views]
-    published = platform.features.published(views)
+        served = refresh(platform, case, moment).served
+    views = [view.view for view in served]
+    published = max((at for view in served if (at := platform.features.published(view))), default=None)
     if published == moment:
         console.good(f"{', '.join(views)}: as of {moment:%Y-%m-%d %H:%M}")
     else:
@@ -31,7 +32,7 @@ def run(console: Console, platform: Platform, name: str, data: str, as_of: str) 
             "as_of": moment.isoformat(),
             "views": views,
             "published": published.isoformat() if published else None,
-            "new_rows": ingested.ingested.added if ingested.ingested else 0,
+            "new_rows": ingested.ingested.new if ingested.ingested else 0,
         }
     )
 
