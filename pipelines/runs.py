@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from components.register.run import RUN_TAG
@@ -54,8 +55,21 @@ class TrainedVersion:
         found: dict[str, float] = json.loads(self.registered.tags["serin.metrics"])
         return found
 
+    def summary(self) -> dict[str, Any]:
+        """What a command tells programs of it."""
+        return {
+            "version": self.version,
+            "estimator": self.estimator,
+            "as_of": self.as_of,
+            "gate": self.gate,
+            "metrics": self.metrics,
+            "report": self.report,
+        }
 
-def train(platform: Platform, case: UseCase, data: str, as_of: str, listener: Listener) -> TrainedVersion:
+
+def train(
+    platform: Platform, case: UseCase, data: str, as_of: str, listener: Listener, *, replace_days: bool = False
+) -> TrainedVersion:
     """Run the training pipeline; its evaluation report is kept as .serin/report/MODEL-vVERSION.html.
 
     Raises NotFoundError where the run ended well and the registry has no version of it.
@@ -63,7 +77,13 @@ def train(platform: Platform, case: UseCase, data: str, as_of: str, listener: Li
     from pipelines.training import training
 
     run_id = uuid4().hex
-    arguments = {"use_case": platform.publish(case), "data": absolute(data), "as_of": as_of, "run_id": run_id}
+    arguments = {
+        "use_case": platform.publish(case),
+        "data": absolute(data),
+        "as_of": as_of,
+        "run_id": run_id,
+        "replace_days": replace_days,
+    }
     platform.pipelines.run(training, arguments, listener)
     trained = _trained(platform, case, run_id)
     if trained is None:

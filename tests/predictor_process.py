@@ -4,17 +4,17 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+
+from tests.services import free_port
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 # Customers 1 and 2 and terminals 7 and 8 are known; feature values differ enough to move the score.
@@ -24,6 +24,7 @@ from pathlib import Path
 import sys
 import feast, pandas as pd
 from feast.types import Float64
+from serin.workspace import served_project
 
 root = Path(sys.argv[1])
 now = datetime(2018, 5, 31, tzinfo=UTC)
@@ -43,6 +44,7 @@ for entity, key, ids, feature, values in (
     objects += [join, view]
     views.append(view)
 store = feast.FeatureStore(repo_path=str(root / "feature_repo"))
+store.config.project = served_project(store.config.project)
 store.apply([*objects, feast.FeatureService(name="card_fraud_v1", features=views)])
 store.materialize(now - timedelta(days=1), now + timedelta(days=1))
 """
@@ -76,12 +78,6 @@ class Predictor:
             self.process.kill()
 
 
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def command(model: Path, http: int, grpc: int) -> list[str]:
     ports = ["--host", "127.0.0.1", "--http_port", str(http), "--grpc_port", str(grpc)]
     name = ["--model_name", "card-fraud", "--model_version", "12", "--deployment", "card-fraud-v12"]
@@ -113,7 +109,7 @@ def start(root: Path, model: Path) -> Predictor:
             command(model, http, grpc), cwd=CHECKOUT, env=environment(root), stdout=file, stderr=file
         )
     predictor = Predictor(process, f"http://127.0.0.1:{http}", f"127.0.0.1:{grpc}", root, output)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline and process.poll() is None:
         try:
             if httpx.get(f"{predictor.http}/v2/health/ready").is_success:
@@ -143,7 +139,13 @@ def tensors(**changes: Any) -> list[dict[str, Any]]:
     ]
 
 
-async def infer(address: str, inputs: list[dict[str, Any]], model: str = "card-fraud", raw: bool = False) -> Any:
+async def infer(
+    address: str,
+    inputs: list[dict[str, Any]],
+    model: str = "card-fraud",
+    raw: bool = False,
+    parameters: dict[str, Any] | None = None,
+) -> Any:
     import grpc
     import numpy as np
     from kserve import InferInput, InferRequest
@@ -155,7 +157,7 @@ async def infer(address: str, inputs: list[dict[str, Any]], model: str = "card-f
             item.set_data_from_numpy(item.as_numpy(), binary_data=True)
             assert not isinstance(item.data, np.ndarray)
     async with grpc.aio.insecure_channel(address) as channel:
-        message = InferRequest(model, built, request_id="g-1").to_grpc()
+        message = InferRequest(model, built, request_id="g-1", parameters=parameters).to_grpc()
         return await GRPCInferenceServiceStub(channel).ModelInfer(message)
 
 

@@ -1,17 +1,17 @@
 """Schema and quality rules: which rows of a source may go on, and why the others may not."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pandera.pandas as pa
+from numpy.typing import NDArray
 
-from serin.columns import Column
+from serin.columns import MAX_EXACT, MISSING, TYPES, Column, problem, shown
 from serin.errors import DataError
 from serin.use_case import UseCase
-from serin.values import EXPECTED, convert
+from serin.values import convert
 
 _EXAMPLES = 5
 _MOST = 0.5  # beyond this share of misfits the column's type is wrong, not its rows
@@ -25,8 +25,10 @@ class Checked:
     bad: pd.DataFrame
 
 
-def check(frame: pd.DataFrame, case: UseCase, source: str) -> Checked:
+def check(frame: pd.DataFrame, case: UseCase, source: str, stored_labels: Collection[float] = ()) -> Checked:
     """Hold a source table to the rules of `case.data`; `source` names it in messages.
+
+    `stored_labels` are those of the rows that stay beside it: together, both classes must be there.
 
     Good rows have exactly the declared columns: int64, float64 (also nullable integers), str, bool (object
     where nullable) and datetime64[us, UTC].
@@ -42,7 +44,7 @@ def check(frame: pd.DataFrame, case: UseCase, source: str) -> Checked:
         raise _error(source, problems)
     reasons = _reasons(typed, frame, case, misfits)
     is_good = (reasons == "").to_numpy()
-    problems = [*_one_class(typed[is_good], case), *_too_many(reasons[~is_good], len(frame), case)]
+    problems = [*_one_class(typed[is_good], case, stored_labels), *_too_many(reasons[~is_good], len(frame), case)]
     if problems:
         raise _error(source, problems)
     return Checked(good=_canonical(typed[is_good], case), bad=_quarantined(frame, case, reasons))
@@ -83,7 +85,7 @@ def _wrong_types(frame: pd.DataFrame, case: UseCase, misfits: pd.DataFrame) -> I
         if misfit.sum() > _MOST * given:
             type_ = case.data.columns[name].type
             yield (
-                f"column {name}: type {type_} asks for {EXPECTED[type_]}; {misfit.sum():,} of {given:,} values "
+                f"column {name}: type {type_} asks for {TYPES[type_].expected}; {misfit.sum():,} of {given:,} values "
                 f"are none, for example {_examples(frame[name][misfit])}"
             )
 
@@ -96,14 +98,14 @@ def _duplicates(typed: pd.DataFrame, case: UseCase) -> Iterator[str]:
     repeated = keys[keys.duplicated(keep=False)]
     if len(repeated):
         # Whole tuples where the key is made of several columns.
-        shown = repeated.drop_duplicates().head(_EXAMPLES).itertuples(index=False, name=None)
-        examples = ", ".join(" / ".join(map(str, row)) for row in shown)
+        firsts = repeated.drop_duplicates().head(_EXAMPLES).itertuples(index=False, name=None)
+        examples = ", ".join(" / ".join(map(str, row)) for row in firsts)
         yield f"column {', '.join(key)}: the key must be unique; {len(repeated):,} rows share one: {examples}"
 
 
-def _one_class(good: pd.DataFrame, case: UseCase) -> Iterator[str]:
+def _one_class(good: pd.DataFrame, case: UseCase, stored: Collection[float]) -> Iterator[str]:
     labels = good[case.label.column].dropna()
-    if labels.nunique() == 1:
+    if len({*labels.astype(float)} | {*stored}) == 1 and len(labels):
         yield (
             f"column {case.label.column}: the label must have both classes; all {len(labels):,} known ones are "
             f"{int(labels.iloc[0])}"
@@ -126,41 +128,29 @@ def _reasons(typed: pd.DataFrame, frame: pd.DataFrame, case: UseCase, misfits: p
     """All reasons of each row as one text, empty for a good row."""
     found: dict[int, list[str]] = {}
     for name, column in case.data.columns.items():
-        values, misfit = frame[name].to_numpy(object), misfits[name].to_numpy(bool)
-        for row in np.flatnonzero(misfit).tolist():
-            text = f"{name}: not {EXPECTED[column.type]} (found {_shown(values[row])})"
-            found.setdefault(row, []).append(text)
-        for row, rule in _broken(typed[name], column, is_label=name == case.label.column):
-            if not misfit[row]:
-                value = "" if rule == "missing" else f" (found {_shown(values[row])})"
-                found.setdefault(row, []).append(f"{name}: {rule}{value}")
+        is_label = name == case.label.column
+        rules = Column(type="number", allowed=(0, 1), nullable=column.nullable) if is_label else column
+        for row, text in _problems(typed[name], frame[name], misfits[name].to_numpy(bool), rules).items():
+            found.setdefault(row, []).append(f"{name}: {text}")
     return pd.Series(["; ".join(found.get(row, ())) for row in range(len(frame))], frame.index, dtype=object)
 
 
-def _broken(values: "pd.Series[Any]", column: Column, *, is_label: bool) -> list[tuple[int, str]]:
-    """Places of the values that break a rule of their column, each with the rule."""
-    schema = pa.SeriesSchema(checks=_rules(column, is_label=is_label), nullable=column.nullable)
-    try:
-        schema.validate(values, lazy=True)
-    except pa.errors.SchemaErrors as error:
-        cases = error.failure_cases
-        rules = cases["check"].where(cases["check"] != "not_nullable", "missing")
-        return list(zip(cases["index"].astype(int), rules.astype(str), strict=True))
-    return []
-
-
-def _rules(column: Column, *, is_label: bool) -> list[pa.Check]:
-    rules = []
-    if column.type in ("integer", "number"):
-        if column.min is not None:
-            rules.append(pa.Check.ge(column.min, error=f"below {column.min:g}"))
-        if column.max is not None:
-            rules.append(pa.Check.le(column.max, error=f"above {column.max:g}"))
-    allowed = (0, 1) if is_label else column.allowed
-    if allowed is not None:
-        listed = [str(value) if column.type == "text" else value for value in allowed]
-        rules.append(pa.Check.isin(listed, error=f"not one of {', '.join(map(str, listed))}"))
-    return rules
+def _problems(
+    typed: "pd.Series[Any]", given: "pd.Series[Any]", misfit: NDArray[np.bool_], column: Column
+) -> dict[int, str]:
+    """What is wrong with a column's values, by row."""
+    null = typed.isna().to_numpy()
+    problems: dict[int, str] = {}
+    if not column.nullable:
+        problems |= dict.fromkeys(np.flatnonzero(null).tolist(), MISSING)
+    rules = dict.fromkeys(np.flatnonzero(misfit).tolist(), column.misfit)
+    known, values = np.flatnonzero(~null), typed[~null].to_numpy(TYPES[column.type].numpy)
+    if column.type == "integer" and column.nullable:
+        # For its nulls such a column is stored as floats, which would make one number of two.
+        inexact = known[(values > MAX_EXACT) | (values < -MAX_EXACT)].tolist()
+        rules |= dict.fromkeys(inexact, f"beyond {MAX_EXACT}, the largest that a nullable column holds")
+    rules |= {int(known[place]): rule for place, rule in column.broken(values).items()}
+    return problems | {row: problem(rule, given.iloc[row]) for row, rule in rules.items()}
 
 
 def _canonical(good: pd.DataFrame, case: UseCase) -> pd.DataFrame:
@@ -187,9 +177,4 @@ def _quarantined(frame: pd.DataFrame, case: UseCase, reasons: "pd.Series[str]") 
 
 
 def _examples(values: "pd.Series[Any]") -> str:
-    return ", ".join(_shown(value) for value in values.drop_duplicates().head(_EXAMPLES))
-
-
-def _shown(value: Any) -> str:
-    text = repr(value) if isinstance(value, str) else str(value)
-    return text if len(text) <= 60 else text[:60] + "…"
+    return ", ".join(shown(value) for value in values.drop_duplicates().head(_EXAMPLES))

@@ -1,7 +1,6 @@
 """The train step: one estimator, from the training set to a sealed model artifact."""
 
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -9,6 +8,7 @@ from components.train.fitting import reference_rows, train
 from serin import engines, estimators
 from serin.artifact import REFERENCE, Manifest, RequestColumn, seal
 from serin.atomic import replaced
+from serin.columns import Column
 from serin.engines import load
 from serin.learning.encoding import encode
 from serin.learning.metrics import ranking_metrics
@@ -16,8 +16,13 @@ from serin.learning.split import SPLIT
 from serin.use_case import UseCase
 
 
-def train_estimator(frame: pd.DataFrame, case: UseCase, name: str, folder: Path, snapshot: str, as_of: str) -> Manifest:
-    """Train the estimator `name` and write its artifact to `folder`; the manifest's metrics are those on validation."""
+def train_estimator(
+    frame: pd.DataFrame, case: UseCase, name: str, folder: Path, snapshot: str, as_of: str, service: str
+) -> Manifest:
+    """Train the estimator `name` and write its artifact to `folder`; the manifest's metrics are those on validation.
+
+    `service` is the feature service that the predictor looks features up in.
+    """
     trained = train(frame, case, name)
     engine = engines.known()[estimators.known()[name].engine]
     metrics = ranking_metrics(trained.validation_labels, trained.validation_scores)
@@ -27,7 +32,7 @@ def train_estimator(frame: pd.DataFrame, case: UseCase, name: str, folder: Path,
         estimator=name,
         engine=engine.name,
         models={engine.name: engine.file},
-        feature_service=case.features.service,
+        feature_service=service,
         entities=tuple(_request_column(case, column) for column in case.entities.values()),
         request=tuple(_request_column(case, column) for column in case.features.request),
         calendar=case.features.calendar,
@@ -52,6 +57,5 @@ def train_estimator(frame: pd.DataFrame, case: UseCase, name: str, folder: Path,
 
 
 def _request_column(case: UseCase, name: str) -> RequestColumn:
-    column = case.data.columns[name]
-    rule: dict[str, Any] = column.model_dump(include={"type", "min", "max", "nullable"})
-    return RequestColumn(name=name, **rule)
+    # A request is plain JSON: how the source writes its values does not matter there.
+    return RequestColumn(name=name, **case.data.columns[name].model_dump(include=set(Column.model_fields)))

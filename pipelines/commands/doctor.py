@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from pipelines.console import Console
-from serin import environment, use_case
+from serin import environment, partitions, use_case
 from serin.errors import SerinError
 from serin.workspace import Workspace
 
@@ -71,11 +71,35 @@ def _workspace_checks(workspace: Workspace) -> Iterator[Check]:
     yield Check(os.access(workspace.root, os.W_OK), "state folder", str(workspace.state), "make the folder writable")
     for path in sorted(workspace.use_cases.glob("*.yaml")):
         try:
-            use_case.load(path.stem, workspace.use_cases)
+            case = use_case.load(path.stem, workspace.use_cases)
         except SerinError as error:
             yield Check(False, f"use case {path.stem}", str(error))
         else:
             yield Check(True, f"use case {path.stem}", "valid")
+            yield from stored(workspace, case)
+
+
+def stored(workspace: Workspace, case: use_case.UseCase) -> Iterator[Check]:
+    """Files of the store that are passed over, and how to mend each."""
+    again = f"ingest the table that it came from again (serin train {case.name} --data TABLE), or remove it"
+    try:
+        yield from _files("events", case, workspace.events(case.name), again, case.timestamp)
+        yield from _files("predictions", case, workspace.predictions(case.name), "its rows are lost; remove it")
+        for location in partitions.files(f"{workspace.quarantine(case.name)}/damaged"):
+            advice = f"ingest the table that its rows came from again, then remove it: {location}"
+            yield Check(False, f"events of {case.name}", f"a damaged file was set aside as {location}", advice)
+    except SerinError as error:
+        yield Check(False, f"stored rows of {case.name}", str(error))
+
+
+def _files(
+    what: str, case: use_case.UseCase, folder: str, advice: str, timestamp: str | None = None
+) -> Iterator[Check]:
+    broken = partitions.damaged(folder, timestamp)
+    for one in broken:
+        yield Check(False, f"{what} of {case.name}", one.cause, f"{advice}: {one.location}")
+    if not broken:
+        yield Check(True, f"{what} of {case.name}", f"{len(partitions.files(folder)):,} files")
 
 
 def _port(number: int) -> Check:

@@ -79,7 +79,7 @@ class Rounds:
     def run(self, case: use_case.UseCase, as_of: str) -> Evaluation:
         folder = self.folder / as_of
         for name in case.training.estimators:
-            train_estimator(self.frame, case, name, folder / name, "snapshot", as_of)
+            train_estimator(self.frame, case, name, folder / name, "snapshot", as_of, case.features.service)
         models = [folder / name for name in case.training.estimators]
         found = evaluate_models(self.platform, case, self.frame, models, folder / "winner")
         self.registered = register(self.platform, case, folder / "winner", found.verdict.passed, {}, as_of)

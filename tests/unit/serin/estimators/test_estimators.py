@@ -110,7 +110,7 @@ def dummies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_estimator_is_one_file_that_a_use_case_lists_and_serving_loads(dummies, frame, tmp_path):
     case = case_of(majority={"weight": 0.5})
     folder = tmp_path / "model"
-    manifest = train_estimator(frame, case, "majority", folder, "snapshot", "2026-01-01")
+    manifest = train_estimator(frame, case, "majority", folder, "snapshot", "2026-01-01", "toy_v1")
     assert (manifest.estimator, manifest.engine, manifest.models) == ("majority", "constant", {"constant": "model.txt"})
     share = frame[frame[SPLIT] != "test"]["y"].mean() / 2
     served = load_for_serving(folder)
@@ -129,7 +129,9 @@ def test_estimator_whose_file_is_gone_is_no_longer_known():
 
 def test_artifact_holds_a_model_file_for_each_engine_that_can_serve_it(dummies, frame, tmp_path):
     folder = tmp_path / "model"
-    manifest = train_estimator(frame, case_of(xgboost={"n_estimators": 5}), "xgboost", folder, "s", "2026-01-01")
+    manifest = train_estimator(
+        frame, case_of(xgboost={"n_estimators": 5}), "xgboost", folder, "s", "2026-01-01", "toy_v1"
+    )
     (folder / "model.txt").write_text("0.25")
     both = {"xgboost": "model.ubj", "constant": "model.txt"}
     seal(folder, manifest.model_copy(update={"models": both}))
@@ -145,7 +147,9 @@ def test_artifact_holds_a_model_file_for_each_engine_that_can_serve_it(dummies, 
 
 def test_engine_that_is_not_known_here_is_named(frame, tmp_path):
     folder = tmp_path / "model"
-    manifest = train_estimator(frame, case_of(xgboost={"n_estimators": 5}), "xgboost", folder, "s", "2026-01-01")
+    manifest = train_estimator(
+        frame, case_of(xgboost={"n_estimators": 5}), "xgboost", folder, "s", "2026-01-01", "toy_v1"
+    )
     (folder / "model.onnx").touch()
     changed: Manifest = manifest.model_copy(update={"models": {"onnx": "model.onnx"}, "engine": "onnx"})
     seal(folder, changed)
