@@ -92,7 +92,8 @@ def mlflow(database: Path, artifacts: Path) -> Iterator[str]:
         "--backend-store-uri", f"sqlite:///{database}", "--artifacts-destination", artifacts,
     ]  # fmt: skip
     artifacts.mkdir(exist_ok=True)
-    with _running([str(part) for part in command], cwd=artifacts) as process:
+    variables = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    with _running([str(part) for part in command], cwd=artifacts, env=variables) as process:
         # It imports half of MLflow, twice.
         _await_port(port, process, 180)
         yield f"http://127.0.0.1:{port}"
