@@ -212,12 +212,11 @@ class MlflowRegistry:
 
     def _ask(self, operation: str, *arguments: Any, none_for: tuple[str, ...] = (), **options: Any) -> Any:
         """What the MLflow client's `operation` returns, or None where it fails with a code in `none_for`."""
-        client = self._client
         from mlflow.exceptions import MlflowException
         from sqlalchemy.exc import SQLAlchemyError
 
         try:
-            return getattr(client, operation)(*arguments, **options)
+            return getattr(self._client, operation)(*arguments, **options)
         except MlflowException as error:
             if error.error_code in none_for:
                 return None

@@ -510,8 +510,8 @@ def test_registry_that_is_away_is_told_within_ten_seconds_and_without_its_passwo
 def _import_mlflow() -> None:
     """It takes seconds, which are no waiting for the server."""
     import mlflow  # noqa: F401
+    import requests  # noqa: F401
     import sqlalchemy  # noqa: F401
-    from mlflow.utils import rest_utils  # noqa: F401
 
 
 def test_file_that_is_no_database_is_told_with_its_path(case, tmp_path):
