@@ -33,7 +33,7 @@ class IngestRun:
             lines += ["", f"From `{self.source}`:", "", "| | rows |", "|---|---|"]
             counts = ("rows", "new", "corrected", "known", "deleted", "quarantined")
             lines += [f"| {'good' if name == 'rows' else name} | {getattr(done, name):,} |" for name in counts]
-        lines += [f"- passed over: {one.cause}" for one in self.damaged]
+        lines += [""] + [f"- passed over: {one.cause}" for one in self.damaged]
         return "\n".join(lines) + "\n"
 
 
