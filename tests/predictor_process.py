@@ -4,17 +4,17 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+
+from tests.services import free_port
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 # Customers 1 and 2 and terminals 7 and 8 are known; feature values differ enough to move the score.
@@ -24,6 +24,7 @@ from pathlib import Path
 import sys
 import feast, pandas as pd
 from feast.types import Float64
+from serin.workspace import served_project
 
 root = Path(sys.argv[1])
 now = datetime(2018, 5, 31, tzinfo=UTC)
@@ -43,6 +44,7 @@ for entity, key, ids, feature, values in (
     objects += [join, view]
     views.append(view)
 store = feast.FeatureStore(repo_path=str(root / "feature_repo"))
+store.config.project = served_project(store.config.project)
 store.apply([*objects, feast.FeatureService(name="card_fraud_v1", features=views)])
 store.materialize(now - timedelta(days=1), now + timedelta(days=1))
 """
@@ -74,12 +76,6 @@ class Predictor:
             return self.process.wait(20)
         finally:
             self.process.kill()
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def command(model: Path, http: int, grpc: int) -> list[str]:

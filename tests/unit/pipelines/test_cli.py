@@ -88,7 +88,9 @@ def test_new_does_not_replace_a_use_case_unasked(root, tmp_path):
 def test_rollout_without_a_server_says_how_to_start_one(root):
     done = serin("rollout", "card_fraud", root=root)
     assert done.returncode == 1
-    assert "nothing serves card_fraud; start `serin serve card_fraud` in another terminal" in done.stderr
+    assert (
+        "nothing serves card_fraud on this machine; start `serin serve card_fraud` in another terminal" in done.stderr
+    )
 
 
 def test_new_refuses_a_name_that_python_knows_already(root, tmp_path):
