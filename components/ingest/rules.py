@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
-from serin.columns import Column
+from serin.columns import TYPES, Column
 from serin.errors import DataError
 from serin.use_case import UseCase
-from serin.values import EXPECTED, convert
+from serin.values import typed as as_declared
 
 _EXAMPLES = 5
 _MOST = 0.5  # beyond this share of misfits the column's type is wrong, not its rows
@@ -19,15 +19,19 @@ _MOST = 0.5  # beyond this share of misfits the column's type is wrong, not its 
 
 @dataclass(frozen=True)
 class Checked:
-    """The rows of a source: `good` ones typed, `bad` ones as they were, with row number (from 1) and `reason`."""
+    """The rows of a source: `good` ones typed, `bad` ones as they were, with row number (from 1) and `reason`.
+
+    A bad row that could not be read has no row number; its reason names the line of the file and holds its text.
+    """
 
     good: pd.DataFrame
     bad: pd.DataFrame
 
 
-def check(frame: pd.DataFrame, case: UseCase, source: str) -> Checked:
+def check(frame: pd.DataFrame, case: UseCase, source: str, lines: pd.DataFrame | None = None) -> Checked:
     """Hold a source table to the rules of `case.data`; `source` names it in messages.
 
+    `lines` are rows of the source that could not be read, as serin.tables gives them: they count as bad rows.
     Good rows have exactly the declared columns: int64, float64 (also nullable integers), str, bool (object
     where nullable) and datetime64[us, UTC].
     Raises DataError with all problems of the table as a whole at once: no rows, a missing column, a type that
@@ -42,10 +46,17 @@ def check(frame: pd.DataFrame, case: UseCase, source: str) -> Checked:
         raise _error(source, problems)
     reasons = _reasons(typed, frame, case, misfits)
     is_good = (reasons == "").to_numpy()
-    problems = [*_one_class(typed[is_good], case), *_too_many(reasons[~is_good], len(frame), case)]
+    bad = _quarantined(frame, case, reasons)
+    rows = len(frame)
+    if lines is not None and len(lines):
+        reasons = lines.apply(lambda at: f"line {at['line']}: {at['reason']} (found {_shown(at['text'])})", axis=1)
+        unread = pd.DataFrame({"row": pd.array([None] * len(lines), "Int64"), "reason": reasons})
+        bad = pd.concat([bad.astype({"row": "Int64"}), unread], ignore_index=True)
+        rows += len(lines)
+    problems = [*_one_class(typed[is_good], case), *_too_many(bad, rows, case)]
     if problems:
         raise _error(source, problems)
-    return Checked(good=_canonical(typed[is_good], case), bad=_quarantined(frame, case, reasons))
+    return Checked(good=_canonical(typed[is_good], case), bad=bad)
 
 
 def _error(source: str, problems: list[str]) -> DataError:
@@ -71,7 +82,7 @@ def _missing(frame: pd.DataFrame, case: UseCase) -> Iterator[str]:
 
 def _typed(frame: pd.DataFrame, case: UseCase) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The declared columns that are there, as their types, and where a value does not fit."""
-    pairs = {name: convert(frame[name], column.type) for name, column in case.data.columns.items() if name in frame}
+    pairs = {name: as_declared(frame[name], case, name) for name in case.data.columns if name in frame}
     typed = pd.DataFrame({name: values for name, (values, _) in pairs.items()}, index=frame.index)
     misfits = pd.DataFrame({name: misfit for name, (_, misfit) in pairs.items()}, index=frame.index)
     return typed, misfits
@@ -83,7 +94,7 @@ def _wrong_types(frame: pd.DataFrame, case: UseCase, misfits: pd.DataFrame) -> I
         if misfit.sum() > _MOST * given:
             type_ = case.data.columns[name].type
             yield (
-                f"column {name}: type {type_} asks for {EXPECTED[type_]}; {misfit.sum():,} of {given:,} values "
+                f"column {name}: type {type_} asks for {TYPES[type_].expected}; {misfit.sum():,} of {given:,} values "
                 f"are none, for example {_examples(frame[name][misfit])}"
             )
 
@@ -110,12 +121,14 @@ def _one_class(good: pd.DataFrame, case: UseCase) -> Iterator[str]:
         )
 
 
-def _too_many(reasons: "pd.Series[str]", rows: int, case: UseCase) -> Iterator[str]:
+def _too_many(bad: pd.DataFrame, rows: int, case: UseCase) -> Iterator[str]:
+    reasons = bad["reason"]
     if len(reasons) <= case.data.max_bad_share * rows:
         return
-    common = reasons.str.split("; ").explode().str.replace(r" \(found .*", "", regex=True).value_counts()
+    common = reasons.str.split("; ").explode().str.replace(r"^line \d+: | \(found .*", "", regex=True).value_counts()
     rules = ", ".join(f"{rule} ({count:,} rows)" for rule, count in common.head(_EXAMPLES).items())
-    examples = ", ".join(f"row {row + 1}: {reason}" for row, reason in reasons.head(_EXAMPLES).items())  # type: ignore[operator]
+    shown = zip(bad["row"].head(_EXAMPLES), reasons, strict=False)
+    examples = ", ".join(reason if pd.isna(row) else f"row {row}: {reason}" for row, reason in shown)
     yield (
         f"{len(reasons):,} of {rows:,} rows break a rule; data.max_bad_share allows "
         f"{case.data.max_bad_share:.0%}. Rules broken: {rules}. Examples: {examples}"
@@ -128,7 +141,7 @@ def _reasons(typed: pd.DataFrame, frame: pd.DataFrame, case: UseCase, misfits: p
     for name, column in case.data.columns.items():
         values, misfit = frame[name].to_numpy(object), misfits[name].to_numpy(bool)
         for row in np.flatnonzero(misfit).tolist():
-            text = f"{name}: not {EXPECTED[column.type]} (found {_shown(values[row])})"
+            text = f"{name}: not {TYPES[column.type].expected} (found {_shown(values[row])})"
             found.setdefault(row, []).append(text)
         for row, rule in _broken(typed[name], column, is_label=name == case.label.column):
             if not misfit[row]:

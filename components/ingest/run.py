@@ -32,6 +32,7 @@ class IngestRun:
             lines += ["", "| | rows |", "|---|---|"]
             lines += [f"| good, from `{self.source}` | {done.rows:,} |", f"| new | {done.added:,} |"]
             lines += [f"| quarantined | {done.quarantined:,} |"]
+            lines += ["", *(f"- {note}" for note in done.notes)]
         return "\n".join(lines) + "\n"
 
 
@@ -51,6 +52,8 @@ def run(platform: Platform, case: UseCase, source: str, as_of: str) -> IngestRun
     if not storage.files(folder):
         raise DataError(f"no events of {case.name} are stored; give a table: --data TABLE")
     if done:
+        for note in done.notes:
+            say(note)
         say(_summary(done))
     known_at = moment or _end(workspace, case)
     _check_time(workspace, case, known_at)

@@ -18,7 +18,10 @@ from serin.workspace import Workspace
 
 @dataclass(frozen=True)
 class Ingested:
-    """What an ingest did. `rows` are the source's good rows, `added` those that no partition held before."""
+    """What an ingest did. `rows` are the source's good rows, `added` those that no partition held before.
+
+    `notes` say what the reader of the table detected, left out and replaced.
+    """
 
     rows: int
     added: int
@@ -28,6 +31,7 @@ class Ingested:
     first: datetime | None
     last: datetime | None
     snapshot: str
+    notes: tuple[str, ...] = ()
 
 
 def ingest(workspace: Workspace, case: UseCase, source: str, as_of: datetime) -> Ingested:
@@ -38,7 +42,9 @@ def ingest(workspace: Workspace, case: UseCase, source: str, as_of: datetime) ->
     snapshot: it replaces the one before and has the date of `as_of`. `written` names the dates written.
     Raises DataError and UnavailableError as `source_table.read` and `logic.check` do; nothing is written then.
     """
-    checked = check(source_table.read(source), case, source)
+    theirs = {mine: name for name, mine in case.data.rename.items()}
+    table = source_table.read(source, needed=[theirs.get(name, name) for name in case.data.columns])
+    checked = check(table.frame, case, source, table.bad_lines)
     quarantine = _set_aside(workspace, case, source, checked.bad)
     rows = partitions.to_table(checked.good, case.data.columns)
     folder = workspace.events(case.name)
@@ -60,6 +66,7 @@ def ingest(workspace: Workspace, case: UseCase, source: str, as_of: datetime) ->
         first=first,
         last=last,
         snapshot=partitions.snapshot(folder),
+        notes=table.notes,
     )
 
 
