@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from serin import estimators
 from serin.columns import Column
@@ -253,13 +253,6 @@ class UseCase(_Model):
             *(f.name for view in self.features.windows.values() for f in view.features),
             *(c for view in self.features.tables.values() for c in view.columns),
         )
-
-    @field_validator("entities")
-    @classmethod
-    def _some_entity(cls, entities: dict[str, str]) -> dict[str, str]:
-        if not entities:
-            raise ValueError("name at least one entity and its column, as in `customer: CUSTOMER_ID`")
-        return entities
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

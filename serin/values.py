@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from serin.columns import MAX_NUMBER, TYPES, TypeName
+from serin.columns import MAX_NUMBER, TYPES, YEARS, TypeName
 from serin.use_case import Label, TimeUnit, UseCase
 
 NULL_WORDS = ("na", "n/a", "nan", "null", "none")
@@ -186,7 +186,9 @@ def _integers(values: "pd.Series[Any]", notation: Notation) -> "pd.Series[Any]":
 def _integers_of_text(values: "pd.Series[Any]", *, exact: bool) -> "pd.Series[Any]":
     if exact:
         values = _without_common_fraction(values)
-        values = values.where(values.str.fullmatch(_CANONICAL, na=False).astype(bool))
+        values = values.where(values.str.fullmatch(_CANONICAL, na=False).astype(bool), None)
+        if values.isna().all():
+            return _nothing(values)
     parsed = pd.to_numeric(values, errors="coerce")
     if parsed.dtype == np.int64:
         return parsed
@@ -216,6 +218,14 @@ def _booleans(values: "pd.Series[Any]", notation: Notation) -> "pd.Series[Any]":
 
 
 def _times(values: "pd.Series[Any]", notation: Notation) -> "pd.Series[Any]":
+    times = _any_times(values, notation)
+    if not pd.api.types.is_datetime64_any_dtype(times):
+        return times
+    # 9999-12-31 stands for an open end: it is no time at which anything happened.
+    return times.where(times.dt.year.between(*YEARS))
+
+
+def _any_times(values: "pd.Series[Any]", notation: Notation) -> "pd.Series[Any]":
     if pd.api.types.is_datetime64_any_dtype(values):
         return pd.to_datetime(values, utc=True)
     if notation.unit:

@@ -23,6 +23,10 @@ def propose(
     """The `entities` and `features` of the use case `name`, as plain data; says in `notes` what it chose."""
     named = _entity_names(entities)
     features: dict[str, Any] = {"service": _fit(f"{name}_v1")}
+    if timestamp is None and not named:
+        features["request"] = list(usable)
+        notes.append(f"No --entity: each row stands for itself, and a request carries {', '.join(usable)}.")
+        return {"entities": {}, "features": features}
     if timestamp is None:
         (entity,) = named
         features["tables"] = {_fit(f"{name}_{entity}"): {"entity": entity, "columns": list(usable)}}
@@ -30,8 +34,11 @@ def propose(
         return {"entities": named, "features": features}
     features["request"] = list(usable)
     features["calendar"] = [part for part in ("hour", "weekday") if part not in usable]
-    features["windows"] = _windows(name, usable, named, notes)
     carried = ", ".join([*named.values(), timestamp, *usable])
+    if not named:
+        notes.append(f"No --entity, so no window features: a request carries {carried}.")
+        return {"entities": named, "features": features}
+    features["windows"] = _windows(name, usable, named, notes)
     notes.append(f"A request carries {carried}; the window features are looked up.")
     return {"entities": named, "features": features}
 
