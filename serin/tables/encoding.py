@@ -17,6 +17,8 @@ _SAMPLE = 4096  # bytes
 _HIGH = re.compile(rb"[\x80-\xff]+")
 _LONG_RUN = 3  # letters beyond ASCII in a row: rare in western languages, the rule in all others
 _UNDEFINED = re.compile(rb"[\x81\x8d\x8f\x90\x9d]")
+# What western texts hold beyond ASCII, in Windows-1252: letters, quotes, dashes, a few signs.
+_USUAL = re.compile(rb"[\xc0-\xff\x80\x85\x8a\x8c\x8e\x91-\x97\x99\x9a\x9c\x9e\x9f\xa0\xa1\xa3\xa7\xa9\xab\xae\xb0-\xb5\xb7\xba\xbb\xbf]")
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,8 @@ def _not_utf8(data: bytes, start: int, location: str) -> Encoding:
         return Encoding("utf-8", "surrogateescape")
     runs = _HIGH.findall(data)
     long = sum(len(run) >= _LONG_RUN for run in runs)
-    if _UNDEFINED.search(data) or long > 0.1 * len(runs):
+    usual = len(_USUAL.findall(data))
+    if _UNDEFINED.search(data) or long > 0.1 * len(runs) or usual < 0.9 * sum(map(len, runs)):
         raise DataError(f"{location} is no UTF-8, UTF-16 or Windows-1252 text: {found}; save it as UTF-8")
     return Encoding(
         "cp1252",
