@@ -186,7 +186,7 @@ def _integers(values: "pd.Series[Any]", notation: Notation) -> "pd.Series[Any]":
 def _integers_of_text(values: "pd.Series[Any]", *, exact: bool) -> "pd.Series[Any]":
     if exact:
         values = _without_common_fraction(values)
-        values = values.where(values.str.fullmatch(_CANONICAL, na=False).astype(bool), None)
+        values = values.mask(~values.str.fullmatch(_CANONICAL, na=False).astype(bool))
         if values.isna().all():
             return _nothing(values)
     parsed = pd.to_numeric(values, errors="coerce")
@@ -207,7 +207,7 @@ def _without_common_fraction(values: "pd.Series[Any]") -> "pd.Series[Any]":
     return values.str.removesuffix(str(found.iloc[0])) if found.notna().all() and found.nunique() == 1 else values
 
 
-def _booleans(values: "pd.Series[Any]", notation: Notation) -> "pd.Series[Any]":
+def _booleans(values: "pd.Series[Any]", _: Notation) -> "pd.Series[Any]":
     if _is_text(values):
         return values.str.lower().map(_TRUTH)
     if pd.api.types.is_bool_dtype(values):

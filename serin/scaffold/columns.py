@@ -88,7 +88,7 @@ def describe(values: "pd.Series[Any]", *, prefer: TypeName | None = None) -> Des
         tolerated = _TOLERATED if type_ != "timestamp" or prefer != type_ else _TOLERATED_TIMES
         if given and misfit.sum() <= tolerated * given:
             return _described(type_, notation, values, converted, misfit)
-        if misfit.sum() < given / 2 and almost is None:
+        if misfit.sum() < given / 2:
             example = str(values[misfit].iloc[0])[:40]
             almost = f"{misfit.sum():,} of {given:,} values are no {type_}, such as {example!r}: taken as text"
     notation = Notation(nulls=notations.null_words(texts, of_text=True))
@@ -104,7 +104,7 @@ def describe_key(values: "pd.Series[Any]") -> Described:
     """
     values = values.astype(object) if isinstance(values.dtype, pd.CategoricalDtype | pd.StringDtype) else values
     if values.dtype != object and values.dtype != np.uint64:
-        return describe(values, prefer="integer")
+        return describe(values, prefer=None if values.dtype == bool else "integer")
     converted, misfit = convert(values, "integer", Notation(exact=True))
     given = converted.notna().to_numpy() | misfit
     if given.any() and not misfit.any() and converted.nunique() == values[given].nunique():
@@ -155,9 +155,7 @@ def _texts(values: "pd.Series[Any]") -> "pd.Series[Any]":
     return text[text != ""]
 
 
-def _candidates(
-    values: "pd.Series[Any]", texts: "pd.Series[Any]", prefer: TypeName | None
-) -> Iterator[Candidate]:
+def _candidates(values: "pd.Series[Any]", texts: "pd.Series[Any]", prefer: TypeName | None) -> Iterator[Candidate]:
     if prefer:
         yield prefer, PLAIN
         if prefer == "timestamp" and (epoch := notations.epochs(values)):

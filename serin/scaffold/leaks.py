@@ -19,8 +19,8 @@ _PARTS = {
     "year": (1900, 2200), "yr": (1900, 2200), "quarter": (1, 4), "month": (1, 12), "mon": (1, 12),
     "week": (0, 53), "day": (0, 366), "weekday": (0, 7), "dow": (0, 7),
 }  # fmt: skip
-_MONTHS = tuple("jan feb mar apr may jun jul aug sep oct nov dec".split())
-_DAYS = tuple("mon tue wed thu fri sat sun".split())
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 # Parts of dates that are not the time of the row.
 _OTHER_DATES = {"birth", "born", "built", "founded", "made", "manufactured", "model", "since", "last", "per", "opened"}
 
@@ -64,7 +64,8 @@ def _means(codes: NDArray[np.int64], truth: NDArray[np.int64], count: int) -> ND
     rows = np.bincount(codes, minlength=count)
     ones = np.bincount(codes, weights=truth, minlength=count)
     prior = truth.mean()
-    return np.where(rows >= _ROWS_A_VALUE, (ones + prior) / (rows + 1), prior)
+    means: NDArray[np.float64] = np.where(rows >= _ROWS_A_VALUE, (ones + prior) / (rows + 1), prior)
+    return means
 
 
 def _roc_auc(truth: NDArray[np.int64], scores: NDArray[np.float64]) -> float:

@@ -12,13 +12,30 @@ from serin.use_case import TimeUnit
 from serin.values import NULL_WORDS, PLAIN, Notation, convert
 
 # Words that a column of numbers can't mean anything else by, and those that a text hardly does.
-_NO_NUMBERS = ("-", "--", "---", "?", ".", "\\N", "n.a.", "n/d", "#N/A", "#NULL!", "<NA>", "<null>", "(null)", "missing")
+_NO_NUMBERS = (
+    "-",
+    "--",
+    "---",
+    "?",
+    ".",
+    "\\N",
+    "n.a.",
+    "n/d",
+    "#N/A",
+    "#NULL!",
+    "<NA>",
+    "<null>",
+    "(null)",
+    "missing",
+)
 _NO_TEXTS = ("\\N", "?", "-", "--", "#N/A", "#NULL!", "<NA>", "<null>", "(null)", "NULL", "null", "NaN", "nan", "N/A")
 # Decimal mark and mark of the thousands, the plainer first.
 _MARKS = ((".", ""), (",", ""), (".", ","), (",", "."), (".", " "), (",", " "), (".", "'"), (",", "'"))
 _SAMPLE = 20_000  # texts
 _NEARLY_ALL = 0.99
-_CURRENCY = re.compile(r"(?:[$€£¥₹]|[A-Z]{3})?\s?[(+\-\u2212]?[$€£¥₹]?\s?\d[\d.,' \u00a0]*[)\-]?\s?(?:[$€£¥₹%]|[A-Z]{3})?")
+_CURRENCY = re.compile(
+    r"(?:[$€£¥₹]|[A-Z]{3})?\s?[(+\-\u2212]?[$€£¥₹]?\s?\d[\d.,' \u00a0]*[)\-]?\s?(?:[$€£¥₹%]|[A-Z]{3})?"
+)
 _EPOCH_YEARS = (1990, 2100)  # of a time that is a number: numbers of other years are no times
 
 
@@ -58,7 +75,10 @@ def numbers(texts: "pd.Series[Any]") -> tuple[Notation | None, str]:
             "declare decimal and thousands (of data, or of the column)"
         )
     if sample.map(lambda text: bool(_CURRENCY.fullmatch(text))).mean() >= _NEARLY_ALL:
-        return None, f"values such as {sample.iloc[0]!r} look like numbers in no notation that is read: write them plain"
+        return (
+            None,
+            f"values such as {sample.iloc[0]!r} look like numbers in no notation that is read: write them plain",
+        )
     return None, ""
 
 
@@ -95,5 +115,3 @@ def in_words(notation: Notation, type_: TypeName, example: str) -> Iterator[str]
         marks += [f"thousands {notation.thousands!r}"] if notation.thousands else []
         marks += ["percent: stored as a fraction of 1"] if notation.percent else []
         yield f"numbers such as {example!r} are read with {', '.join(marks)}"
-
-

@@ -80,7 +80,8 @@ def _parts(location: str) -> list[str] | None:
 
 
 def _joined(location: str, parts: list[str]) -> Table:
-    frames, bad_lines, notes, unread = [], [], [], {}
+    frames, bad_lines, notes = [], [], []
+    unread: dict[str, str] = {}
     for part in parts:
         table = _read_file(part)
         name = part.removeprefix(location).lstrip("/")
@@ -106,9 +107,7 @@ def _stacked(frames: list[pd.DataFrame]) -> pd.DataFrame:
     names = list(dict.fromkeys(name for frame in frames for name in frame.columns))
     columns = {}
     for name in names:
-        parts = [
-            frame[name] if name in frame else pd.Series(None, index=frame.index, dtype=object) for frame in frames
-        ]
+        parts = [frame[name] if name in frame else pd.Series(None, index=frame.index, dtype=object) for frame in frames]
         same = len({part.dtype for part in parts}) == 1
         columns[name] = pd.concat(parts if same else [part.astype(object) for part in parts], ignore_index=True)
     return pd.DataFrame(columns)

@@ -8,7 +8,9 @@ import pandas as pd
 
 def no_lines() -> pd.DataFrame:
     """No line of a text file that could not be read."""
-    return pd.DataFrame({"line": pd.Series(dtype="int64"), "text": pd.Series(dtype=object), "reason": pd.Series(dtype=object)})
+    return pd.DataFrame(
+        {"line": pd.Series(dtype="int64"), "text": pd.Series(dtype=object), "reason": pd.Series(dtype=object)}
+    )
 
 
 @dataclass(frozen=True)

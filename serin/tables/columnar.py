@@ -51,7 +51,9 @@ def read(file: Any, location: str) -> Table:
             unread[name] = str(reason)
             continue
         except _REFUSALS as error:
-            raise DataError(f"{location}, column {name}: {values.type} values can't be read: {first_line(error)}") from None
+            raise DataError(
+                f"{location}, column {name}: {values.type} values can't be read: {first_line(error)}"
+            ) from None
         notes += [f"{name}: {note}."] if note else []
     notes += [f"{name} left out: it {reason}." for name, reason in unread.items()]
     frame = pd.DataFrame(columns, index=pd.RangeIndex(parquet.metadata.num_rows))
@@ -92,14 +94,9 @@ def _plain(values: pa.ChunkedArray) -> tuple[pa.ChunkedArray, str]:
     if _is_binary(kind):
         return _texts(values)
     if pa.types.is_decimal(kind) and kind.scale <= 0:
-        try:
-            return values.cast(pa.int64()), ""
-        except pa.ArrowInvalid:
-            return values, ""
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or kind == pa.string_view():
-        if not _is_utf8(values):
-            raise _UnreadError("holds texts that are no UTF-8; write them as UTF-8")
-        return values, ""
+        return _integers(values), ""
+    if kind in (pa.string(), pa.large_string(), pa.string_view()) and not _is_utf8(values):
+        raise _UnreadError("holds texts that are no UTF-8; write them as UTF-8")
     if pa.types.is_time(kind):
         return values.cast(pa.string()), "times of day, read as text"
     if pa.types.is_float16(kind):
@@ -107,6 +104,13 @@ def _plain(values: pa.ChunkedArray) -> tuple[pa.ChunkedArray, str]:
     if pa.types.is_duration(kind) or pa.types.is_interval(kind):
         raise _UnreadError(f"holds {kind} values; write them as numbers")
     return values, ""
+
+
+def _integers(decimals: pa.ChunkedArray) -> pa.ChunkedArray:
+    try:
+        return decimals.cast(pa.int64())
+    except pa.ArrowInvalid:  # more than 64 bits: exact as they are
+        return decimals
 
 
 def _is_binary(kind: pa.DataType) -> bool:
@@ -120,12 +124,13 @@ def _is_binary(kind: pa.DataType) -> bool:
 
 def _texts(values: pa.ChunkedArray) -> tuple[pa.ChunkedArray, str]:
     """Bytes as the text that they hold."""
-    if pa.types.is_fixed_size_binary(values.type):
-        values = values.cast(pa.binary())
-    texts = pc.cast(values, pa.string(), safe=False) if values.type != pa.binary_view() else values.cast(pa.binary()).cast(pa.string(), safe=False)
+    is_fixed = pa.types.is_fixed_size_binary(values.type)
+    values = values.cast(pa.large_binary())
+    texts = values.cast(pa.large_string(), safe=False)
     if _is_utf8(texts):
-        # Fixed sizes are filled up with zeros.
-        return pc.utf8_rtrim(texts, "\0"), "bytes without a declared type, read as UTF-8 text"
+        # Short texts of a fixed size are filled up with zeros.
+        texts = pc.utf8_rtrim(texts, "\0") if is_fixed else texts
+        return texts, "bytes without a declared type, read as UTF-8 text"
     if pc.all(pc.equal(pc.binary_length(values), _UUID)).as_py():
         return _uuids(values), "values of 16 bytes, read as UUIDs"
     raise _UnreadError("holds bytes that are no UTF-8 text; write them as text")
@@ -147,4 +152,5 @@ def _uuids(values: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _series(values: pa.ChunkedArray) -> "pd.Series[Any]":
     """Integers and booleans next to nulls stay what they are."""
-    return values.to_pandas(integer_object_nulls=True, date_as_object=False)
+    series: pd.Series[Any] = values.to_pandas(integer_object_nulls=True, date_as_object=False)
+    return series

@@ -22,7 +22,9 @@ _SAMPLE = 500  # lines
 _CHUNK = 100_000  # rows
 _EXAMPLES = 3
 _NUMBER = re.compile(r"[+-]?[\d.,]*\d[\d.,]*%?")
-_TOTAL = re.compile(r"(grand |sub-?)?totals?\b|(sum|average|mean|summe|gesamt|insgesamt|somme|totale|suma)\b", re.IGNORECASE)
+_TOTAL = re.compile(
+    r"(grand |sub-?)?totals?\b|(sum|average|mean|summe|gesamt|insgesamt|somme|totale|suma)\b", re.IGNORECASE
+)
 # A line of its own at the end: what swallows it is a quote that never closes.
 _END = "\0end\0"
 
@@ -75,7 +77,7 @@ def read(data: bytes, location: str) -> Table:
     body.flush(len(names))
     frame, unnamed = _frame(body, names)
     _check_bad(body, len(frame), form, location)
-    notes = [encoding.note, *form.notes, *unnamed, *_notes(body, totals, len(names))]
+    notes = [encoding.note, *form.notes, *unnamed, *_notes(body, totals)]
     bad = pd.DataFrame(body.bad, columns=["line", "text", "reason"]) if body.bad else no_lines()
     return Table(frame, tuple(note for note in notes if note), bad)
 
@@ -136,7 +138,10 @@ def _titles(rows: Sequence[Sequence[str]]) -> int:
     filled = [_filled(fields) for fields in rows]
     typical = sorted(filled)[len(filled) // 2]
     titles = next((place for place, count in enumerate(filled) if 2 * count > typical), 0)
-    few = all(len(fields) == 1 or (count == 1 and typical > 2) or typical > 3 for fields, count in zip(rows[:titles], filled, strict=False))
+    few = all(
+        len(fields) == 1 or (count == 1 and typical > 2) or typical > 3
+        for fields, count in zip(rows[:titles], filled, strict=False)
+    )
     is_header = not any(_NUMBER.fullmatch(name.strip()) for name in rows[titles])
     return titles if few and is_header else 0
 
@@ -192,7 +197,9 @@ def _rows(lines: Iterable[str], form: _Form, location: str) -> Iterator[tuple[in
     Raises DataError for a quote that does not close, with the line where it opens.
     """
     current: list[str] = []
-    reader = csv.reader(_recorded(chain(lines, [_END]), current), delimiter=form.separator, skipinitialspace=form.blank_after_separator)
+    reader = csv.reader(
+        _recorded(chain(lines, [_END]), current), delimiter=form.separator, skipinitialspace=form.blank_after_separator
+    )
     line = 1
     try:
         for fields in reader:
@@ -279,7 +286,7 @@ def _check_bad(body: _Body, good: int, form: _Form, location: str) -> None:
         )
 
 
-def _notes(body: _Body, totals: Sequence[_Row], width: int) -> Iterator[str]:
+def _notes(body: _Body, totals: Sequence[_Row]) -> Iterator[str]:
     if body.empty:
         yield f"{counted(body.empty, 'row')} without any value left out."
     for line, fields in totals:

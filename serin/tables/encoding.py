@@ -18,7 +18,9 @@ _HIGH = re.compile(rb"[\x80-\xff]+")
 _LONG_RUN = 3  # letters beyond ASCII in a row: rare in western languages, the rule in all others
 _UNDEFINED = re.compile(rb"[\x81\x8d\x8f\x90\x9d]")
 # What western texts hold beyond ASCII, in Windows-1252: letters, quotes, dashes, a few signs.
-_USUAL = re.compile(rb"[\xc0-\xff\x80\x85\x8a\x8c\x8e\x91-\x97\x99\x9a\x9c\x9e\x9f\xa0\xa1\xa3\xa7\xa9\xab\xae\xb0-\xb5\xb7\xba\xbb\xbf]")
+_USUAL = re.compile(
+    rb"[\xc0-\xff\x80\x85\x8a\x8c\x8e\x91-\x97\x99\x9a\x9c\x9e\x9f\xa0\xa1\xa3\xa7\xa9\xab\xae\xb0-\xb5\xb7\xba\xbb\xbf]"
+)
 
 
 @dataclass(frozen=True)

@@ -120,9 +120,7 @@ def test_quotes_after_a_blank_are_quotes(tmp_path: Path) -> None:
         ('id,text,left\n1,"abc,0\n2,"def",1\n', 2),
     ],
 )
-def test_quote_that_never_closes_is_named_with_the_line_where_it_opens(
-    tmp_path: Path, content: str, line: int
-) -> None:
+def test_quote_that_never_closes_is_named_with_the_line_where_it_opens(tmp_path: Path, content: str, line: int) -> None:
     with pytest.raises(DataError, match=rf"t\.csv, line {line}: a quote opens that .*; close it, or remove it"):
         table(tmp_path, content)
 
@@ -170,7 +168,9 @@ def test_blanks_around_names_are_left_out_and_rows_without_values_too(tmp_path: 
     assert found.notes == ("Blanks around 2 column names left out.", "2 rows without any value left out.")
 
 
-@pytest.mark.parametrize("title", ["Customers of 2025\n", "Customers of 2025,,,\n\n,,,\nAll regions,,,\n", "A, B and C\n"])
+@pytest.mark.parametrize(
+    "title", ["Customers of 2025\n", "Customers of 2025,,,\n\n,,,\nAll regions,,,\n", "A, B and C\n"]
+)
 def test_title_lines_are_left_out_and_told(tmp_path: Path, title: str) -> None:
     body = "".join(f"{place},{place % 7},x,{place % 2}\n" for place in range(20))
     found = table(tmp_path, f"{title}id,age,kind,left\n{body}")
