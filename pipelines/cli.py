@@ -110,11 +110,23 @@ def simulate(
 
 
 @app.command(rich_help_panel=LOOP)
-def train(use_case: UseCaseName, data: Table = "", as_of: AsOf = "", json: Json = False) -> None:
+def train(
+    use_case: UseCaseName,
+    data: Table = "",
+    as_of: AsOf = "",
+    replace_days: Annotated[
+        bool, typer.Option("--replace-days", help="Delete what else is stored of the days that --data covers.")
+    ] = False,
+    json: Json = False,
+) -> None:
     """Ingest, compute features, train the estimators, hold the best against the champion, register."""
     from pipelines.commands import train as command
 
-    command.run(_console(json), _platform(), use_case, data, as_of)
+    if replace_days and not data:
+        raise typer.BadParameter(
+            "it needs the table whose days are to be replaced: --data TABLE", param_hint="--replace-days"
+        )
+    command.run(_console(json), _platform(), use_case, data, as_of, replace_days)
 
 
 @app.command(rich_help_panel=LOOP)

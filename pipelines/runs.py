@@ -54,12 +54,20 @@ class TrainedVersion:
         return found
 
 
-def train(platform: Platform, case: UseCase, data: str, as_of: str, listener: Listener) -> TrainedVersion:
+def train(
+    platform: Platform, case: UseCase, data: str, as_of: str, listener: Listener, *, replace_days: bool = False
+) -> TrainedVersion:
     """Run the training pipeline; its evaluation report is kept as .serin/report/MODEL-vVERSION.html."""
     from pipelines.training import training
 
     run_id = uuid4().hex
-    arguments = {"use_case": platform.publish(case), "data": absolute(data), "as_of": as_of, "run_id": run_id}
+    arguments = {
+        "use_case": platform.publish(case),
+        "data": absolute(data),
+        "as_of": as_of,
+        "run_id": run_id,
+        "replace_days": replace_days,
+    }
     platform.pipelines.run(training, arguments, listener)
     trained = _trained(platform, case, run_id)
     assert trained is not None, f"run {run_id} ended well and registered no version"  # noqa: S101

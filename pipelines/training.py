@@ -19,7 +19,7 @@ class Outputs(NamedTuple):
 
 
 @dsl.pipeline(name="serin-training", description="From a table to a registered model version")
-def training(use_case: str, data: str = "", as_of: str = "", run_id: str = "") -> Outputs:
+def training(use_case: str, data: str = "", as_of: str = "", run_id: str = "", replace_days: bool = False) -> Outputs:
     """From a table to a registered model version.
 
     1. ingest: check the table row by row, quarantine what breaks a rule, store the rest by date
@@ -29,10 +29,10 @@ def training(use_case: str, data: str = "", as_of: str = "", run_id: str = "") -
     5. register: a new version in MLflow, the challenger if it passed the gate
 
     `use_case` is the name of a use case, or of a published one (see `Platform.publish`); `data` a table to ingest
-    first ("" for what is stored already); `as_of` the time to look from ("" for the end of the data). The version is
-    tagged with `run_id`.
+    first ("" for what is stored already), which with `replace_days` takes the place of the days that it covers;
+    `as_of` the time to look from ("" for the end of the data). The version is tagged with `run_id`.
     """
-    ingested = ingest(use_case=use_case, data=data, as_of=as_of)
+    ingested = ingest(use_case=use_case, data=data, as_of=as_of, replace_days=replace_days)
     featured = features(use_case=use_case, as_of=ingested.outputs["known_at"], snapshot=ingested.outputs["snapshot"])
     names = estimator_names(use_case=use_case)
     with dsl.ParallelFor(names.output, name="each-estimator") as estimator:

@@ -3,8 +3,10 @@
 python -m predictors --model_name card-fraud --model_dir DIR --model_version 12
 
 __main__     command line and start           server, rest, grpc_server   KServe's server and its two edges
+body         bodies of HTTP requests
 load         artifact to verified model       model                       KServe's interface to the scorer
-requests     requests to checked columns      score                       columns to scores
-values       what one value may be            enrich                      features from the online store
+requests     requests to checked rows         score                       rows to scores
+rows         rows, and those refused          enrich                      features from the online store
+values       what one value may be            answers                     scores to V1 and V2 answers
 metrics      Prometheus                       log                         the prediction log
 """

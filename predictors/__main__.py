@@ -74,7 +74,8 @@ def serve(options: argparse.Namespace) -> None:
     manifest = loaded.manifest
     name, version = options.model_name, options.model_version
     identity = Identity(name, version, options.deployment or f"{name}-v{version}".lower())
-    metrics = Metrics(identity.model, identity.version, identity.deployment)
+    categories = [column.name for column in manifest.inputs.columns if column.kind == "category"]
+    metrics = Metrics(identity.model, identity.version, identity.deployment, categories=categories)
     workspace = Workspace.from_variables(environment.variables())
     store = OnlineFeatures(workspace.feature_store_yaml, manifest) if manifest.store_features else None
     log = PredictionLog(

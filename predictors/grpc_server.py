@@ -3,6 +3,7 @@
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import quote
 
 from grpc import aio
 from kserve.errors import InvalidInput, ModelNotFound
@@ -12,9 +13,11 @@ from kserve.protocol.grpc.interceptors import ExceptionToStatusInterceptor
 from kserve.protocol.grpc.servicer import InferenceServicer
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 
+from predictors.body import MAX_BODY
 from predictors.metrics import Metrics, Status
-from predictors.rest import MAX_BODY
 from serin.errors import ConflictError
+
+MAX_HEADER = 6000  # bytes; clients take 8 KiB of headers unless told otherwise
 
 
 class MeasuredServicer(InferenceServicer):
@@ -36,12 +39,24 @@ class MeasuredServicer(InferenceServicer):
         try:
             answer = await super().ModelInfer(request, context)
             status = "ok"
-        except (InvalidInput, ModelNotFound):
+        except InvalidInput as error:
+            status = "invalid"
+            raise InvalidInput(fit_header(str(error))) from None
+        except ModelNotFound:
             status = "invalid"
             raise
         finally:
             self._metrics.answered(status, time.perf_counter() - start)
         return answer
+
+
+def fit_header(text: str) -> str:
+    """The text, or as much of its beginning as gRPC can carry: an error travels in a header, percent-encoded."""
+    shown = text
+    while len(quote(shown, errors="replace")) > MAX_HEADER:
+        text = text[: len(text) * 3 // 4]
+        shown = text + "…"
+    return shown
 
 
 async def start_grpc(servicer: InferenceServicer, host: str, port: int) -> aio.Server:

@@ -11,10 +11,11 @@ from itertools import chain
 from typing import Any
 from uuid import uuid4
 
-import numpy as np
 import pyarrow as pa
 
+from serin import partitions
 from serin.artifact import Manifest
+from serin.columns import TYPES
 from serin.errors import ArtifactError, SerinError
 from serin.prediction_log import COLUMNS
 from serin.storage import write_table
@@ -24,15 +25,8 @@ Columns = Mapping[str, Sequence[Any]]
 CAPACITY = 100_000
 INTERVAL = 1.0
 _WAKE_ROWS = 10_000
-_TIME = pa.timestamp("us", tz="UTC")
-_TYPES = {
-    "integer": pa.int64(),
-    "number": pa.float64(),
-    "text": pa.string(),
-    "boolean": pa.bool_(),
-    "timestamp": _TIME,
-    "index": pa.int32(),
-}
+# A place in a request, or a number of columns: the only numbers that no user declares.
+_ARROW: dict[str, pa.DataType] = {"index": pa.int32(), **{name: type_.arrow for name, type_ in TYPES.items()}}
 _UNCONVERTIBLE = (ValueError, TypeError, LookupError, OverflowError, pa.ArrowException)
 logger = logging.getLogger(__name__)
 
@@ -42,12 +36,14 @@ def schema(manifest: Manifest) -> pa.Schema:
 
     Raises ArtifactError for an input or key whose name is one of the fixed ones.
     """
-    kinds = {column.name: "text" if column.kind == "category" else "number" for column in manifest.inputs.columns}
-    kinds |= {column.name: column.type for column in manifest.entities}
-    taken = sorted(COLUMNS.keys() & kinds.keys())
+    types: dict[str, str] = {
+        column.name: "text" if column.kind == "category" else "number" for column in manifest.inputs.columns
+    }
+    types |= {column.name: column.type for column in manifest.entities}
+    taken = sorted(COLUMNS.keys() & types.keys())
     if taken:
         raise ArtifactError(f"columns {', '.join(taken)} have names that the prediction log keeps for itself")
-    return pa.schema([(name, _TYPES[kind]) for name, kind in (COLUMNS | kinds).items()])
+    return pa.schema([(name, _ARROW[type_]) for name, type_ in (COLUMNS | types).items()])
 
 
 class PredictionLog:
@@ -104,7 +100,7 @@ class PredictionLog:
     def flush(self) -> None:
         """Write all that waits.
 
-        Raises OSError or SerinError when the storage can't be written; the rows stay for the next time.
+        Raises UnavailableError when the storage can't be written; the rows stay for the next time.
         """
         with self._flushing:
             self._convert()
@@ -135,7 +131,7 @@ class PredictionLog:
     def _try_flush(self) -> None:
         try:
             self.flush()
-        except (OSError, SerinError, pa.ArrowException) as error:
+        except SerinError as error:
             logger.error("the prediction log can't be written to %s, trying again: %s", self._folder, error)
         except Exception:
             # Without its thread the log would stay silent until the process ends.
@@ -182,12 +178,8 @@ class PredictionLog:
         )
 
     def _by_date(self, table: pa.Table) -> list[tuple[str, pa.Table]]:
-        dates = table["event_timestamp"].to_numpy().astype("datetime64[D]")
         # The place is fixed here, so a write whose outcome is unknown is repeated onto itself.
         return [
-            (
-                f"{self._folder}/date={date}/{self._deployment}-{uuid4().hex}.parquet",
-                table.filter(pa.array(dates == date)),
-            )
-            for date in np.unique(dates)
+            (partitions.location(self._folder, date, f"{self._deployment}-{uuid4().hex}.parquet"), rows)
+            for date, rows in partitions.by_date(table, "event_timestamp")
         ]

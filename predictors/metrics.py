@@ -1,5 +1,6 @@
 """What Prometheus reads at /metrics. Every series is there, at 0, before the first request."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
@@ -14,9 +15,16 @@ LATENCY_BUCKETS = (
 
 
 class Metrics:
-    """The series of one deployment of one model version."""
+    """The series of one deployment of one model version; `categories` are the inputs that hold one."""
 
-    def __init__(self, model: str, version: str, deployment: str, registry: CollectorRegistry = REGISTRY) -> None:
+    def __init__(
+        self,
+        model: str,
+        version: str,
+        deployment: str,
+        registry: CollectorRegistry = REGISTRY,
+        categories: Sequence[str] = (),
+    ) -> None:
         labels = {"model": model, "model_version": version, "deployment": deployment}
         requests = Counter(
             "model_predictions_total",
@@ -41,6 +49,13 @@ class Metrics:
             LABELS,
             registry=registry,
         ).labels(**labels)
+        unknown = Counter(
+            "model_unknown_categories_total",
+            "Values of a category input that training did not know, by column",
+            (*LABELS, "column"),
+            registry=registry,
+        )
+        self._unknown = {column: unknown.labels(**labels, column=column) for column in categories}
         self._age = Gauge(
             "model_feature_age_seconds",
             "Age of the oldest feature of the latest request at its event time",
@@ -68,6 +83,10 @@ class Metrics:
         self._misses.inc(misses)
         if age_seconds is not None:
             self._age.set(age_seconds)
+
+    def unknown(self, column: str) -> None:
+        """A row held a value of the category input `column` that training did not know."""
+        self._unknown[column].inc()
 
     def dropped(self, rows: int) -> None:
         """The prediction log lost `rows` rows."""

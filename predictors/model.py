@@ -8,15 +8,17 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-import orjson
 from kserve import InferInput, InferOutput, InferRequest, InferResponse, Model
 from kserve.errors import InvalidInput, ModelNotFound, ServerNotReady
+from kserve.protocol.infer_type import to_http_parameters
 
-from predictors.requests import RequestSchema, Rows, Tensor, check_id
-from predictors.score import Identity, RowScorer, Scores
+from predictors.answers import OUTPUTS, outputs, predictions
+from predictors.requests import RequestSchema, Tensor, check_id
+from predictors.score import Identity, RowScorer
 from serin.errors import RequestError, UnavailableError
 
-OUTPUTS = (("score", "FP64"), ("decision", "BOOL"), ("model_version", "BYTES"))
+# Of KServe's own: how the answer is encoded, which is not for the scorer.
+_ENCODING = "binary_data_output"
 
 
 class Unavailable(ServerNotReady):
@@ -57,7 +59,7 @@ class PredictorModel(Model):
     async def predict(
         self, payload: Any, headers: dict[str, str] | None = None, _response_headers: dict[str, str] | None = None
     ) -> Any:
-        """Answer a V1 body (a dict, or bytes of JSON) or a V2 InferRequest.
+        """Answer a V1 body, parsed, or a V2 InferRequest.
 
         Raises InvalidInput, ModelNotFound for another version, or Unavailable.
         """
@@ -80,52 +82,34 @@ class PredictorModel(Model):
         self._pool.shutdown()
 
     def _answer_v1(self, payload: Any, request_id: str) -> dict[str, Any]:
-        if isinstance(payload, bytes | str):
-            payload = _json(payload)
         now = datetime.now(UTC)
         result = self._scorer.score(self._schema.from_v1(payload, now), request_id, now)
-        version = self._identity.version
-        return {
-            "predictions": [
-                {"score": score, "decision": decision, "model_version": version}
-                for score, decision in zip(result.scores, result.decisions, strict=True)
-            ]
-        }
+        return {"predictions": predictions(result, self._identity.version)}
 
     def _answer_v2(self, request: InferRequest, request_id: str) -> InferResponse:
         version = request.model_version
         if version and version != self._identity.version:
             raise ModelNotFound(f"{self.name}, version {version},")
         now = datetime.now(UTC)
-        rows: Rows = self._schema.from_v2([_tensor(item, request) for item in request.inputs], now)
+        tensors = [_tensor(item, request) for item in request.inputs]
+        rows = self._schema.from_v2(tensors, now, _parameters(request))
         result = self._scorer.score(rows, request_id, now)
         return InferResponse(
             response_id=request_id,
             model_name=self.name,
             model_version=self._identity.version,
-            infer_outputs=self._outputs(result),
+            infer_outputs=[
+                InferOutput(output.name, [len(output.data)], output.datatype, output.data)
+                for output in outputs(result, self._identity.version)
+            ],
             use_binary_outputs=request.use_binary_outputs,
             requested_outputs=request.request_outputs,
         )
-
-    def _outputs(self, result: Scores) -> list[InferOutput]:
-        count = len(result.scores)
-        data = (result.scores, result.decisions, [self._identity.version] * count)
-        return [
-            InferOutput(name, [count], datatype, values) for (name, datatype), values in zip(OUTPUTS, data, strict=True)
-        ]
 
 
 def _given_id(payload: Any, headers: Mapping[str, str]) -> str | None:
     """A V2 request's own id, otherwise that of the headers."""
     return (payload.id if isinstance(payload, InferRequest) else None) or headers.get("x-request-id")
-
-
-def _json(body: bytes | str) -> Any:
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise RequestError(f"the body is no JSON: {error}") from None
 
 
 def _tensor(item: InferInput, request: InferRequest) -> Tensor:
@@ -136,4 +120,9 @@ def _tensor(item: InferInput, request: InferRequest) -> Tensor:
             data = item.as_numpy().ravel().tolist()
         except (InvalidInput, TypeError, ValueError, struct.error) as error:
             raise RequestError(f"column {item.name}: its raw contents can't be read: {error}") from None
-    return Tensor(item.name, item.datatype, item.shape, data)
+    return Tensor(item.name, item.datatype, item.shape, data, item.parameters or {})
+
+
+def _parameters(request: InferRequest) -> dict[str, Any]:
+    given = to_http_parameters(request.parameters or {})
+    return {name: value for name, value in given.items() if name != _ENCODING}

@@ -1,34 +1,31 @@
-"""Prediction requests as checked columns: V1 rows and V2 tensors become the same `Rows`.
+"""Prediction requests as checked columns: V1 rows and V2 tensors become the same rows.
 
 A request comes in one of two shapes, told apart by the columns that it gives:
 keyed rows carry entity keys and request columns, and the predictor fetches the rest from the online store;
 raw rows carry every store feature themselves (null where unknown), and no key is needed.
-Every refusal is a RequestError that names row and column, what was found and what is allowed.
+
+Beside its rows a request may carry the parameters of `rows.Options`, at the top of a V1 body and of a V2 request.
+Every refusal is a RequestError with the same words for V1, V2 and gRPC.
 """
 
-import reprlib
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from dataclasses import fields as fields_of
 from datetime import datetime
-from typing import Any, NoReturn
+from itertools import islice
+from typing import Any
 
-from predictors.values import allowed, is_utf8, read
+from predictors.rows import Options, Rows
+from predictors.values import is_utf8, read
 from serin.artifact import Manifest, RequestColumn
+from serin.columns import MISSING, TYPES, shown
 from serin.errors import RequestError
 
 MAX_ROWS = 4096
 MAX_ID = 256
-
+_MAX_NAMES = 50  # columns that a message names
 _ABSENT = object()
-_INTEGERS = {f"{sign}INT{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)}
-_DATATYPES = {
-    "integer": _INTEGERS,
-    "number": _INTEGERS | {"FP16", "FP32", "FP64"},
-    "text": {"BYTES"},
-    "boolean": {"BOOL"},
-    "timestamp": {"BYTES"},
-}
-_USUAL_DATATYPE = {"integer": "INT64", "number": "FP64", "text": "BYTES", "boolean": "BOOL", "timestamp": "BYTES"}
 _CALENDAR_MAX = {"hour": 23, "weekday": 6}
 
 
@@ -40,22 +37,19 @@ class Tensor:
     datatype: str
     shape: list[int]
     data: list[Any]
-
-
-@dataclass(frozen=True)
-class Rows:
-    """A request of `count` rows by column; None is null. `times` are the event times (UTC)."""
-
-    count: int
-    columns: Mapping[str, list[Any]]
-    times: list[datetime]
-    raw: bool
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class _Field:
     column: RequestColumn
     required: bool
+
+
+@dataclass(frozen=True)
+class _Given:
+    values: list[Any]
+    encoded: bool = False
 
 
 class RequestSchema:
@@ -76,46 +70,68 @@ class RequestSchema:
     @property
     def inputs(self) -> list[tuple[str, str]]:
         """Name and usual V2 datatype of the columns of a keyed request."""
-        return [(name, _USUAL_DATATYPE[field.column.type]) for name, field in self._keyed.items()]
+        return [(name, TYPES[field.column.type].v2[0]) for name, field in self._keyed.items()]
 
     def from_v1(self, body: Any, now: datetime) -> Rows:
-        """Rows of a V1 body `{"instances": [{column: value, ...}, ...]}`; a missing event time is `now`."""
+        """Rows of a V1 body `{"instances": [{column: value, ...}, ...], "parameters": {...}}`.
+
+        A missing event time is `now`.
+        """
         instances = body.get("instances") if isinstance(body, dict) else None
         if not isinstance(instances, list):
             raise RequestError('the body is not as expected; allowed: {"instances": [{column: value, ...}, ...]}')
         _check_count(len(instances))
-        for row, instance in enumerate(instances):
-            if not isinstance(instance, dict):
-                raise RequestError(f"row {row}: found {_show(instance)}, allowed: an object of column: value")
-        fields = self._fields(set().union(*instances))
-        for row, instance in enumerate(instances):
-            _check_known(fields, instance, f"row {row}, ")
-        columns = {name: [instance.get(name, _ABSENT) for instance in instances] for name in fields}
-        return self._rows(fields, columns, len(instances), now)
+        options = _options(body.get("parameters"))
+        rows: list[dict[str, Any]] = [instance if isinstance(instance, dict) else {} for instance in instances]
+        fields = self._fields(set().union(*rows))
+        given = {name: _Given([row.get(name, _ABSENT) for row in rows]) for name in fields}
+        strange = {row: text for row, instance in enumerate(instances) if (text := _strange(fields, instance))}
+        return self._rows(fields, given, strange, options, now)
 
-    def from_v2(self, tensors: Sequence[Tensor], now: datetime) -> Rows:
-        """Rows of V2 tensors, one a column, each of shape [n] or [n, 1]; a missing event time is `now`."""
+    def from_v2(self, tensors: Sequence[Tensor], now: datetime, parameters: Mapping[str, Any] | None = None) -> Rows:
+        """Rows of V2 tensors, one a column, each of shape [n] or [n, 1]; a missing event time is `now`.
+
+        A tensor of BYTES may be base64, told by its parameter `content_type`.
+        """
         if not tensors:
             raise RequestError("the request has no inputs; allowed: one tensor a column")
+        options = _options(parameters)
         count = _tensor_rows(tensors[0])
         _check_count(count)
         names = [str(tensor.name) for tensor in tensors]
         fields = self._fields(set(names))
-        _check_known(fields, names, "")
-        columns = {name: [_ABSENT] * count for name in fields}
+        if unknown := _unknown(fields, names):
+            raise RequestError(unknown)
+        given: dict[str, _Given] = {}
         for tensor in tensors:
-            if columns[tensor.name][0] is not _ABSENT:
+            if tensor.name in given:
                 raise RequestError(f"column {tensor.name}: found it more than once, allowed: once")
-            columns[tensor.name] = _tensor_values(tensor, fields[tensor.name].column, count)
-        return self._rows(fields, columns, count, now)
+            given[tensor.name] = _tensor_values(tensor, fields[tensor.name].column, count)
+        absent = _Given([_ABSENT] * count)
+        return self._rows(fields, {name: given.get(name, absent) for name in fields}, {}, options, now)
 
     def _fields(self, given: set[str]) -> Mapping[str, _Field]:
         return self._raw if not self._features or given & self._features else self._keyed
 
-    def _rows(self, fields: Mapping[str, _Field], columns: Mapping[str, list[Any]], count: int, now: datetime) -> Rows:
-        checked = {name: _check_column(fields[name], values) for name, values in columns.items()}
-        times = checked.pop(self._timestamp) if self._timestamp else [None] * count
-        return Rows(count, checked, [now if time is None else time for time in times], fields is self._raw)
+    def _rows(
+        self,
+        fields: Mapping[str, _Field],
+        given: Mapping[str, _Given],
+        strange: Mapping[int, str],
+        options: Options,
+        now: datetime,
+    ) -> Rows:
+        """`strange` are rows that hold no columns to speak of, with what is wrong."""
+        columns, wrong = {}, defaultdict(list)
+        for name, values in given.items():
+            columns[name], problems = _read(fields[name], values)
+            for row, problem in problems.items():
+                wrong[row].append(f"{name}: {problem}")
+        count = len(next(iter(columns.values())))
+        given_times = columns.pop(self._timestamp) if self._timestamp else [None] * count
+        times: list[datetime] = [now if time is None else time for time in given_times]
+        rows = Rows(columns, times, fields is self._raw, range(count), {}, options)
+        return rows.without({**{row: "; ".join(problems) for row, problems in wrong.items()}, **strange})
 
 
 def check_id(request_id: str) -> str:
@@ -124,8 +140,21 @@ def check_id(request_id: str) -> str:
     if len(request_id) > MAX_ID:
         raise RequestError(f"the request id has {len(request_id)} characters; allowed: {allowed_id}")
     if not is_utf8(request_id):
-        raise RequestError(f"the request id: found {_show(request_id)}, which is not UTF-8, allowed: {allowed_id}")
+        raise RequestError(f"the request id: found {shown(request_id)}, which is not UTF-8, allowed: {allowed_id}")
     return request_id
+
+
+def _options(parameters: Any) -> Options:
+    names = [option.name for option in fields_of(Options)]
+    given = {} if parameters is None else parameters
+    if not isinstance(given, Mapping):
+        raise RequestError(f"parameters: found {shown(parameters)}, allowed: an object of {', '.join(names)}")
+    for name, value in given.items():
+        if name not in names:
+            raise RequestError(f"parameter {shown(name)} is unknown; allowed: {', '.join(names)}")
+        if not isinstance(value, bool):
+            raise RequestError(f"parameter {name}: found {shown(value)}, allowed: true or false")
+    return Options(**given)
 
 
 def _nullable(column: RequestColumn, nullable: bool) -> RequestColumn:
@@ -152,58 +181,56 @@ def _check_count(count: int) -> None:
         raise RequestError(f"the request has {count} rows; allowed: 1 to {MAX_ROWS}")
 
 
-def _check_known(fields: Mapping[str, _Field], names: Iterable[str], where: str) -> None:
-    for name in names:
-        if name not in fields:
-            raise RequestError(f"{where}column {_show(name)} is unknown; allowed: {', '.join(fields)}")
+def _strange(fields: Mapping[str, _Field], instance: Any) -> str:
+    if not isinstance(instance, dict):
+        return f"found {shown(instance)}, allowed: an object of column: value"
+    return _unknown(fields, instance)
 
 
-def _check_column(field: _Field, values: list[Any]) -> list[Any]:
-    checked = []
-    for row, value in enumerate(values):
-        if value is _ABSENT and field.required:
-            _refuse(field.column, row, "nothing")
-        try:
-            checked.append(None if value is _ABSENT else read(field.column, value))
-        except ValueError as error:
-            _refuse(field.column, row, ", ".join(filter(None, (_show(value), str(error)))))
-    return checked
+def _unknown(fields: Mapping[str, _Field], names: Iterable[str]) -> str:
+    unknown = [shown(name) for name in names if name not in fields]
+    if not unknown:
+        return ""
+    allowed = ", ".join(islice(fields, _MAX_NAMES)) + (", …" if len(fields) > _MAX_NAMES else "")
+    return f"column {', '.join(unknown[:_MAX_NAMES])} is unknown; allowed: {allowed}"
 
 
-def _refuse(column: RequestColumn, row: int, found: str) -> NoReturn:
-    raise RequestError(f"row {row}, column {column.name}: found {found}, allowed: {allowed(column)}")
+def _read(field: _Field, given: _Given) -> tuple[list[Any], dict[int, str]]:
+    absent = [row for row, value in enumerate(given.values) if value is _ABSENT]
+    values = [None if value is _ABSENT else value for value in given.values] if absent else given.values
+    typed, wrong = read(field.column, values, encoded=given.encoded)
+    if field.required:
+        told = f"{MISSING}; null is allowed" if field.column.nullable else MISSING
+        wrong.update(dict.fromkeys(absent, told))
+    return typed, wrong
 
 
 def _tensor_rows(tensor: Tensor) -> int:
     shape = tensor.shape
     whole = isinstance(shape, list) and all(isinstance(size, int) and size >= 0 for size in shape)
     if not whole or len(shape) not in (1, 2) or (len(shape) == 2 and shape[1] != 1):
-        raise RequestError(f"column {_show(tensor.name)}: found shape {_show(shape)}, allowed: [n] or [n, 1]")
+        raise RequestError(f"column {shown(tensor.name)}: found shape {shown(shape)}, allowed: [n] or [n, 1]")
     return shape[0]
 
 
-def _tensor_values(tensor: Tensor, column: RequestColumn, count: int) -> list[Any]:
-    if tensor.datatype not in _DATATYPES[column.type]:
-        choices = ", ".join(sorted(_DATATYPES[column.type]))
-        raise RequestError(f"column {column.name}: found datatype {_show(tensor.datatype)}, allowed: {choices}")
+def _tensor_values(tensor: Tensor, column: RequestColumn, count: int) -> _Given:
+    datatypes = TYPES[column.type].v2
+    if tensor.datatype not in datatypes:
+        found = shown(tensor.datatype)
+        raise RequestError(f"column {column.name}: found datatype {found}, allowed: {', '.join(datatypes)}")
     rows = _tensor_rows(tensor)
     if rows != count:
         raise RequestError(f"column {column.name}: found {rows} rows, allowed: {count}, as in the first column")
     if not isinstance(tensor.data, list) or len(tensor.data) != count:
-        found = len(tensor.data) if isinstance(tensor.data, list) else _show(tensor.data)
+        found = str(len(tensor.data)) if isinstance(tensor.data, list) else shown(tensor.data)
         raise RequestError(f"column {column.name}: found {found} values, allowed: {count}, as its shape says")
     values = [value[0] if isinstance(value, list) and len(value) == 1 else value for value in tensor.data]
-    return [_decoded(value, column, row) for row, value in enumerate(values)]
+    return _Given(values, _is_base64(tensor, column))
 
 
-def _decoded(value: Any, column: RequestColumn, row: int) -> Any:
-    if not isinstance(value, bytes):
-        return value
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        _refuse(column, row, f"{_show(value)}, which is not UTF-8")
-
-
-def _show(value: Any) -> str:
-    return reprlib.repr(value)
+def _is_base64(tensor: Tensor, column: RequestColumn) -> bool:
+    content = tensor.parameters.get("content_type")
+    allowed = " or ".join(["no content_type", *(["'base64'"] if tensor.datatype == "BYTES" else [])])
+    if content not in (None, "base64") or (content and tensor.datatype != "BYTES"):
+        raise RequestError(f"column {column.name}: found content_type {shown(content)}, allowed: {allowed}")
+    return content is not None

@@ -1,12 +1,14 @@
 """The HTTP edge in front of KServe's application: what it must not see, and what is counted.
 
-It bounds bodies, takes JSON as JSON whatever its Content-Type says (curl's default is a form), accepts this
-model's own version in a V2 path, and counts every prediction request by the status that leaves the server.
+It bounds and decompresses bodies, takes JSON as JSON whatever its Content-Type says (curl's default is a form),
+answers a path with a slash at its end as the one without (KServe's redirect would go where the client's Host header
+says), accepts this model's own version in a V2 path, and counts every prediction request by the status that leaves
+the server.
 """
 
 import re
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -14,16 +16,17 @@ from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
+from predictors import body as bodies
+from predictors.body import BodyError, Headers, Message, Receive
 from predictors.metrics import Metrics, Status
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
+Scope = Message
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-MAX_BODY = 8 * 1024 * 1024
 _BINARY_HEADER = b"inference-header-content-length"
+# They tell of the body as it was sent.
+_BODY_HEADERS = (b"content-type", b"content-encoding", b"content-length")
 
 
 class RestEdge:
@@ -32,7 +35,8 @@ class RestEdge:
     def __init__(self, app: App, model: str, version: str, metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
-        self._predictions = {f"/v1/models/{model}:predict", f"/v2/models/{model}/infer"}
+        self._v2 = f"/v2/models/{model}/infer"
+        self._predictions = {f"/v1/models/{model}:predict", self._v2}
         self._version = re.compile(rf"(/v2/models/{re.escape(model)})/versions/{re.escape(version)}(?=/|$)")
         self._other_version = re.compile(r"/v2/models/([^/]+)/versions/([^/]+)")
 
@@ -41,15 +45,20 @@ class RestEdge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        scope = {**scope, "path": self._version.sub(r"\1", scope["path"], count=1)}
-        other = self._other_version.match(scope["path"])
+        path = self._version.sub(r"\1", scope["path"].rstrip("/") or "/", count=1)
+        scope = {**scope, "path": path}
+        other = self._other_version.match(path)
         if other:
             text = f"Model with name {other[1]}, version {other[2]}, does not exist."
             await JSONResponse({"error": text}, HTTPStatus.NOT_FOUND)(scope, receive, send)
-        elif scope["method"] == "POST" and scope["path"] in self._predictions:
+        elif path not in self._predictions:
+            await self._bounded(scope, receive, send)
+        elif scope["method"] == "POST":
             await self._measured(scope, receive, send)
         else:
-            await self._bounded(scope, receive, send)
+            text = f"{scope['method']} {path}: allowed is POST, with the rows to predict"
+            response = JSONResponse({"error": text}, HTTPStatus.METHOD_NOT_ALLOWED, {"allow": "POST"})
+            await response(scope, receive, send)
 
     async def _measured(self, scope: Scope, receive: Receive, send: Send) -> None:
         start = time.perf_counter()
@@ -70,18 +79,20 @@ class RestEdge:
         if scope["method"] != "POST":
             await self._app(scope, receive, send)
             return
-        body = await _body(receive)
-        if body is None:
-            text = f"the body is larger than allowed: {MAX_BODY} bytes"
-            response = JSONResponse({"error": text}, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, {"connection": "close"})
-            await response(scope, receive, send)
+        is_binary = scope["path"] == self._v2 and any(name == _BINARY_HEADER for name, _ in scope["headers"])
+        try:
+            body = await bodies.read(receive, scope["headers"])
+            if scope["path"] in self._predictions and not is_binary:
+                body = bodies.json_text(body)
+        except BodyError as error:
+            await JSONResponse({"error": str(error)}, error.status, error.headers)(scope, receive, send)
             return
         replayed = [{"type": "http.request", "body": body, "more_body": False}]
 
         async def replay() -> Message:
             return replayed.pop() if replayed else await receive()
 
-        await self._app({**scope, "headers": _headers(scope["headers"])}, replay, send)
+        await self._app({**scope, "headers": _headers(scope["headers"], is_binary)}, replay, send)
 
 
 async def bad_body(_: Request, error: Exception) -> JSONResponse:
@@ -100,8 +111,6 @@ async def bad_input(_: Request, error: Exception) -> JSONResponse:
 
 
 def _problem(problem: Any) -> str:
-    if problem["type"] == "json_invalid":
-        return f"no JSON: {problem['ctx']['error']} at character {problem['loc'][-1]}"
     where = ".".join(str(part) for part in problem["loc"] if part not in ("body", "InferenceRequest"))
     return f"{where}: {problem['msg']}" if where else str(problem["msg"])
 
@@ -112,22 +121,8 @@ def _status(code: int) -> Status:
     return "invalid" if code >= HTTPStatus.BAD_REQUEST else "ok"
 
 
-async def _body(receive: Receive) -> bytes | None:
-    """The whole body, or None where it is larger than MAX_BODY."""
-    parts: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-        if size > MAX_BODY:
-            return None
-        if not message.get("more_body", False):
-            return b"".join(parts)
-
-
-def _headers(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+def _headers(headers: Headers, is_binary: bool) -> list[tuple[bytes, bytes]]:
     """Headers without those of CloudEvents, which are not served, and with the body's true type."""
-    binary = any(name == _BINARY_HEADER for name, _ in headers)
-    kept = [(name, value) for name, value in headers if name != b"content-type" and not name.startswith(b"ce-")]
-    return [*kept, (b"content-type", b"application/octet-stream" if binary else b"application/json")]
+    dropped = _BODY_HEADERS if is_binary else (*_BODY_HEADERS, _BINARY_HEADER)
+    kept = [(name, value) for name, value in headers if name not in dropped and not name.startswith(b"ce-")]
+    return [*kept, (b"content-type", b"application/octet-stream" if is_binary else b"application/json")]

@@ -1,6 +1,6 @@
 """From checked rows to scores and decisions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,9 +12,8 @@ from predictors.enrich import Fetched, OnlineFeatures
 from predictors.load import LoadedModel
 from predictors.log import PredictionLog
 from predictors.metrics import Metrics
-from predictors.requests import Rows
+from predictors.rows import Rows
 from serin.artifact import Manifest
-from serin.errors import RequestError
 from serin.schema import calendar
 
 
@@ -29,10 +28,12 @@ class Identity:
 
 @dataclass(frozen=True)
 class Scores:
-    """Probabilities and decisions of n rows."""
+    """Probabilities and decisions of n rows, and of each the values of categories that training did not know."""
 
+    rows: Rows
     scores: list[float]
     decisions: list[bool]
+    unknown: list[dict[str, str]]
 
 
 class RowScorer:
@@ -55,7 +56,8 @@ class RowScorer:
     def score(self, rows: Rows, request_id: str, now: datetime) -> Scores:
         """Fetch what the rows lack, score them and log them as answered at `now`.
 
-        Raises UnavailableError when the online store fails, RequestError for rows that the model can't take.
+        Raises UnavailableError when the online store fails, RequestError for rows of which nothing is known
+        (unless the request is partial) or that the model can't take.
         """
         manifest = self._model.manifest
         features = self._features(rows)
@@ -63,14 +65,21 @@ class RowScorer:
         for name in manifest.calendar:
             values[name] = _calendar(name, rows)
         inputs = manifest.inputs.encode(values)
-        _refuse_unknown(inputs, rows, manifest)
+        if nothing := _nothing_known(inputs, rows, manifest):
+            return self.score(rows.without(nothing), request_id, now)
         scores = self._model.predict(inputs)
         decisions = scores >= manifest.threshold
-        age = None if np.isnan(features.age_seconds).all() else float(np.nanmax(features.age_seconds))
-        self._metrics.scored(int(decisions.sum()), int(features.misses.sum()), age)
-        result = Scores(scores.tolist(), decisions.tolist())
-        self._log.append(self._logged(rows, values, features, result, request_id, now))
+        result = Scores(rows, scores.tolist(), decisions.tolist(), _unknown_categories(inputs, values, manifest))
+        self._count(result, features)
+        self._log.append(self._logged(result, values, features, request_id, now))
         return result
+
+    def _count(self, result: Scores, features: Fetched) -> None:
+        age = None if np.isnan(features.age_seconds).all() else float(np.nanmax(features.age_seconds))
+        self._metrics.scored(sum(result.decisions), int(features.misses.sum()), age)
+        for unknown in result.unknown:
+            for column in unknown:
+                self._metrics.unknown(column)
 
     def _features(self, rows: Rows) -> Fetched:
         if rows.raw or self._store is None:
@@ -78,21 +87,15 @@ class RowScorer:
         return self._store.fetch(rows.columns, rows.times)
 
     def _logged(
-        self,
-        rows: Rows,
-        values: dict[str, Any],
-        features: Fetched,
-        result: Scores,
-        request_id: str,
-        now: datetime,
+        self, result: Scores, values: Mapping[str, Any], features: Fetched, request_id: str, now: datetime
     ) -> dict[str, Sequence[Any]]:
-        count = rows.count
+        rows, count = result.rows, result.rows.count
         manifest = self._model.manifest
         return {
             "logged_at": [now] * count,
             "event_timestamp": rows.times,
             "request_id": [request_id] * count,
-            "row": range(count),
+            "row": rows.numbers,
             "model": [self._identity.model] * count,
             "model_version": [self._identity.version] * count,
             "deployment": [self._identity.deployment] * count,
@@ -105,17 +108,28 @@ class RowScorer:
         }
 
 
-def _refuse_unknown(inputs: NDArray[np.float32], rows: Rows, manifest: Manifest) -> None:
-    """A score of a row of which nothing is known would say nothing.
+def _nothing_known(inputs: NDArray[np.float32], rows: Rows, manifest: Manifest) -> dict[int, str]:
+    """What is wrong with rows whose every input is missing: a score of one would say nothing."""
+    problems = {}
+    for index in np.flatnonzero(np.isnan(inputs).all(axis=1)).tolist():
+        keys = ", ".join(f"{column.name}={rows.columns[column.name][index]!r}" for column in manifest.entities)
+        problems[rows.numbers[index]] = f"none of the model's inputs is known of {keys}"
+    return problems
 
-    Raises RequestError naming the first such row and its keys.
-    """
-    empty = np.flatnonzero(np.isnan(inputs).all(axis=1))
-    if not empty.size:
-        return
-    row = int(empty[0])
-    keys = ", ".join(f"{column.name}={rows.columns[column.name][row]!r}" for column in manifest.entities)
-    raise RequestError(f"row {row}: none of the model's inputs is known of {keys}")
+
+def _unknown_categories(
+    inputs: NDArray[np.float32], values: Mapping[str, Sequence[Any]], manifest: Manifest
+) -> list[dict[str, str]]:
+    """Of each row the values, by column, that are there but have no code."""
+    unknown: list[dict[str, str]] = [{} for _ in inputs]
+    for place, column in enumerate(manifest.inputs.columns):
+        if column.kind != "category":
+            continue
+        for row in np.flatnonzero(np.isnan(inputs[:, place])).tolist():
+            value = values[column.name][row]
+            if value is not None and value == value:
+                unknown[row][column.name] = str(value)
+    return unknown
 
 
 def _plain(kind: str, values: Sequence[Any]) -> list[Any]:

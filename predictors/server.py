@@ -117,6 +117,7 @@ class PredictorServer(ModelServer):
         rest.create_application()
         app.add_exception_handler(RequestValidationError, bad_body)
         app.add_exception_handler(InvalidInput, bad_input)
+        app.router.redirect_slashes = False
         identity = self._identity
         app.add_middleware(RestEdge, model=identity.model, version=identity.version, metrics=self._metrics)
         return _HttpServer(rest.config)

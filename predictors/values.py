@@ -1,54 +1,42 @@
-"""What one value of a request column may be."""
+"""What the values of a request column may be: those that ingest takes, under the same words."""
 
+import base64
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from serin.artifact import RequestColumn
+from serin.columns import MAX_EXACT, MISSING, Column, TypeName, problem
 from serin.errors import SerinError
 from serin.times import parse_time
 
-MAX_TEXT = 1024
-# Models compute in 32 bits: a larger number would reach them as infinity.
-MAX_NUMBER = 3.4028234663852886e38
-YEARS = (1970, 2199)
 
-_ALLOWED = {
-    "integer": "an integer of 64 bits",
-    "number": "a finite number",
-    "text": f"a text of at most {MAX_TEXT} characters",
-    "boolean": "true or false",
-    "timestamp": f"an ISO 8601 time from {YEARS[0]} to {YEARS[1]}, as in 2018-06-01T12:00:00Z",
-}
+def read(column: Column, values: Sequence[Any], *, encoded: bool = False) -> tuple[list[Any], dict[int, str]]:
+    """n values as int, float, str, bool or aware UTC datetime, and what is wrong with some of them, by place.
 
-
-def read(column: RequestColumn, value: Any) -> Any:
-    """`value` as int, float, str, bool or aware UTC datetime; None where null or NaN is allowed.
-
-    An integral float is an integer, for JSON has one kind of number. Raises ValueError; `allowed` tells what would do,
-    and the error's text, mostly empty, what is wrong with a value that looks as if it would.
+    null and NaN are None, and so is a value that is wrong. JSON has one kind of number, so an integral float is an
+    integer, as far as a float holds it exactly; nothing else becomes another type. Bytes are texts in UTF-8, with
+    `encoded` in base64 besides.
     """
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        if column.nullable:
-            return None
-        raise ValueError
-    result = _READERS[column.type](value)
-    if column.min is not None and result < column.min:
-        raise ValueError
-    if column.max is not None and result > column.max:
-        raise ValueError
-    return result
-
-
-def allowed(column: RequestColumn) -> str:
-    """What `read` accepts, in words."""
-    parts = [_ALLOWED[column.type]]
-    if column.min is not None:
-        parts.append(f"of at least {column.min:g}")
-    if column.max is not None:
-        parts.append(f"{'and' if column.min is not None else 'of'} at most {column.max:g}")
-    return " ".join(parts) + (" or null" if column.nullable else "")
+    typed: list[Any] = [None] * len(values)
+    wrong: dict[int, str] = {}
+    rules = column.rules()
+    for place, value in enumerate(map(_text_of, values)):
+        if value is None or (isinstance(value, float) and math.isnan(value)):
+            if not column.nullable:
+                wrong[place] = MISSING
+            continue
+        try:
+            result = _READERS[column.type](_decoded(value) if encoded else value)
+        except ValueError:
+            wrong[place] = problem(f"{column.misfit}{' in base64' if encoded else ''}", value)
+            continue
+        if rule := next((words for words, breaks in rules if breaks(result)), None):
+            # Numbers as they were understood: -1 of JSON and -1.0 of a tensor are told alike.
+            wrong[place] = problem(rule, value if isinstance(value, str) else result)
+        else:
+            typed[place] = result
+    return typed, wrong
 
 
 def is_utf8(text: str) -> bool:
@@ -60,8 +48,24 @@ def is_utf8(text: str) -> bool:
     return True
 
 
+def _text_of(value: Any) -> Any:
+    """Bytes as the text that they hold; what is no UTF-8 stays bytes, which no column takes."""
+    if not isinstance(value, bytes):
+        return value
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value
+
+
+def _decoded(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError
+    return base64.b64decode(value, validate=True).decode()
+
+
 def _integer(value: Any) -> int:
-    if isinstance(value, float) and value.is_integer():
+    if isinstance(value, float) and value.is_integer() and abs(value) <= MAX_EXACT:
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool) or not -(2**63) <= value < 2**63:
         raise ValueError
@@ -69,18 +73,17 @@ def _integer(value: Any) -> int:
 
 
 def _number(value: Any) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or abs(value) == math.inf:
+    if not isinstance(value, int | float) or isinstance(value, bool):
         raise ValueError
-    if not -MAX_NUMBER <= value <= MAX_NUMBER:
-        raise ValueError("which is infinite in 32 bits")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError from None
 
 
 def _text(value: Any) -> str:
-    if not isinstance(value, str) or len(value) > MAX_TEXT:
+    if not isinstance(value, str) or not is_utf8(value):
         raise ValueError
-    if not is_utf8(value):
-        raise ValueError("which is not UTF-8")
     return value
 
 
@@ -91,18 +94,13 @@ def _boolean(value: Any) -> bool:
 
 
 def _timestamp(value: Any) -> datetime:
-    if not isinstance(value, str):
-        raise ValueError
     try:
-        moment = parse_time(value)
+        return parse_time(_text(value))
     except (SerinError, OverflowError):
         raise ValueError from None
-    if not YEARS[0] <= moment.year <= YEARS[1]:
-        raise ValueError
-    return moment
 
 
-_READERS: dict[str, Callable[[Any], Any]] = {
+_READERS: dict[TypeName, Callable[[Any], Any]] = {
     "integer": _integer,
     "number": _number,
     "text": _text,

@@ -1,50 +1,119 @@
-"""Events as date partitions: `date=YYYY-MM-DD/part.parquet` below one folder, on a disk or on S3.
+"""Tables as date partitions: files below `date=YYYY-MM-DD/` folders (Hive partitioning), on a disk or on S3.
 
-Each file's footer holds the SHA-256 of its content. Content means the values, not the bytes of the file, so
-that the hash is the same for every writer, machine and version.
+Events have one file a date, `part.parquet`, whose footer holds the SHA-256 of its content. Content means the values,
+not the bytes of the file, so that the hash is the same for every writer, machine and version. The prediction log has
+many files a date, which `compact` merges.
+
+A file that is damaged never hides the others: it is named and passed over.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
-from pyarrow import fs
+import pyarrow.dataset as ds
 
 from serin import storage
-from serin.columns import Column, TypeName
+from serin.columns import YEARS
+from serin.errors import DataError
 
-_FILE = "part.parquet"
+FIRST, LAST = "0000-00-00", "9999-99-99"
+
+_PART = "part.parquet"
 _HASH = b"serin.content"
-_ARROW: dict[TypeName, pa.DataType] = {
-    "integer": pa.int64(),
-    "number": pa.float64(),
-    "text": pa.string(),
-    "boolean": pa.bool_(),
-    "timestamp": pa.timestamp("us", tz="UTC"),
-}
+_REPLACES = b"serin.replaces"
+_MERGED = "merged-"
+_LAYOUT = ds.partitioning(pa.schema([("date", pa.string())]), flavor="hive")
+# What is replaced stays as long as a reader may take that listed it just before.
+_GRACE = timedelta(hours=1)
 
 
-def location(folder: str, date: str) -> str:
-    """Where the partition of a date (YYYY-MM-DD) lies."""
-    return f"{folder}/date={date}/{_FILE}"
+@dataclass(frozen=True)
+class Damaged:
+    """A file that is passed over, and why."""
+
+    location: str
+    cause: str
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of the files that are sound; `damaged` are those that were passed over."""
+
+    table: pa.Table
+    damaged: tuple[Damaged, ...]
+
+
+def location(folder: str, date: str, name: str = _PART) -> str:
+    """Where a file of a date (YYYY-MM-DD) lies; without a name, the one file of events."""
+    return f"{folder}/date={date}/{name}"
+
+
+def date_of(where: str) -> str:
+    """The date of a file; "" for a file in no date's folder."""
+    return _date(where.rpartition("/")[0])
+
+
+def files(folder: str, first: str = FIRST, last: str = LAST) -> list[str]:
+    """Locations of the files of the dates `first` to `last`, dates in order; those that a merged file replaces, and
+    files in no date's folder, are left out."""
+    # Listing date by date pays where most dates are not looked at.
+    everything = (first, last) == (FIRST, LAST)
+    folders = [folder] if everything else [name for name in storage.folders(folder) if first <= _date(name) <= last]
+    found = [where for name in folders for where in storage.files(name) if date_of(where)]
+    replaced = {name for where in found if _is_merged(where) for name in _replaces(where)}
+    return [where for where in found if where.rpartition("/")[2] not in replaced]
 
 
 def dates(folder: str) -> list[str]:
-    """The dates of the partitions that are there, in order."""
-    return sorted(part.split("/")[-2].removeprefix("date=") for part in storage.files(folder) if part.endswith(_FILE))
+    """The dates that have a file, in order."""
+    return sorted({date_of(where) for where in files(folder)})
 
 
-def to_table(frame: pd.DataFrame, columns: dict[str, Column]) -> pa.Table:
-    """Checked rows as Arrow, with a schema that depends on the declaration alone; NaN becomes null."""
-    fields = []
-    for name, column in columns.items():
-        nullable_integer = column.type == "integer" and column.nullable
-        fields.append(pa.field(name, pa.float64() if nullable_integer else _ARROW[column.type]))
-    return pa.Table.from_pandas(frame, pa.schema(fields), preserve_index=False).replace_schema_metadata(None)
+def read(
+    folder: str,
+    columns: Sequence[str] | None = None,
+    where: ds.Expression | None = None,
+    *,
+    timestamp: str | None = None,
+    first: str = FIRST,
+    last: str = LAST,
+) -> Rows:
+    """The rows of the dates `first` to `last` as one table; columns that a file lacks are null there.
+
+    `timestamp` names the column that a row's date comes from: a file with a time of another date is damaged.
+    Raises UnavailableError where the place can't be reached; DataError where nothing sound is there, or files don't go
+    together.
+    """
+    wanted = None if columns is None else list(dict.fromkeys([*columns, *([timestamp] if timestamp else [])]))
+    tables, damaged = [], []
+    for name in files(folder, first, last):
+        try:
+            tables.append(_sound(name, wanted, timestamp))
+        except DataError as error:
+            damaged.append(Damaged(name, str(error)))
+    if not tables:
+        named = "".join(f"\n  {one.cause}" for one in damaged)
+        raise DataError(f"nothing that can be used is stored at {folder}{named}")
+    table = storage.joined(tables, folder)
+    table = table if where is None else table.filter(where)
+    return Rows(table if columns is None else table.select(list(columns)), tuple(damaged))
+
+
+def damaged(folder: str, timestamp: str | None = None) -> list[Damaged]:
+    """The files that `read` passes over; every file is read in full for that."""
+    found = []
+    for name in files(folder):
+        try:
+            _sound(name, None, timestamp)
+        except DataError as error:
+            found.append(Damaged(name, str(error)))
+    return found
 
 
 def by_date(table: pa.Table, timestamp: str) -> Iterator[tuple[str, pa.Table]]:
@@ -53,74 +122,158 @@ def by_date(table: pa.Table, timestamp: str) -> Iterator[tuple[str, pa.Table]]:
     order = np.argsort(days, kind="stable")
     table, days = table.take(order), days[order]
     found, first = np.unique(days, return_index=True)
-    for day, start, end in zip(found, first, [*first[1:], len(days)], strict=True):
+    for day, start, end in zip(found, first, [*first, len(days)][1:], strict=True):
         yield str(day), table.slice(start, end - start)
 
 
-def merge(folder: str, date: str, rows: pa.Table, key: Sequence[str]) -> tuple[bool, int]:
-    """Bring `rows` into the partition of `date`: a row with the key of one that is there takes its place.
+def write(folder: str, date: str, rows: pa.Table, key: Sequence[str]) -> bool:
+    """Make `rows` the content of a date, sorted by `key`; without rows the date goes.
 
-    Without a key, `rows` replace the partition. Returns whether the file was written, and how many rows the
-    partition gained; a partition whose content stays the same is not touched.
+    Returns whether anything changed: what holds the same content is not touched.
     """
     where = location(folder, date)
-    there = content_hash(where) if storage.exists(where) else None
+    if not rows.num_rows:
+        storage.remove(where.rpartition("/")[0])
+        return True
     rows = _sorted(rows, key)
-    digest = _hash(rows)
-    if there == digest:
-        return False, 0
-    before = _count(where) if there else 0
-    if key and there:
-        rows = _sorted(_overlaid(storage.read_table(where), rows, key), key)
-        digest = _hash(rows)
-        if there == digest:
-            return False, 0
+    digest = content_hash_of(rows)
+    if storage.exists(where) and content_hash(where) == digest:
+        return False
     storage.write_table(rows.replace_schema_metadata({_HASH: digest.encode()}), where)
-    return True, max(0, rows.num_rows - before)
+    return True
 
 
-def replace(folder: str, date: str, rows: pa.Table, key: Sequence[str]) -> tuple[bool, int]:
-    """Leave exactly one partition, with `rows`, at `date`; one that holds them already keeps its own date.
+def write_only(folder: str, date: str, rows: pa.Table, key: Sequence[str]) -> bool:
+    """Leave exactly one date, with `rows`, at `date`; one that holds them already keeps its own date.
 
-    The content is replaced first and the file moved after, so that at no moment there are two snapshots or
-    none. On S3 a move is a copy and a removal; the next call puts right what was killed between the two.
+    The content is replaced first and the file moved after, so that at no moment there are two snapshots or none. On S3
+    a move is a copy and a removal; the next call puts right what was killed between the two.
     """
     there = dates(folder)
     for older in there[:-1]:
-        _remove(folder, older)
+        storage.remove(f"{folder}/date={older}")
     current = there[-1] if there else date
-    before = _count(location(folder, current)) if there else 0
-    changed, _ = merge(folder, current, _sorted(rows, key), key=())
+    changed = write(folder, current, rows, key)
     if changed and current != date:
-        _move(folder, current, date)
-    return changed, max(0, rows.num_rows - before) if changed else 0
+        storage.move(location(folder, current), location(folder, date))
+        storage.remove(f"{folder}/date={current}")
+    return changed
 
 
-def snapshot(folder: str, last: str = "9999-12-31") -> str:
-    """A short hash over the contents of the partitions up to the date `last`: the same for the same rows anywhere.
+def snapshot(folder: str, last: str = LAST, without: Collection[str] = ()) -> str:
+    """A short hash over the contents of the dates up to `last`: the same for the same rows anywhere.
 
-    Rows of later dates make no difference, so a training as of a past date can be repeated and named again.
+    Rows of later dates make no difference, so a training as of a past date can be repeated and named again. Files
+    that are passed over count as not there: `without` names them.
     """
     sha = hashlib.sha256()
-    for date in [date for date in dates(folder) if date <= last]:
-        sha.update(content_hash(location(folder, date)).encode())
+    for where in files(folder, last=last):
+        if where not in without:
+            sha.update(content_hash(where).encode())
     return sha.hexdigest()[:12]
 
 
 def content_hash(where: str) -> str:
-    """The content hash of one partition, from its footer; computed for a file that somebody else wrote."""
-    system, path = storage.filesystem(where)
-    metadata = pq.read_schema(path, filesystem=system).metadata or {}
-    stored = metadata.get(_HASH)
-    return stored.decode() if stored else _hash(storage.read_table(where))
+    """The content hash of one file, from its footer; computed for a file that somebody else wrote.
+
+    Raises DataError for a damaged file.
+    """
+    stored = (storage.read_schema(where).metadata or {}).get(_HASH)
+    return stored.decode() if stored else content_hash_of(storage.read_file(where))
 
 
-def _overlaid(before: pa.Table, rows: pa.Table, key: Sequence[str]) -> pa.Table:
-    # The declaration may have changed since: what an old partition lacks is null in its rows.
-    kept = [name for name in before.column_names if name in rows.column_names]
-    both = pa.concat_tables([before.select(kept), rows], promote_options="permissive").select(rows.column_names)
-    is_last = ~both.select(list(key)).to_pandas().duplicated(keep="last")
-    return both.filter(pa.array(is_last.to_numpy())).cast(rows.schema)
+def content_hash_of(rows: pa.Table) -> str:
+    """The SHA-256 of the values of a table, column by column."""
+    sha = hashlib.sha256()
+    for name in rows.column_names:
+        column = rows[name].combine_chunks()
+        sha.update(f"{name} {column.type} {len(column)}\n".encode())
+        sha.update(np.packbits(column.is_null().to_numpy(zero_copy_only=False)).tobytes())
+        for part in _values(column):
+            sha.update(part)
+    return sha.hexdigest()
+
+
+def compact(folder: str, before: str, now: datetime, least: int = 16) -> int:
+    """Merge the many small files of each date earlier than `before` into one a schema; returns how many were merged.
+
+    Only one may be at it at a time (hold a lease); readers and writers need not wait. A merged file names those that
+    it replaces, and from the moment it is there readers leave them out, so a row counts once whenever this is killed.
+    They are removed by a later call, an hour after at the earliest: a reader that listed them before may be at them.
+    """
+    merged = 0
+    for date in [date for date in dates(folder) if date < before]:
+        _remove_replaced(f"{folder}/date={date}", now)
+        found = files(folder, date, date)
+        groups: dict[pa.Schema, list[str]] = {}
+        for where in found if len(found) >= least else ():
+            try:
+                groups.setdefault(storage.read_schema(where).remove_metadata(), []).append(where)
+            except DataError:
+                continue
+        merged += sum(_merge(folder, date, group) for group in groups.values() if len(group) >= least)
+    return merged
+
+
+def _merge(folder: str, date: str, group: Sequence[str]) -> int:
+    names, tables = [], []
+    for where in group:
+        try:
+            tables.append(storage.read_file(where).replace_schema_metadata(None))
+        except DataError:
+            continue
+        # What a merged file replaced stays replaced when that file goes.
+        names += [where.rpartition("/")[2], *(_replaces(where) if _is_merged(where) else ())]
+    footer = json.dumps(names).encode()
+    name = f"{_MERGED}{hashlib.sha256(footer).hexdigest()[:16]}.parquet"
+    table = pa.concat_tables(tables).replace_schema_metadata({_REPLACES: footer})
+    storage.write_table(table, location(folder, date, name))
+    return len(tables)
+
+
+def _remove_replaced(folder: str, now: datetime) -> None:
+    there, replaced = storage.files(folder), set()
+    for merged in [where for where in there if _is_merged(where) and now - storage.modified(where) > _GRACE]:
+        names = set(_replaces(merged))
+        mine = [where for where in there if where.rpartition("/")[2] in names]
+        try:
+            storage.read_file(merged, None if mine else ())
+        except DataError:
+            continue
+        replaced.update(mine)
+    for where in replaced:
+        storage.remove(where)
+
+
+def _is_merged(where: str) -> bool:
+    return where.rpartition("/")[2].startswith(_MERGED)
+
+
+def _replaces(where: str) -> list[str]:
+    """The names of the files that a merged file replaces; none where its footer can't be read."""
+    try:
+        metadata = storage.read_schema(where).metadata or {}
+    except DataError:
+        return []
+    found: list[str] = json.loads(metadata.get(_REPLACES, b"[]"))
+    return found
+
+
+def _sound(where: str, columns: Sequence[str] | None, timestamp: str | None) -> pa.Table:
+    """One file. Raises DataError where it is damaged, or is of a date that it can't be of."""
+    date = date_of(where)
+    if not f"{YEARS[0]}-01-01" <= date <= f"{YEARS[1]}-12-31":
+        raise DataError(f"{where} is of {date}; allowed: the years {YEARS[0]} to {YEARS[1]}")
+    table = storage.read_file(where, columns).replace_schema_metadata(None)
+    if timestamp in table.column_names and pa.types.is_timestamp(table.schema.field(timestamp).type):
+        days = np.unique(table[timestamp].drop_null().to_numpy().astype("datetime64[D]")).astype(str)
+        if wrong := [day for day in days if day != date]:
+            raise DataError(f"{where} holds events of {wrong[0]}, which is not its date")
+    return table
+
+
+def _date(folder: str) -> str:
+    return str(ds.get_partition_keys(_LAYOUT.parse(folder.rpartition("/")[2] + "/")).get("date", ""))
 
 
 def _sorted(rows: pa.Table, key: Sequence[str]) -> pa.Table:
@@ -128,37 +281,7 @@ def _sorted(rows: pa.Table, key: Sequence[str]) -> pa.Table:
     return rows.sort_by([(name, "ascending") for name in key or rows.column_names])
 
 
-def _count(where: str) -> int:
-    system, path = storage.filesystem(where)
-    return int(pq.read_metadata(path, filesystem=system).num_rows)
-
-
-def _move(folder: str, date: str, to: str) -> None:
-    system, path = storage.filesystem(location(folder, date))
-    _, target = storage.filesystem(location(folder, to))
-    system.create_dir(target.rpartition("/")[0], recursive=True)
-    system.move(path, target)
-    _remove(folder, date)
-
-
-def _remove(folder: str, date: str) -> None:
-    system, path = storage.filesystem(f"{folder}/date={date}")
-    if system.get_file_info(path).type == fs.FileType.Directory:
-        system.delete_dir(path)
-
-
-def _hash(rows: pa.Table) -> str:
-    sha = hashlib.sha256()
-    for name in rows.column_names:
-        column = rows[name].combine_chunks()
-        sha.update(f"{name} {column.type} {len(column)}\n".encode())
-        sha.update(np.packbits(column.is_null().to_numpy(zero_copy_only=False)).tobytes())
-        for part in _bytes(column):
-            sha.update(part)
-    return sha.hexdigest()
-
-
-def _bytes(column: pa.Array) -> Iterator[bytes]:
+def _values(column: pa.Array) -> Iterator[bytes]:
     """The values of a column as little-endian bytes, zeros and empty texts for nulls."""
     if pa.types.is_string(column.type):
         filled = pc.fill_null(column, "")

@@ -1,11 +1,16 @@
-"""Parquet tables under a local path or an s3:// URI: the one way in which both sides read and write tables.
+"""Parquet tables and small texts under a local path or an s3:// URI: the one way in which both sides read and write.
 
 The endpoint and the credentials of S3 are those that AWS's own variables name (AWS_ENDPOINT_URL, ...).
 A write is atomic on both: a rename in a local folder, a single put on S3.
+
+A place that can't be reached is an UnavailableError, a file whose bytes are no sound Parquet a DataError: what is out
+of reach may be whole, and what is damaged stays so.
 """
 
-from collections.abc import Iterator
+import errno
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,7 +19,10 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from serin import atomic
-from serin.errors import UnavailableError
+from serin.errors import DataError, UnavailableError
+
+# Errors of one file on a disk; on S3 every error may be the connection's.
+_OF_THE_FILE = {errno.EACCES, errno.EIO, errno.EPERM}
 
 
 def filesystem(location: str) -> tuple[fs.FileSystem, str]:
@@ -27,52 +35,134 @@ def filesystem(location: str) -> tuple[fs.FileSystem, str]:
     try:
         system, path = fs.FileSystem.from_uri(location)
     except (pa.ArrowInvalid, OSError) as error:
-        raise UnavailableError(f"{location} can't be opened: {error}") from None
+        raise UnavailableError(f"{location} can't be opened: {_cause(error)}") from None
     return system, path
 
 
 def exists(location: str) -> bool:
-    """Whether a file or folder is there."""
+    """Whether a file or folder is there. Raises UnavailableError where that can't be told."""
     system, path = filesystem(location)
-    return bool(system.get_file_info(path).type != fs.FileType.NotFound)
+    with named(location, "looked at"):
+        return bool(system.get_file_info(path).type != fs.FileType.NotFound)
+
+
+def modified(location: str) -> datetime:
+    """When a file was last written. Raises UnavailableError where that can't be told."""
+    system, path = filesystem(location)
+    with named(location, "looked at"):
+        time: datetime = system.get_file_info(path).mtime
+        return time
 
 
 def files(folder: str) -> list[str]:
-    """Locations of all Parquet files below `folder`, sorted; empty where there is no such folder."""
+    """Locations of all Parquet files below `folder`, sorted; empty where there is no such folder.
+
+    Raises UnavailableError where it can't be listed.
+    """
+    return [where for where, info in _listed(folder, recursive=True) if _is_table(info)]
+
+
+def folders(folder: str) -> list[str]:
+    """Locations of the folders in `folder`, sorted; empty where there is none.
+
+    Raises UnavailableError where it can't be listed.
+    """
+    return [where for where, info in _listed(folder, recursive=False) if info.type == fs.FileType.Directory]
+
+
+def _listed(folder: str, *, recursive: bool) -> list[tuple[str, fs.FileInfo]]:
     system, path = filesystem(folder)
-    found = system.get_file_info(fs.FileSelector(path, recursive=True, allow_not_found=True))
+    with named(folder, "listed"):
+        found = system.get_file_info(fs.FileSelector(path, recursive=recursive, allow_not_found=True))
     scheme = folder.split("://")[0] + "://" if "://" in folder else ""
-    return sorted(scheme + info.path for info in found if _is_table(info))
+    return sorted(((scheme + info.path, info) for info in found), key=lambda pair: pair[0])
 
 
 def _is_table(info: fs.FileInfo) -> bool:
     return bool(info.is_file and info.extension == "parquet" and not info.base_name.startswith("."))
 
 
-def read_table(location: str, columns: list[str] | None = None, where: ds.Expression | None = None) -> pa.Table:
+def read_table(location: str, columns: Sequence[str] | None = None, where: ds.Expression | None = None) -> pa.Table:
     """A file, or all Parquet files below a folder as one table; columns that a file lacks are null there.
 
-    Raises UnavailableError where nothing is stored.
+    Raises UnavailableError where nothing is stored or the place can't be reached; DataError: a file is damaged, two
+    files don't go together, or none has one of `columns`.
     """
     found = [location] if location.endswith(".parquet") else files(location)
     if not found or not exists(found[0]):
         raise UnavailableError(f"nothing is stored at {location}")
-    system, _ = filesystem(location)
-    paths = [filesystem(name)[1] for name in found]
-    schema = pa.unify_schemas([pq.read_schema(path, filesystem=system) for path in paths], promote_options="permissive")
-    dataset = ds.dataset(paths, schema=schema, format="parquet", filesystem=system)
-    return dataset.to_table(columns=columns, filter=where)
+    table = joined([read_file(name, columns if where is None else None) for name in found], location)
+    if missing := [name for name in columns or () if name not in table.column_names]:
+        raise DataError(f"{location} lacks {', '.join(missing)}; found {', '.join(table.column_names)}")
+    table = table if where is None else table.filter(where)
+    return table if columns is None else table.select(list(columns))
+
+
+def joined(tables: Sequence[pa.Table], location: str) -> pa.Table:
+    """Tables as one; columns that one lacks are null there. Raises DataError for types that don't go together."""
+    try:
+        return pa.concat_tables(tables, promote_options="permissive")
+    except pa.ArrowException as error:
+        raise DataError(f"the files of {location} don't go together: {_cause(error)}") from None
+
+
+def read_file(location: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """One Parquet file: all of it, or those of `columns` that it has.
+
+    Raises UnavailableError where it can't be reached, and DataError where it is damaged: its bytes can be had and are
+    no sound Parquet (cut short, a page whose checksum is wrong), or the disk won't give this one file.
+    """
+    system, path = filesystem(location)
+    try:
+        return _decoded(path, columns, system)
+    except (OSError, pa.ArrowException):
+        # Whether the file is damaged or out of reach, its bytes tell.
+        whole = _bytes(location)
+    try:
+        return _decoded(pa.BufferReader(whole), columns)
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{location} is damaged: {_cause(error)}") from None
+
+
+def read_schema(location: str) -> pa.Schema:
+    """The schema in a Parquet file's footer, with its metadata. Raises as `read_file` does."""
+    system, path = filesystem(location)
+    try:
+        return pq.read_schema(path, filesystem=system)
+    except (OSError, pa.ArrowException):
+        return read_file(location).schema
+
+
+def _decoded(source: str | pa.BufferReader, columns: Sequence[str] | None, system: fs.FileSystem = None) -> pa.Table:
+    with pq.ParquetFile(source, filesystem=system, pre_buffer=True, page_checksum_verification=True) as file:
+        there = file.schema_arrow.names
+        return file.read(there if columns is None else [name for name in columns if name in there])
+
+
+def _bytes(location: str) -> bytes:
+    system, path = filesystem(location)
+    try:
+        with system.open_input_file(path) as file:
+            return bytes(file.read())
+    except OSError as error:
+        if isinstance(system, fs.LocalFileSystem) and error.errno in _OF_THE_FILE:
+            raise DataError(f"{location} is damaged: {_cause(error)}") from None
+        raise UnavailableError(f"{location} can't be read: {_cause(error)}") from None
 
 
 def write_table(table: pa.Table, location: str) -> None:
     """Write one Parquet file in place of what is at `location`. Raises UnavailableError: nothing was written."""
     system, path = filesystem(location)
     with named(location, "written"):
-        if not isinstance(system, fs.LocalFileSystem):
-            pq.write_table(table, path, filesystem=system)
+        if isinstance(system, fs.LocalFileSystem):
+            with atomic.replaced(Path(path)) as temporary:
+                pq.write_table(table, temporary, write_page_checksum=True)
             return
-        with atomic.replaced(Path(path)) as temporary:
-            pq.write_table(table, temporary)
+        # Whole before the put: what fails half-way must not end as an object that is cut short.
+        buffer = pa.BufferOutputStream()
+        pq.write_table(table, buffer, write_page_checksum=True)
+        with system.open_output_stream(path) as file:
+            file.write(buffer.getvalue())
 
 
 def read_text(location: str) -> str:
@@ -93,6 +183,29 @@ def write_text(text: str, location: str) -> None:
             file.write(text.encode())
 
 
+def move(location: str, target: str) -> None:
+    """Move one file; on S3 that is a copy and a removal. Raises UnavailableError: it is where it was."""
+    system, path = filesystem(location)
+    _, to = filesystem(target)
+    with named(location, "moved"):
+        system.create_dir(to.rpartition("/")[0], recursive=True)
+        system.move(path, to)
+
+
+def remove(location: str) -> None:
+    """Remove a file, or a folder with all that is in it; one that is not there is no error.
+
+    Raises UnavailableError where it can't be removed.
+    """
+    system, path = filesystem(location)
+    with named(location, "removed"):
+        kind = system.get_file_info(path).type
+        if kind == fs.FileType.Directory:
+            system.delete_dir(path)
+        elif kind != fs.FileType.NotFound:
+            system.delete_file(path)
+
+
 @contextmanager
 def named(location: str, done: str) -> Iterator[None]:
     """Turn the error of a disk or of S3 into one that names the place and the cause.
@@ -102,6 +215,9 @@ def named(location: str, done: str) -> Iterator[None]:
     try:
         yield
     except (OSError, pa.ArrowException) as error:
-        cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         nothing = "; nothing was half-written" if done == "written" else ""
-        raise UnavailableError(f"{location} can't be {done}: {cause}{nothing}") from None
+        raise UnavailableError(f"{location} can't be {done}: {_cause(error)}{nothing}") from None
+
+
+def _cause(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

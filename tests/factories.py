@@ -1,14 +1,15 @@
 """Small real things for tests: artifacts with a model that was really trained, on seeded data."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from serin.artifact import MODEL_FILES, REFERENCE, Engine, Manifest, RequestColumn, seal
+from serin import engines
+from serin.artifact import REFERENCE, Manifest, RequestColumn, seal
 from serin.schema import InputColumn, InputSchema, calendar
 
 STORE_FEATURES = ("customer_count_1d", "terminal_fraud_rate_7d")
@@ -19,8 +20,7 @@ START = np.datetime64("2018-04-01T00:00:00", "s")
 def make_artifact(
     folder: Path,
     *,
-    engine: Engine = "xgboost",
-    estimator: Literal["logistic_regression", "random_forest"] = "logistic_regression",
+    estimator: str = "xgboost",
     store: bool = False,
     use_case: str = "card_fraud",
     threshold: float = 0.5,
@@ -30,19 +30,19 @@ def make_artifact(
     """Train a tiny model of card fraud and seal its artifact in `folder`.
 
     Inputs are TX_AMOUNT, CHANNEL (a category) and the calendar; with `store` also STORE_FEATURES, which the
-    predictor has to fetch for CUSTOMER_ID and TERMINAL_ID. `estimator` counts for engine sklearn only.
+    predictor has to fetch for CUSTOMER_ID and TERMINAL_ID. `estimator` is one of _MODELS; all but xgboost are kept
+    by the engine sklearn.
     """
     folder.mkdir(parents=True, exist_ok=True)
     schema = _inputs(store)
     columns, label = _rows(rows, seed)
     matrix = schema.encode(columns)
-    path = folder / MODEL_FILES[engine]
-    score = (
-        _train_xgboost(path, matrix, label) if engine == "xgboost" else _train_sklearn(path, matrix, label, estimator)
-    )
+    engine = engines.known()["xgboost" if estimator == "xgboost" else "sklearn"]
+    engine.save(_MODELS[estimator]().fit(matrix, label), folder / engine.file)
     kept = {name: columns[name] for name in schema.names}
+    score = engine.load(folder / engine.file)(matrix)
     pq.write_table(pa.table({**kept, "label": label, "score": score}), folder / REFERENCE)
-    return seal(folder, _manifest(use_case, engine, estimator, schema, threshold))
+    return seal(folder, _manifest(use_case, estimator, engine, schema, threshold))
 
 
 def make_manifest(features: tuple[str, ...] = ("count_1d", "rate_7d"), **changes: Any) -> Manifest:
@@ -52,8 +52,9 @@ def make_manifest(features: tuple[str, ...] = ("count_1d", "rate_7d"), **changes
     usual: dict[str, Any] = {
         "use_case": "card_fraud",
         "model_name": "card-fraud",
-        "candidate": "xgboost",
+        "estimator": "xgboost",
         "engine": "xgboost",
+        "models": {"xgboost": "model.ubj"},
         "feature_service": "card_fraud_v1",
         "entities": (RequestColumn(name="CUSTOMER", type="integer", min=0),),
         "request": (
@@ -70,12 +71,13 @@ def make_manifest(features: tuple[str, ...] = ("count_1d", "rate_7d"), **changes
     return Manifest(**{**usual, **changes})
 
 
-def _manifest(use_case: str, engine: Engine, estimator: str, schema: InputSchema, threshold: float) -> Manifest:
+def _manifest(use_case: str, estimator: str, engine: engines.Engine, schema: InputSchema, threshold: float) -> Manifest:
     return Manifest(
         use_case=use_case,
         model_name=use_case.replace("_", "-"),
-        candidate="xgboost" if engine == "xgboost" else estimator,
-        engine=engine,
+        estimator=estimator,
+        engine=engine.name,
+        models={engine.name: engine.file},
         feature_service=f"{use_case}_v1",
         entities=(
             RequestColumn(name="CUSTOMER_ID", type="integer", min=0),
@@ -122,29 +124,27 @@ def _rows(rows: int, seed: int) -> tuple[dict[str, Any], NDArray[np.int64]]:
     return columns, label
 
 
-def _train_xgboost(path: Path, matrix: NDArray[np.float32], label: NDArray[np.int64]) -> NDArray[np.float64]:
-    import xgboost
+def _xgboost() -> Any:
+    from xgboost import XGBClassifier
 
-    settings = {"objective": "binary:logistic", "max_depth": 3, "eta": 0.3, "nthread": 1, "seed": 0}
-    booster = xgboost.train(settings, xgboost.DMatrix(matrix, label=label), num_boost_round=20)
-    booster.save_model(path)
-    return np.asarray(booster.inplace_predict(matrix), dtype=np.float64)
+    return XGBClassifier(max_depth=3, learning_rate=0.3, n_estimators=20, n_jobs=1, random_state=0)
 
 
-def _train_sklearn(
-    path: Path, matrix: NDArray[np.float32], label: NDArray[np.int64], estimator: str
-) -> NDArray[np.float64]:
-    from sklearn.ensemble import RandomForestClassifier
+def _logistic_regression() -> Any:
     from sklearn.impute import SimpleImputer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
-    from skops import io
 
-    steps = {
-        "logistic_regression": (SimpleImputer(), StandardScaler(), LogisticRegression()),
-        "random_forest": (SimpleImputer(), RandomForestClassifier(n_estimators=10, max_depth=4, random_state=0)),
-    }
-    model = make_pipeline(*steps[estimator]).fit(matrix, label)
-    io.dump(model, path)
-    return np.asarray(model.predict_proba(matrix)[:, 1], dtype=np.float64)
+    return make_pipeline(SimpleImputer(), StandardScaler(), LogisticRegression())
+
+
+def _random_forest() -> Any:
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import make_pipeline
+
+    return make_pipeline(SimpleImputer(), RandomForestClassifier(n_estimators=10, max_depth=4, random_state=0))
+
+
+_MODELS = {"xgboost": _xgboost, "logistic_regression": _logistic_regression, "random_forest": _random_forest}

@@ -143,7 +143,13 @@ def tensors(**changes: Any) -> list[dict[str, Any]]:
     ]
 
 
-async def infer(address: str, inputs: list[dict[str, Any]], model: str = "card-fraud", raw: bool = False) -> Any:
+async def infer(
+    address: str,
+    inputs: list[dict[str, Any]],
+    model: str = "card-fraud",
+    raw: bool = False,
+    parameters: dict[str, Any] | None = None,
+) -> Any:
     import grpc
     import numpy as np
     from kserve import InferInput, InferRequest
@@ -155,7 +161,7 @@ async def infer(address: str, inputs: list[dict[str, Any]], model: str = "card-f
             item.set_data_from_numpy(item.as_numpy(), binary_data=True)
             assert not isinstance(item.data, np.ndarray)
     async with grpc.aio.insecure_channel(address) as channel:
-        message = InferRequest(model, built, request_id="g-1").to_grpc()
+        message = InferRequest(model, built, request_id="g-1", parameters=parameters).to_grpc()
         return await GRPCInferenceServiceStub(channel).ModelInfer(message)
 
 

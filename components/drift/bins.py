@@ -43,6 +43,13 @@ def binned(reference: pd.DataFrame, current: pd.DataFrame, inputs: InputSchema) 
     )
 
 
+def vanished(reference: pd.DataFrame, current: pd.DataFrame, inputs: InputSchema) -> tuple[str, ...]:
+    """The inputs of which the current rows hold no value at all, and the reference does."""
+    return tuple(
+        name for name in inputs.names if current[name].isna().all() and reference[name].notna().any() and len(current)
+    )
+
+
 def _labels(
     column: InputColumn, reference: pd.DataFrame, current: pd.DataFrame
 ) -> tuple[NDArray[np.object_], NDArray[np.object_]]:

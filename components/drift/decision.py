@@ -72,12 +72,15 @@ def decide(
     rows: int,
     limits: Drift,
     ignore: Collection[str] = (),
+    vanished: Collection[str] = (),
 ) -> Decision:
-    """Drift if the score drifted, or at least `max_share` of the inputs did; a column drifts at its limit.
+    """Drift if the score drifted, an input vanished, or at least `max_share` of the inputs drifted; at its limit a
+    column drifts.
 
     `measures` is the PSI by column, the score among them, and may be empty below `min_rows`. `ignore` names inputs
     that are measured but not judged: calendar features, because a window of a few days never holds the hours and
-    weekdays in the shares of a longer reference, which says nothing about the model.
+    weekdays in the shares of a longer reference, which says nothing about the model. `vanished` names inputs without
+    any value where the reference has some: one is enough, for the model was never fitted to rows without it.
     Raises DataError where the score, or the limit of a column, is missing or a measure is not finite: no data is
     never a pass.
     """
@@ -85,18 +88,21 @@ def decide(
         return few
     _check(measures, column_limits)
     inputs = [name for name in measures if name != SCORE and name not in ignore]
-    drifted = [name for name in inputs if measures[name] >= column_limits[name]]
+    drifted = [name for name in inputs if measures[name] >= column_limits[name] or name in vanished]
+    gone = [name for name in drifted if name in vanished]
     share = len(drifted) / len(inputs) if inputs else 0.0
     score_drifted = measures[SCORE] >= column_limits[SCORE]
     too_many = bool(drifted) and share >= limits.max_share
     named = sorted(drifted, key=lambda name: -measures[name]) + [SCORE] * score_drifted
+    retrain = score_drifted or too_many or bool(gone)
     return Decision(
-        retrain=score_drifted or too_many,
-        verdict="drift" if score_drifted or too_many else "no_drift",
+        retrain=retrain,
+        verdict="drift" if retrain else "no_drift",
         share=share,
         drifted=tuple(named),
         reasons=(
             *([f"the score drifted: PSI {measures[SCORE]:.3f}, limit {column_limits[SCORE]:.3f}"] * score_drifted),
+            *(f"{name}: no row has a value, which is a drift of its own" for name in gone),
             f"{len(drifted)} of {len(inputs)} inputs drifted ({share:.0%}); "
             f"{limits.max_share:.0%} (max_share) make a drift of their own",
             *(f"{name}: PSI {measures[name]:.3f}, limit {column_limits[name]:.3f}" for name in named if name != SCORE),

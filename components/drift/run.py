@@ -1,21 +1,19 @@
 """The drift step: the served version's logged predictions against its training reference."""
 
 import tempfile
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from components.drift.current import read_current
-from components.drift.decision import Decision, decide, too_few_rows
+from components.drift.bins import vanished
+from components.drift.decision import SCORE, Decision, decide, too_few_rows
 from components.drift.measure import Measured, measure
-from serin import storage
+from serin import partitions, predictions
 from serin.aliases import CHAMPION
-from serin.artifact import REFERENCE, verify
-from serin.errors import UnavailableError
+from serin.artifact import REFERENCE, Manifest, verify
+from serin.errors import ConflictError, DataError, UnavailableError
 from serin.platform import Platform
 from serin.use_case import UseCase
 
@@ -47,42 +45,54 @@ def check_drift(platform: Platform, case: UseCase, as_of: datetime | None) -> Dr
         reference = pd.read_parquet(model / REFERENCE)
     log = platform.workspace.predictions(case.name)
     moment = as_of or _end(log, case)
-    current = read_current(
+    found = predictions.read(
         log,
         version=str(champion.version),
-        as_of=moment,
-        window=case.drift.window,
-        inputs=manifest.inputs.names,
+        start=moment - case.drift.window,
+        end=moment,
+        columns=(*manifest.inputs.names, SCORE),
     )
-    few = too_few_rows(len(current), case.drift)
-    if few:
-        return DriftCheck(champion.version, moment, len(current), few, None, reference, current)
-    measured = measure(reference, current, manifest.inputs, case.drift)
-    decision = decide(measured.psi, measured.limits, rows=len(current), limits=case.drift, ignore=manifest.calendar)
+    current = found.table.to_pandas()
+    decision, measured = _judge(case, manifest, reference, current)
+    passed_over = tuple(f"passed over: {one.cause}" for one in found.damaged)
+    decision = replace(decision, reasons=(*decision.reasons, *passed_over, *_compacted(platform, case, moment)))
     return DriftCheck(champion.version, moment, len(current), decision, measured, reference, current)
 
 
-def _end(log: str, case: UseCase) -> datetime:
-    """Just after the latest event that had happened when it was logged.
+def _judge(
+    case: UseCase, manifest: Manifest, reference: pd.DataFrame, current: pd.DataFrame
+) -> tuple[Decision, Measured | None]:
+    if few := too_few_rows(len(current), case.drift):
+        return few, None
+    measured = measure(reference, current, manifest.inputs, case.drift)
+    decision = decide(
+        measured.psi,
+        measured.limits,
+        rows=len(current),
+        limits=case.drift,
+        ignore=manifest.calendar,
+        vanished=vanished(reference, current, manifest.inputs),
+    )
+    return decision, measured
 
-    One request with a date in the future would otherwise move the window there for good. Where all events are in
-    the future (a simulation), the latest of them.
-    """
-    locations = storage.files(log)
-    if not locations:
+
+def _compacted(platform: Platform, case: UseCase, moment: datetime) -> tuple[str, ...]:
+    """Merge the log's many small files of the days before the check; what is in the way of that is told."""
+    log, before = platform.workspace.predictions(case.name), moment.astimezone(UTC).date().isoformat()
+    try:
+        with platform.lease.hold(f"predictions-{case.name}"):
+            partitions.compact(log, before, datetime.now(UTC))
+    except (ConflictError, UnavailableError) as error:
+        return (f"the prediction log was not compacted: {error}",)
+    return ()
+
+
+def _end(log: str, case: UseCase) -> datetime:
+    end = predictions.end(log)
+    if end is None and partitions.files(log):
+        raise DataError(f"the prediction log {log} holds no file that can be used; `serin doctor` lists them")
+    if end is None:
         raise UnavailableError(
             f"no predictions of {case.name} are logged at {log}; serve it (`serin serve {case.name}`) and send requests"
         )
-    columns = ["event_timestamp", "logged_at"]
-    days = sorted({location.rpartition("/")[0] for location in locations}, reverse=True)
-    for day in days:
-        table = storage.read_table(day, columns=columns)
-        happened = table.filter(pc.less_equal(table["event_timestamp"], table["logged_at"]))
-        if happened.num_rows:
-            return _after(happened)
-    return _after(storage.read_table(days[0], columns=columns))
-
-
-def _after(table: pa.Table) -> datetime:
-    last: datetime = pc.max(table["event_timestamp"]).as_py()
-    return last + timedelta(microseconds=1)
+    return end

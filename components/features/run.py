@@ -11,9 +11,10 @@ import pyarrow.dataset as ds
 
 from components.features.training_set import ViewTable, training_set
 from components.features.windows import window_features
+from serin import partitions
 from serin.platform import Platform
 from serin.progress import say
-from serin.storage import read_table, write_table
+from serin.storage import write_table
 from serin.use_case import TableView, UseCase, WindowView
 
 EVENT_TIMESTAMP = "event_timestamp"
@@ -47,7 +48,8 @@ def make_training_set(platform: Platform, case: UseCase, as_of: datetime) -> pd.
 
 def _compute(platform: Platform, case: UseCase, as_of: datetime) -> Refreshed:
     before = ds.field(case.timestamp) < pa.scalar(as_of) if case.timestamp else None
-    events = read_table(platform.workspace.events(case.name), where=before)
+    # What ingest named as damaged is passed over here in the same way.
+    events = partitions.read(platform.workspace.events(case.name), where=before, timestamp=case.timestamp).table
     tables = {name: _view_rows(events, case, view, as_of) for name, view in case.views.items()}
     with _one_at_a_time(platform):
         platform.features.apply()

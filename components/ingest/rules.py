@@ -1,14 +1,14 @@
 """Schema and quality rules: which rows of a source may go on, and why the others may not."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pandera.pandas as pa
+from numpy.typing import NDArray
 
-from serin.columns import TYPES, Column
+from serin.columns import MISSING, TYPES, Column, problem, shown
 from serin.errors import DataError
 from serin.use_case import UseCase
 from serin.values import typed as as_declared
@@ -28,10 +28,18 @@ class Checked:
     bad: pd.DataFrame
 
 
-def check(frame: pd.DataFrame, case: UseCase, source: str, lines: pd.DataFrame | None = None) -> Checked:
+def check(
+    frame: pd.DataFrame,
+    case: UseCase,
+    source: str,
+    stored_labels: Collection[float] = (),
+    lines: pd.DataFrame | None = None,
+) -> Checked:
     """Hold a source table to the rules of `case.data`; `source` names it in messages.
 
-    `lines` are rows of the source that could not be read, as serin.tables gives them: they count as bad rows.
+    `stored_labels` are those of the rows that stay beside it: together, both classes must be there. `lines` are rows
+    of the source that could not be read, as serin.tables gives them: they count as bad rows.
+
     Good rows have exactly the declared columns: int64, float64 (also nullable integers), str, bool (object
     where nullable) and datetime64[us, UTC].
     Raises DataError with all problems of the table as a whole at once: no rows, a missing column, a type that
@@ -46,14 +54,11 @@ def check(frame: pd.DataFrame, case: UseCase, source: str, lines: pd.DataFrame |
         raise _error(source, problems)
     reasons = _reasons(typed, frame, case, misfits)
     is_good = (reasons == "").to_numpy()
-    bad = _quarantined(frame, case, reasons)
-    rows = len(frame)
-    if lines is not None and len(lines):
-        reasons = lines.apply(lambda at: f"line {at['line']}: {at['reason']} (found {_shown(at['text'])})", axis=1)
-        unread = pd.DataFrame({"row": pd.array([None] * len(lines), "Int64"), "reason": reasons})
-        bad = pd.concat([bad.astype({"row": "Int64"}), unread], ignore_index=True)
-        rows += len(lines)
-    problems = [*_one_class(typed[is_good], case), *_too_many(bad, rows, case)]
+    bad, rows = (
+        _with_lines(_quarantined(frame, case, reasons), lines),
+        len(frame) + (0 if lines is None else len(lines)),
+    )
+    problems = [*_one_class(typed[is_good], case, stored_labels), *_too_many(bad, rows, case)]
     if problems:
         raise _error(source, problems)
     return Checked(good=_canonical(typed[is_good], case), bad=bad)
@@ -107,14 +112,14 @@ def _duplicates(typed: pd.DataFrame, case: UseCase) -> Iterator[str]:
     repeated = keys[keys.duplicated(keep=False)]
     if len(repeated):
         # Whole tuples where the key is made of several columns.
-        shown = repeated.drop_duplicates().head(_EXAMPLES).itertuples(index=False, name=None)
-        examples = ", ".join(" / ".join(map(str, row)) for row in shown)
+        firsts = repeated.drop_duplicates().head(_EXAMPLES).itertuples(index=False, name=None)
+        examples = ", ".join(" / ".join(map(str, row)) for row in firsts)
         yield f"column {', '.join(key)}: the key must be unique; {len(repeated):,} rows share one: {examples}"
 
 
-def _one_class(good: pd.DataFrame, case: UseCase) -> Iterator[str]:
+def _one_class(good: pd.DataFrame, case: UseCase, stored: Collection[float]) -> Iterator[str]:
     labels = good[case.label.column].dropna()
-    if labels.nunique() == 1:
+    if len({*labels.astype(float)} | {*stored}) == 1 and len(labels):
         yield (
             f"column {case.label.column}: the label must have both classes; all {len(labels):,} known ones are "
             f"{int(labels.iloc[0])}"
@@ -127,8 +132,8 @@ def _too_many(bad: pd.DataFrame, rows: int, case: UseCase) -> Iterator[str]:
         return
     common = reasons.str.split("; ").explode().str.replace(r"^line \d+: | \(found .*", "", regex=True).value_counts()
     rules = ", ".join(f"{rule} ({count:,} rows)" for rule, count in common.head(_EXAMPLES).items())
-    shown = zip(bad["row"].head(_EXAMPLES), reasons, strict=False)
-    examples = ", ".join(reason if pd.isna(row) else f"row {row}: {reason}" for row, reason in shown)
+    numbered = zip(bad["row"].head(_EXAMPLES), reasons, strict=False)
+    examples = ", ".join(reason if pd.isna(row) else f"row {row}: {reason}" for row, reason in numbered)
     yield (
         f"{len(reasons):,} of {rows:,} rows break a rule; data.max_bad_share allows "
         f"{case.data.max_bad_share:.0%}. Rules broken: {rules}. Examples: {examples}"
@@ -139,41 +144,26 @@ def _reasons(typed: pd.DataFrame, frame: pd.DataFrame, case: UseCase, misfits: p
     """All reasons of each row as one text, empty for a good row."""
     found: dict[int, list[str]] = {}
     for name, column in case.data.columns.items():
-        values, misfit = frame[name].to_numpy(object), misfits[name].to_numpy(bool)
-        for row in np.flatnonzero(misfit).tolist():
-            text = f"{name}: not {TYPES[column.type].expected} (found {_shown(values[row])})"
-            found.setdefault(row, []).append(text)
-        for row, rule in _broken(typed[name], column, is_label=name == case.label.column):
-            if not misfit[row]:
-                value = "" if rule == "missing" else f" (found {_shown(values[row])})"
-                found.setdefault(row, []).append(f"{name}: {rule}{value}")
+        is_label = name == case.label.column
+        rules = Column(type="number", allowed=(0, 1), nullable=column.nullable) if is_label else column
+        for row, text in _problems(typed[name], frame[name], misfits[name].to_numpy(bool), rules).items():
+            found.setdefault(row, []).append(f"{name}: {text}")
     return pd.Series(["; ".join(found.get(row, ())) for row in range(len(frame))], frame.index, dtype=object)
 
 
-def _broken(values: "pd.Series[Any]", column: Column, *, is_label: bool) -> list[tuple[int, str]]:
-    """Places of the values that break a rule of their column, each with the rule."""
-    schema = pa.SeriesSchema(checks=_rules(column, is_label=is_label), nullable=column.nullable)
-    try:
-        schema.validate(values, lazy=True)
-    except pa.errors.SchemaErrors as error:
-        cases = error.failure_cases
-        rules = cases["check"].where(cases["check"] != "not_nullable", "missing")
-        return list(zip(cases["index"].astype(int), rules.astype(str), strict=True))
-    return []
-
-
-def _rules(column: Column, *, is_label: bool) -> list[pa.Check]:
-    rules = []
-    if column.type in ("integer", "number"):
-        if column.min is not None:
-            rules.append(pa.Check.ge(column.min, error=f"below {column.min:g}"))
-        if column.max is not None:
-            rules.append(pa.Check.le(column.max, error=f"above {column.max:g}"))
-    allowed = (0, 1) if is_label else column.allowed
-    if allowed is not None:
-        listed = [str(value) if column.type == "text" else value for value in allowed]
-        rules.append(pa.Check.isin(listed, error=f"not one of {', '.join(map(str, listed))}"))
-    return rules
+def _problems(
+    typed: "pd.Series[Any]", given: "pd.Series[Any]", misfit: NDArray[np.bool_], column: Column
+) -> dict[int, str]:
+    """What is wrong with a column's values, by row."""
+    null = typed.isna().to_numpy()
+    problems: dict[int, str] = {}
+    if not column.nullable:
+        problems |= dict.fromkeys(np.flatnonzero(null).tolist(), MISSING)
+    rules = dict.fromkeys(np.flatnonzero(misfit).tolist(), column.misfit)
+    known = np.flatnonzero(~null)
+    broken = column.broken(typed[~null].to_numpy(TYPES[column.type].numpy))
+    rules |= {int(known[place]): rule for place, rule in broken.items()}
+    return problems | {row: problem(rule, given.iloc[row]) for row, rule in rules.items()}
 
 
 def _canonical(good: pd.DataFrame, case: UseCase) -> pd.DataFrame:
@@ -199,10 +189,14 @@ def _quarantined(frame: pd.DataFrame, case: UseCase, reasons: "pd.Series[str]") 
     return bad.assign(reason=reasons[is_bad]).reset_index(drop=True)
 
 
+def _with_lines(bad: pd.DataFrame, lines: pd.DataFrame | None) -> pd.DataFrame:
+    if lines is None or lines.empty:
+        return bad
+    read = zip(lines["line"], lines["reason"], lines["text"], strict=True)
+    reasons = [f"line {line}: {problem(reason, text)}" for line, reason, text in read]
+    unread = pd.DataFrame({"row": pd.array([None] * len(lines), "Int64"), "reason": reasons})
+    return pd.concat([bad.astype({"row": "Int64"}), unread], ignore_index=True)
+
+
 def _examples(values: "pd.Series[Any]") -> str:
-    return ", ".join(_shown(value) for value in values.drop_duplicates().head(_EXAMPLES))
-
-
-def _shown(value: Any) -> str:
-    text = repr(value) if isinstance(value, str) else str(value)
-    return text if len(text) <= 60 else text[:60] + "…"
+    return ", ".join(shown(value) for value in values.drop_duplicates().head(_EXAMPLES))

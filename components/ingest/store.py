@@ -1,73 +1,181 @@
 """The ingest step: read a source, check it, keep what is good and set aside what is not.
 
-Everything is idempotent: a second run, or one after a kill, writes only what is not yet there.
+Everything is checked before anything is written, and everything is idempotent: a second run, or one after a kill,
+writes only what is not yet there.
 """
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from components.ingest.merge import Merged, conformed, merge_by_key, merge_rows, superseded
 from components.ingest.rules import check
 from serin import partitions, storage
 from serin import tables as source_table
+from serin.columns import TYPES, Column
+from serin.errors import DataError, UnavailableError
+from serin.partitions import Damaged
 from serin.use_case import UseCase
 from serin.workspace import Workspace
 
 
 @dataclass(frozen=True)
 class Ingested:
-    """What an ingest did. `rows` are the source's good rows, `added` those that no partition held before.
+    """What an ingest did.
 
-    `notes` say what the reader of the table detected, left out and replaced.
+    `rows` are the source's good rows: `new`, `corrected` (their key was stored with other values) and `known` (stored
+    as they are). `deleted` are stored rows that went without a successor: of replaced days, or of the snapshot before.
+    `written` names the dates written; `replaced` the damaged files that were in their place, as they lie now. `notes`
+    say what the reader of the table detected, left out and replaced.
     """
 
     rows: int
-    added: int
+    new: int
+    corrected: int
+    known: int
+    deleted: int
     quarantined: int
     quarantine: str | None
     written: tuple[str, ...]
+    replaced: tuple[Damaged, ...]
     first: datetime | None
     last: datetime | None
-    snapshot: str
     notes: tuple[str, ...] = ()
 
 
-def ingest(workspace: Workspace, case: UseCase, source: str, as_of: datetime) -> Ingested:
+def ingest(
+    workspace: Workspace, case: UseCase, source: str, as_of: datetime, *, replace_days: bool = False
+) -> Ingested:
     """Bring the table at `source` (CSV or Parquet, path or s3:// URI) into the workspace's events.
 
-    Rows go to the partition of their event's UTC date and take the place of rows with the same `data.key`
-    there; without a key, the source replaces the dates that it covers. A table without event times is a
-    snapshot: it replaces the one before and has the date of `as_of`. `written` names the dates written.
-    Raises DataError and UnavailableError as `source_table.read` and `logic.check` do; nothing is written then.
+    Rows go to the partition of their event's UTC date. One with a stored `data.key` takes that row's place, on whatever
+    date it was; without a key, rows that are stored already are left out. With `replace_days`, nothing else stays of
+    the days that the source covers. A table without event times is a snapshot: it replaces the one before and has the
+    date of `as_of`.
+    Raises DataError and UnavailableError as `source_table.read` and `check` do; nothing is written then.
     """
+    folder = workspace.events(case.name)
     theirs = {mine: name for name, mine in case.data.rename.items()}
     table = source_table.read(source, needed=[theirs.get(name, name) for name in case.data.columns])
-    checked = check(table.frame, case, source, table.bad_lines)
-    quarantine = _set_aside(workspace, case, source, checked.bad)
-    rows = partitions.to_table(checked.good, case.data.columns)
-    folder = workspace.events(case.name)
+    checked = check(table.frame, case, source, _labels(folder, case), table.bad_lines)
+    rows = to_table(checked.good, case.data.columns)
+    broken = {partitions.date_of(one.location): one for one in partitions.damaged(folder, case.timestamp)}
     if case.timestamp:
-        written, added = _merge_dates(folder, case, case.timestamp, rows)
-        times = checked.good[case.timestamp]
-        first, last = times.min().to_pydatetime(), times.max().to_pydatetime()
+        merged = _merged(folder, case, dict(partitions.by_date(rows, case.timestamp)), rows, broken, replace_days)
+        touched = set(merged.contents)
     else:
         date = as_of.astimezone(UTC).date().isoformat()
-        changed, added = partitions.replace(folder, date, rows, case.data.key)
-        written = (date,) if changed else ()
-        first = last = None
+        merged = _merged_snapshot(folder, case, date, rows, broken)
+        touched = set(broken)
+    quarantine = _set_aside(workspace, case, source, checked.bad)
+    replaced = _moved_aside(workspace, case, [one for date, one in sorted(broken.items()) if date in touched])
+    first, last = _span(rows, case.timestamp)
     return Ingested(
-        rows=rows.num_rows,
-        added=added,
+        rows=len(rows),
+        new=merged.new,
+        corrected=merged.corrected,
+        known=merged.known,
+        deleted=merged.deleted,
         quarantined=len(checked.bad),
         quarantine=quarantine,
-        written=written,
+        written=_written(folder, case, merged.contents, rows),
+        replaced=replaced,
         first=first,
         last=last,
-        snapshot=partitions.snapshot(folder),
         notes=table.notes,
     )
+
+
+def to_table(frame: pd.DataFrame, columns: Mapping[str, Column]) -> pa.Table:
+    """Checked rows as Arrow, with a schema that depends on the declaration alone; NaN becomes null."""
+    fields = []
+    for name, column in columns.items():
+        nullable_integer = column.type == "integer" and column.nullable
+        fields.append(pa.field(name, pa.float64() if nullable_integer else TYPES[column.type].arrow))
+    return pa.Table.from_pandas(frame, pa.schema(fields), preserve_index=False).replace_schema_metadata(None)
+
+
+def _labels(folder: str, case: UseCase) -> set[float]:
+    """The labels of the events that stay beside a source; a snapshot stays beside none."""
+    if not case.timestamp or not partitions.files(folder):
+        return set()
+    try:
+        column = partitions.read(folder, [case.label.column]).table[case.label.column]
+    except DataError:  # nothing there is sound
+        return set()
+    return {float(value) for value in pc.unique(column).to_pylist() if value is not None}
+
+
+def _merged(
+    folder: str,
+    case: UseCase,
+    incoming: Mapping[str, pa.Table],
+    rows: pa.Table,
+    broken: Iterable[str],
+    replace_days: bool,
+) -> Merged:
+    key, sound = case.data.key, [date for date in partitions.dates(folder) if date not in broken]
+    if not key:
+        return merge_rows(_stored(folder, incoming, sound, rows.schema), incoming, replace_days=replace_days)
+    of_key = pa.schema([rows.schema.field(name) for name in key])
+    masks, had = superseded(_stored(folder, sound, sound, of_key), rows, key)
+    # Dates that only lose a row come last: killed in between, an event is there twice, and not nowhere.
+    dates = [*incoming, *sorted(masks.keys() - incoming.keys())]
+    return merge_by_key(_stored(folder, dates, sound, rows.schema), incoming, masks, had, replace_days=replace_days)
+
+
+def _merged_snapshot(folder: str, case: UseCase, date: str, rows: pa.Table, broken: Iterable[str]) -> Merged:
+    there = [date for date in partitions.dates(folder) if date not in broken][-1:]
+    before = rows.schema.empty_table()
+    if there:
+        before = conformed(storage.read_file(partitions.location(folder, there[0])), rows.schema)
+    stored, incoming, key = {date: before}, {date: rows}, case.data.key
+    if not key:
+        return merge_rows(stored, incoming, replace_days=True)
+    masks, had = superseded({date: before.select(list(key))}, rows, key)
+    return merge_by_key(stored, incoming, masks, had, replace_days=True)
+
+
+def _stored(folder: str, dates: Iterable[str], sound: Sequence[str], schema: pa.Schema) -> dict[str, pa.Table]:
+    """The columns of `schema` of each date, by date; no rows where none are stored that are sound."""
+    found = {}
+    for date in dates:
+        where = partitions.location(folder, date)
+        table = storage.read_file(where, schema.names) if date in sound else schema.empty_table()
+        found[date] = conformed(table, schema, where)
+    return found
+
+
+def _written(folder: str, case: UseCase, contents: Mapping[str, pa.Table], rows: pa.Table) -> tuple[str, ...]:
+    """Write what changed. Raises UnavailableError, which says how far it came."""
+    key, done = case.data.key, []
+    if not case.timestamp:
+        (date,) = contents
+        return (date,) if partitions.write_only(folder, date, rows, key) else ()
+    for number, (date, content) in enumerate(contents.items()):
+        try:
+            done += [date] if partitions.write(folder, date, content, key) else []
+        except UnavailableError as error:
+            raise UnavailableError(
+                f"{error}; {number} of {len(contents)} days are in order, and the same ingest goes on from there"
+            ) from None
+    return tuple(done)
+
+
+def _moved_aside(workspace: Workspace, case: UseCase, broken: Sequence[Damaged]) -> tuple[Damaged, ...]:
+    """Move damaged files out of the way of those that are written in their place."""
+    moved = []
+    for one in broken:
+        date = partitions.date_of(one.location)
+        name = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}.parquet"
+        to = partitions.location(f"{workspace.quarantine(case.name)}/damaged", date, name)
+        storage.move(one.location, to)
+        moved.append(Damaged(to, one.cause))
+    return tuple(moved)
 
 
 def _set_aside(workspace: Workspace, case: UseCase, source: str, bad: pd.DataFrame) -> str | None:
@@ -76,16 +184,21 @@ def _set_aside(workspace: Workspace, case: UseCase, source: str, bad: pd.DataFra
         return None
     where = f"{workspace.quarantine(case.name)}/{source_table.digest(source)[:12]}.parquet"
     table = pa.Table.from_pandas(bad, preserve_index=False).replace_schema_metadata(None)
-    # The rules may have changed since the file was written.
-    if not storage.exists(where) or not storage.read_table(where).equals(table):
+    # The rules may have changed since the file was written, and a damaged one is written anew.
+    if not storage.exists(where) or not _holds(where, table):
         storage.write_table(table, where)
     return where
 
 
-def _merge_dates(folder: str, case: UseCase, timestamp: str, rows: pa.Table) -> tuple[tuple[str, ...], int]:
-    written, added = [], 0
-    for date, part in partitions.by_date(rows, timestamp):
-        changed, gained = partitions.merge(folder, date, part, case.data.key)
-        written += [date] if changed else []
-        added += gained
-    return tuple(written), added
+def _holds(where: str, table: pa.Table) -> bool:
+    try:
+        return bool(storage.read_file(where).equals(table))
+    except DataError:
+        return False
+
+
+def _span(rows: pa.Table, timestamp: str | None) -> tuple[datetime | None, datetime | None]:
+    if not timestamp:
+        return None, None
+    ends = pc.min_max(rows[timestamp]).as_py()
+    return ends["min"], ends["max"]

@@ -1,7 +1,6 @@
 """The train step: one estimator, from the training set to a sealed model artifact."""
 
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -9,6 +8,7 @@ from components.train.fitting import reference_rows, train
 from serin import engines, estimators
 from serin.artifact import REFERENCE, Manifest, RequestColumn, seal
 from serin.atomic import replaced
+from serin.columns import Column
 from serin.engines import load
 from serin.learning.encoding import encode
 from serin.learning.metrics import ranking_metrics
@@ -52,6 +52,5 @@ def train_estimator(frame: pd.DataFrame, case: UseCase, name: str, folder: Path,
 
 
 def _request_column(case: UseCase, name: str) -> RequestColumn:
-    column = case.data.columns[name]
-    rule: dict[str, Any] = column.model_dump(include={"type", "min", "max", "nullable"})
-    return RequestColumn(name=name, **rule)
+    # A request is plain JSON: how the source writes its values does not matter there.
+    return RequestColumn(name=name, **case.data.columns[name].model_dump(include=set(Column.model_fields)))

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from pipelines.console import Console
-from serin import environment, use_case
+from serin import environment, partitions, use_case
 from serin.errors import SerinError
 from serin.workspace import Workspace
 
@@ -71,11 +71,34 @@ def _workspace_checks(workspace: Workspace) -> Iterator[Check]:
     yield Check(os.access(workspace.root, os.W_OK), "state folder", str(workspace.state), "make the folder writable")
     for path in sorted(workspace.use_cases.glob("*.yaml")):
         try:
-            use_case.load(path.stem, workspace.use_cases)
+            case = use_case.load(path.stem, workspace.use_cases)
         except SerinError as error:
             yield Check(False, f"use case {path.stem}", str(error))
         else:
             yield Check(True, f"use case {path.stem}", "valid")
+            yield from _stored(workspace, case)
+
+
+def _stored(workspace: Workspace, case: use_case.UseCase) -> Iterator[Check]:
+    """Files of the store that are passed over, and how to mend each."""
+    again = f"ingest the table that it came from again (serin train {case.name} --data TABLE), or remove it"
+    aside = f"{workspace.quarantine(case.name)}/damaged"
+    for what, folder, timestamp, advice in (
+        ("events", workspace.events(case.name), case.timestamp, again),
+        ("predictions", workspace.predictions(case.name), None, "its rows are lost; remove it"),
+    ):
+        try:
+            broken = partitions.damaged(folder, timestamp)
+        except SerinError as error:
+            yield Check(False, f"{what} of {case.name}", str(error))
+            continue
+        for one in broken:
+            yield Check(False, f"{what} of {case.name}", one.cause, f"{advice}: {one.location}")
+        if not broken:
+            yield Check(True, f"{what} of {case.name}", f"{len(partitions.files(folder)):,} files")
+    for location in partitions.files(aside):
+        advice = f"ingest the table that its rows came from again, then remove it: {location}"
+        yield Check(False, f"events of {case.name}", f"a damaged file was set aside as {location}", advice)
 
 
 def _port(number: int) -> Check:

@@ -6,11 +6,11 @@ from serin.platform import Platform
 from serin.use_case import UseCase
 
 
-def run(console: Console, platform: Platform, name: str, data: str, as_of: str) -> None:
+def run(console: Console, platform: Platform, name: str, data: str, as_of: str, replace_days: bool) -> None:
     """Run the training pipeline and print the version, its metrics on held-back rows, and where to look."""
     case = platform.own_use_case(name)
     console.title(f"Training {case.name}")
-    trained = runs.train(platform, case, data, as_of, console.progress)
+    trained = runs.train(platform, case, data, as_of, console.progress, replace_days=replace_days)
     console.good(
         f"{case.model_name} v{trained.version}: {trained.estimator}, as of {trained.as_of[:16]}, gate {trained.gate}"
     )

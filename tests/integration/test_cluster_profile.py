@@ -18,26 +18,23 @@ REFRESH_AND_REGISTER = """
 import sys
 from datetime import datetime
 from pathlib import Path
-from serin.adapters.mlflow import MlflowRegistry
 from components.features.run import refresh
 from components.ingest.store import ingest
 from components.register.run import register
-from serin import storage, use_case
-from serin.workspace import Workspace
+from serin.platform import build
 from tests.factories import make_artifact
 
-workspace = Workspace.from_variables()
-case = use_case.load("card_fraud", workspace.use_cases)
+platform = build()
+case = platform.own_use_case("card_fraud")
 as_of = datetime.fromisoformat(sys.argv[2])
-ingest(workspace, case, sys.argv[1], as_of)
-refresh(workspace, case, as_of)
+ingest(platform.workspace, case, sys.argv[1], as_of)
+refresh(platform, case, as_of)
 folder = Path(sys.argv[1]).parent / "artifact"
 make_artifact(folder)
-print(register(workspace, case, folder, True, {}).version)
-registry = ModelRegistry(workspace)
-version = registry.by_alias("card-fraud", "champion")
-print(version.storage_uri)
-print(registry.fetch(version, folder.with_name("fetched")))
+print(register(platform, case, folder, True, {}, "run-1").version)
+version = platform.registry.by_alias("card-fraud", "champion")
+print(platform.registry.storage_uri(version))
+print(platform.registry.fetch(version, folder.with_name("fetched")))
 """
 
 

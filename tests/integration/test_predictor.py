@@ -1,6 +1,7 @@
 """The predictor as a process, with a real feature store: REST, gRPC, metrics, prediction log."""
 
 import asyncio
+import gzip
 import json
 import sqlite3
 import time
@@ -16,6 +17,8 @@ from pyarrow.dataset import field
 from serin.storage import files, read_table
 from tests.factories import make_artifact
 from tests.predictor_process import Predictor, grpc_refusal, infer, row, set_up_store, start, tensors, workspace
+
+TIME = "not an ISO 8601 time (2018-06-01T12:00) from 1970 to 2199"
 
 
 @pytest.fixture(scope="module")
@@ -68,12 +71,140 @@ def test_unknown_entity_is_scored_and_counted_as_misses(predictor: Predictor) ->
 
 
 def test_bad_request_is_refused_with_the_same_text_everywhere(predictor: Predictor) -> None:
-    text = "row 0, column TX_AMOUNT: found -1, allowed: a finite number of at least 0"
+    text = "row 0: TX_AMOUNT: below 0 (found -1.0)"
     first = predictor.v1(row(TX_AMOUNT=-1))
     assert (first.status_code, first.json()) == (400, {"error": text})
     second = httpx.post(f"{predictor.http}/v2/models/card-fraud/infer", json={"inputs": tensors(TX_AMOUNT=-1)})
     assert (second.status_code, second.json()) == (400, {"error": text})
-    assert grpc_refusal(predictor.grpc, tensors(TX_AMOUNT=-1)) == ("INVALID_ARGUMENT", text.replace("-1", "-1.0"))
+    assert grpc_refusal(predictor.grpc, tensors(TX_AMOUNT=-1)) == ("INVALID_ARGUMENT", text)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"CUSTOMER_ID": 2**63 - 1, "TX_AMOUNT": 1e39}, "TX_AMOUNT: not a finite number (32 bits) (found 1e+39)"),
+        ({"CUSTOMER_ID": -1}, "CUSTOMER_ID: below 0 (found -1)"),
+        ({"TX_DATETIME": "soon"}, f"TX_DATETIME: {TIME} (found 'soon')"),
+        ({"TX_DATETIME": "9999-12-31"}, f"TX_DATETIME: {TIME} (found '9999-12-31')"),
+        (
+            {"CHANNEL": "x" * 1025, "TX_AMOUNT": -1},
+            "TX_AMOUNT: below 0 (found -1.0); CHANNEL: not text of at most 1024",
+        ),
+    ],
+)
+def test_v1_v2_and_grpc_refuse_with_the_same_words(predictor: Predictor, changes: dict[str, Any], text: str) -> None:
+    first = predictor.v1(row(**changes)).json()["error"]
+    assert first.startswith(f"row 0: {text}")
+    assert infer_v2(predictor, {"inputs": tensors(**changes)}).json()["error"] == first
+    assert grpc_refusal(predictor.grpc, tensors(**changes)) == ("INVALID_ARGUMENT", first)
+
+
+def test_long_refusal_reaches_a_grpc_client(predictor: Predictor) -> None:
+    rows = [{**item, "shape": [30], "data": item["data"] * 30} for item in tensors(TX_DATETIME="\U0001f4b3" * 60)]
+    code, text = grpc_refusal(predictor.grpc, rows)
+    assert (code, text.splitlines()[0]) == ("INVALID_ARGUMENT", "30 of 30 rows are refused:")
+
+
+def test_float_beyond_exact_integers_is_no_key_in_rows_and_tensors(predictor: Predictor) -> None:
+    body = json.dumps({"instances": [row(CUSTOMER_ID=0)]}).replace(
+        '"CUSTOMER_ID": 0', '"CUSTOMER_ID": 9007199254740993.0'
+    )
+    first = httpx.post(f"{predictor.http}/v1/models/card-fraud:predict", content=body)
+    text = "row 0: CUSTOMER_ID: not a whole number (64 bits) (found 9007199254740992.0)"
+    assert (first.status_code, first.json()) == (400, {"error": text})
+    second = infer_v2(predictor, {"inputs": tensors(CUSTOMER_ID=9007199254740993.0)})
+    assert (second.status_code, second.json()) == (400, {"error": text})
+    key, *others = tensors(CUSTOMER_ID=9007199254740993.0)
+    assert grpc_refusal(predictor.grpc, [{**key, "datatype": "FP64"}, *others]) == (
+        "INVALID_ARGUMENT",
+        "column CUSTOMER_ID: found datatype 'FP64', allowed: INT64, UINT64, INT32, UINT32, INT16, UINT16, INT8, UINT8",
+    )
+
+
+def test_partial_answers_are_the_same_in_v1_v2_and_grpc(predictor: Predictor) -> None:
+    from kserve import InferResponse
+
+    parameters = {"partial": True, "explain_unknown": True}
+    rows = [row(TX_AMOUNT=-1.0), row(CHANNEL="Chip ")]
+    url = f"{predictor.http}/v1/models/card-fraud:predict"
+    before = predictor.metric("model_unknown_categories_total", column="CHANNEL")
+    refused, scored = httpx.post(url, json={"instances": rows, "parameters": parameters}).json()["predictions"]
+    assert refused == {"error": "TX_AMOUNT: below 0 (found -1.0)"}
+    assert scored["unknown_categories"] == {"CHANNEL": "Chip "}
+    expected = {
+        "score": [scored["score"]],
+        "decision": [scored["decision"]],
+        "model_version": ["12"],
+        "unknown_categories": ['{"CHANNEL": "Chip "}'],
+        "row": [1],
+        "refused_row": [0],
+        "refusal": [refused["error"]],
+    }
+    first, second = (tensors(**changes) for changes in ({"TX_AMOUNT": -1.0}, {"CHANNEL": "Chip "}))
+    both = [
+        {**one, "shape": [2], "data": one["data"] + other["data"]} for one, other in zip(first, second, strict=True)
+    ]
+    answer = infer_v2(predictor, {"inputs": both, "parameters": parameters}).json()
+    assert {output["name"]: output["data"] for output in answer["outputs"]} == expected
+    grpc = InferResponse.from_grpc(asyncio.run(infer(predictor.grpc, both, parameters=parameters)))
+    data = {output.name: output.as_numpy().tolist() for output in grpc.outputs}
+    assert {name: [_text(value) for value in values] for name, values in data.items()} == expected
+    assert predictor.metric("model_unknown_categories_total", column="CHANNEL") == before + 3
+
+
+def _text(value: Any) -> Any:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def test_partial_answer_without_a_refused_row_can_be_sent(predictor: Predictor) -> None:
+    from kserve import InferResponse
+
+    answer = infer_v2(predictor, {"inputs": tensors(), "parameters": {"partial": True}}).json()
+    found = {output["name"]: (output["shape"], output["data"]) for output in answer["outputs"]}
+    assert (found["row"], found["refused_row"], found["refusal"]) == (([1], [0]), ([0], []), ([0], []))
+    for raw in (False, True):
+        message = asyncio.run(infer(predictor.grpc, tensors(), raw=raw, parameters={"partial": True}))
+        assert InferResponse.from_grpc(message).get_output_by_name("refused_row").shape == [0]
+
+
+def test_base64_is_decoded_and_other_content_types_are_refused(predictor: Predictor) -> None:
+    (expected,) = predictor.v1(row(CHANNEL="online")).json()["predictions"]
+    for content, status in (("base64", 200), ("pd", 400)):
+        inputs = [
+            {**item, "data": ["b25saW5l"], "parameters": {"content_type": content}}
+            if item["name"] == "CHANNEL"
+            else item
+            for item in tensors()
+        ]
+        answer = infer_v2(predictor, {"inputs": inputs})
+        assert answer.status_code == status, answer.text
+        if status == 200:
+            assert answer.json()["outputs"][0]["data"] == [expected["score"]]
+            assert asyncio.run(infer(predictor.grpc, inputs)).outputs[0].contents.fp64_contents == [expected["score"]]
+        else:
+            text = "column CHANNEL: found content_type 'pd', allowed: no content_type or 'base64'"
+            assert answer.json() == {"error": text}
+            assert grpc_refusal(predictor.grpc, inputs) == ("INVALID_ARGUMENT", text)
+
+
+def test_compressed_bodies_slashes_and_methods(predictor: Predictor) -> None:
+    (expected,) = predictor.v1(row()).json()["predictions"]
+    bodies = {":predict": {"instances": [row()]}, "/infer": {"inputs": tensors()}}
+    for version, path in (("v1", ":predict"), ("v2", "/infer")):
+        url = f"{predictor.http}/{version}/models/card-fraud{path}"
+        body = gzip.compress(b"\xef\xbb\xbf" + json.dumps(bodies[path]).encode())
+        for end in ("", "/"):
+            answer = httpx.post(url + end, content=body, headers={"content-encoding": "gzip", "host": "elsewhere"})
+            assert (answer.status_code, answer.is_redirect) == (200, False), answer.text
+            assert str(expected["score"]) in answer.text
+            refused = httpx.get(url + end)
+            assert (refused.status_code, refused.headers["allow"]) == (405, "POST")
+    for path in ("/v2/models/card-fraud/", "/metrics/", "/v2//", "/nothing/"):
+        assert not httpx.get(predictor.http + path, headers={"host": "elsewhere"}).is_redirect, path
+
+
+def infer_v2(predictor: Predictor, body: dict[str, Any]) -> httpx.Response:
+    return httpx.post(f"{predictor.http}/v2/models/card-fraud/infer", json=body, timeout=30)
 
 
 def test_unknown_model_and_version_are_not_found(predictor: Predictor) -> None:
@@ -200,16 +331,12 @@ def test_body_over_the_limit_is_refused(predictor: Predictor) -> None:
 @pytest.mark.parametrize(
     ("body", "text"),
     [
-        ({"id": "\ud800", "inputs": tensors()}, "the request id: found '\\ud800', which is not UTF-8, allowed: a text"),
+        ({"id": "\ud800", "inputs": tensors()}, "the body is no JSON in UTF-8: "),
         ({"id": "x" * 257, "inputs": tensors()}, "the request id has 257 characters; allowed: a text of at most 256"),
-        (
-            {"inputs": tensors(CHANNEL="\ud800")},
-            "row 0, column CHANNEL: found '\\ud800', which is not UTF-8, allowed: ",
-        ),
-        ({"inputs": tensors(TX_AMOUNT=1e39)}, "row 0, column TX_AMOUNT: found 1e+39, which is infinite in 32 bits"),
-        ({"inputs": [{**tensors()[0], "name": "\ud800"}]}, "column '\\ud800' is unknown"),
-        ({"inputs": [{**tensors()[0], "name": "\ud800", "datatype": "FP16"}]}, "Sending FP16 data via JSON"),
-        ({"inputs": tensors(), "outputs": [{"name": "\ud800"}]}, "\\ud800"),
+        ({"inputs": tensors(CHANNEL="\ud800")}, "the body is no JSON in UTF-8: "),
+        ({"inputs": tensors(TX_AMOUNT=1e39)}, "row 0: TX_AMOUNT: not a finite number (32 bits) (found 1e+39)"),
+        ({"inputs": [{**tensors()[0], "name": "\ud800"}]}, "the body is no JSON in UTF-8: "),
+        ({"inputs": tensors(), "outputs": [{"name": "other"}]}, "Unexpected inference output 'other'"),
     ],
 )
 def test_what_utf8_or_32_bits_can_not_hold_is_the_callers_fault(

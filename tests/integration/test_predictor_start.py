@@ -22,7 +22,7 @@ def test_port_that_is_taken_is_named(tmp_path: Path) -> None:
 
 def test_log_holds_every_scored_row_after_sigterm(tmp_path: Path) -> None:
     root = workspace(tmp_path / "root")
-    make_artifact(root / "model", engine="sklearn")
+    make_artifact(root / "model", estimator="logistic_regression")
     running = start(root, root / "model")
     try:
         rows = [{"TX_AMOUNT": float(n), "CHANNEL": None, "TX_DATETIME": f"2018-06-0{n % 2 + 1}"} for n in range(50)]

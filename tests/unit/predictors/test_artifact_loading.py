@@ -57,7 +57,7 @@ def test_unreadable_model_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("estimator", ["logistic_regression", "random_forest"])
 def test_sklearn_model_is_loaded_from_skops(tmp_path: Path, estimator: str) -> None:
-    manifest = make_artifact(tmp_path, engine="sklearn", estimator=estimator)  # type: ignore[arg-type]
+    manifest = make_artifact(tmp_path, estimator=estimator)
     width = len(manifest.inputs.names)
     assert load(tmp_path).predict(np.full((2, width), np.nan, np.float32)).shape == (2,)
 
@@ -65,7 +65,7 @@ def test_sklearn_model_is_loaded_from_skops(tmp_path: Path, estimator: str) -> N
 def test_skops_file_with_another_type_is_refused(tmp_path: Path) -> None:
     from skops import io
 
-    manifest = make_artifact(tmp_path, engine="sklearn")
+    manifest = make_artifact(tmp_path, estimator="logistic_regression")
     io.dump({"model": Path("x")}, tmp_path / "model.skops")
     seal(tmp_path, manifest)
     with pytest.raises(ArtifactError, match=r"model\.skops holds .*Path.*; allowed besides skops' own: numpy\.dtype"):
@@ -73,7 +73,7 @@ def test_skops_file_with_another_type_is_refused(tmp_path: Path) -> None:
 
 
 def test_rows_that_sklearn_can_not_take_are_the_request_s_fault(tmp_path: Path) -> None:
-    manifest = make_artifact(tmp_path, engine="sklearn")
+    manifest = make_artifact(tmp_path, estimator="logistic_regression")
     model = load(tmp_path)
     with pytest.raises(RequestError, match="the model can't score these rows: "):
         model.predict(np.full((1, len(manifest.inputs.names)), np.inf, np.float32))

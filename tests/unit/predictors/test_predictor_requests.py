@@ -12,6 +12,9 @@ from tests.factories import make_manifest
 NOW = datetime(2018, 6, 1, 12, tzinfo=UTC)
 SCHEMA = RequestSchema(make_manifest())
 ROW = {"CUSTOMER": 1, "AMOUNT": 5, "CHANNEL": "chip", "TIME": "2018-05-01T10:00:00+02:00"}
+INTEGER, NUMBER = "not a whole number (64 bits)", "not a finite number (32 bits)"
+TEXT = "not text of at most 1024 characters (UTF-8)"
+TIME = "not an ISO 8601 time (2018-06-01T12:00) from 1970 to 2199"
 RAW = {"AMOUNT": 5, "CHANNEL": "chip", "count_1d": 2, "rate_7d": None}
 
 
@@ -29,8 +32,8 @@ def without(row: dict[str, Any], name: str) -> dict[str, Any]:
     return {key: value for key, value in row.items() if key != name}
 
 
-def column(name: str, datatype: str, data: Any, shape: Any = None) -> Tensor:
-    return Tensor(name, datatype, [len(data)] if shape is None else shape, data)
+def column(name: str, datatype: str, data: Any, shape: Any = None, parameters: Any = None) -> Tensor:
+    return Tensor(name, datatype, [len(data)] if shape is None else shape, data, parameters or {})
 
 
 def tensor_refusal(*tensors: Tensor) -> str:
@@ -73,7 +76,7 @@ def test_raw_row_may_carry_key_and_calendar() -> None:
 
 
 def test_raw_row_that_lacks_a_feature_is_refused() -> None:
-    assert refusal(without(RAW, "rate_7d")) == "row 0, column rate_7d: found nothing, allowed: a finite number or null"
+    assert refusal(without(RAW, "rate_7d")) == "row 0: rate_7d: missing; null is allowed"
 
 
 def test_model_without_store_features_needs_no_key() -> None:
@@ -82,53 +85,92 @@ def test_model_without_store_features_needs_no_key() -> None:
 
 
 def test_calendar_in_a_keyed_row_is_unknown() -> None:
-    assert refusal({**ROW, "hour": 3}) == "row 0, column 'hour' is unknown; allowed: CUSTOMER, AMOUNT, CHANNEL, TIME"
+    assert refusal({**ROW, "hour": 3}) == "row 0: column 'hour' is unknown; allowed: CUSTOMER, AMOUNT, CHANNEL, TIME"
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "found", "allowed"),
+    ("name", "value", "problem"),
     [
-        ("AMOUNT", -0.01, "-0.01", "a finite number of at least 0 and at most 1000"),
-        ("AMOUNT", 1000.5, "1000.5", "a finite number of at least 0 and at most 1000"),
-        ("AMOUNT", "5", "'5'", "a finite number of at least 0 and at most 1000"),
-        ("AMOUNT", True, "True", "a finite number of at least 0 and at most 1000"),
-        ("AMOUNT", None, "None", "a finite number of at least 0 and at most 1000"),
-        ("AMOUNT", float("nan"), "nan", "a finite number of at least 0 and at most 1000"),
-        ("AMOUNT", float("inf"), "inf", "a finite number of at least 0 and at most 1000"),
-        ("AMOUNT", [1], "[1]", "a finite number of at least 0 and at most 1000"),
-        ("CUSTOMER", 1.5, "1.5", "an integer of 64 bits of at least 0"),
-        ("CUSTOMER", 2**63, "9223372036854775808", "an integer of 64 bits of at least 0"),
-        ("CUSTOMER", None, "None", "an integer of 64 bits of at least 0"),
-        ("CHANNEL", 5, "5", "a text of at most 1024 characters or null"),
-        ("CHANNEL", {}, "{}", "a text of at most 1024 characters or null"),
-        ("TIME", "soon", "'soon'", "an ISO 8601 time from 1970 to 2199, as in 2018-06-01T12:00:00Z or null"),
-        ("TIME", 5, "5", "an ISO 8601 time from 1970 to 2199, as in 2018-06-01T12:00:00Z or null"),
-        (
-            "TIME",
-            "0001-01-01T00:00:00+23:00",
-            "'0001-01-01T00:00:00+23:00'",
-            "an ISO 8601 time from 1970 to 2199, as in 2018-06-01T12:00:00Z or null",
-        ),
+        ("AMOUNT", -0.01, "below 0 (found -0.01)"),
+        ("AMOUNT", 1000.5, "above 1000 (found 1000.5)"),
+        ("AMOUNT", "5", f"{NUMBER} (found '5')"),
+        ("AMOUNT", True, f"{NUMBER} (found True)"),
+        ("AMOUNT", None, "missing"),
+        ("AMOUNT", float("nan"), "missing"),
+        ("AMOUNT", float("inf"), f"{NUMBER} (found inf)"),
+        ("AMOUNT", [1], f"{NUMBER} (found [1])"),
+        ("AMOUNT", 10**400, f"{NUMBER} (found 100000000000000000...0000000000000000000)"),
+        ("CUSTOMER", 1.5, f"{INTEGER} (found 1.5)"),
+        ("CUSTOMER", 2**63, f"{INTEGER} (found 9223372036854775808)"),
+        ("CUSTOMER", None, "missing"),
+        ("CUSTOMER", "1", f"{INTEGER} (found '1')"),
+        ("CHANNEL", 5, f"{TEXT} (found 5)"),
+        ("CHANNEL", {}, f"{TEXT} (found {{}})"),
+        ("CHANNEL", "\ud800", f"{TEXT} (found '\\ud800')"),
+        ("TIME", "soon", f"{TIME} (found 'soon')"),
+        ("TIME", 5, f"{TIME} (found 5)"),
+        ("TIME", "2200-01-01", f"{TIME} (found '2200-01-01')"),
+        ("TIME", "1969-12-31T23:59:59", f"{TIME} (found '1969-12-31T23:59:59')"),
+        ("TIME", "0001-01-01T00:00:00+23:00", f"{TIME} (found '0001-01-01T00:00:00+23:00')"),
     ],
 )
-def test_value_that_is_not_allowed_is_named(name: str, value: Any, found: str, allowed: str) -> None:
-    assert refusal(ROW, {**ROW, name: value}) == f"row 1, column {name}: found {found}, allowed: {allowed}"
+def test_value_that_breaks_a_rule_is_named(name: str, value: Any, problem: str) -> None:
+    assert refusal({**ROW, name: value}) == f"row 0: {name}: {problem}"
 
 
 def test_long_value_is_shown_in_short() -> None:
     assert len(refusal({**ROW, "CHANNEL": "x" * 100_000})) < 200
 
 
+@pytest.mark.parametrize("value", [9007199254740993.0, 2.0**53, -(2.0**53), 1e19, float("inf")])
+def test_float_that_no_longer_tells_integers_apart_is_no_key(value: float) -> None:
+    assert refusal({**ROW, "CUSTOMER": value}) == f"row 0: CUSTOMER: {INTEGER} (found {value})"
+    tensors = [column("CUSTOMER", "INT64", [value]), column("AMOUNT", "FP64", [5.0])]
+    assert tensor_refusal(*tensors) == f"row 0: CUSTOMER: {INTEGER} (found {value})"
+
+
+@pytest.mark.parametrize("value", [2**53 + 1, 2**63 - 1, -(2**63), 2.0**53 - 1])
+def test_integer_key_keeps_all_its_64_bits(value: float) -> None:
+    schema = RequestSchema(make_manifest(entities=(RequestColumn(name="CUSTOMER", type="integer"),)))
+    found = v1({**ROW, "CUSTOMER": value}, schema=schema).columns["CUSTOMER"]
+    assert (found, type(found[0])) == ([value], int)
+
+
+@pytest.mark.parametrize("value", ["0417", "417", " a ", "A", "a", "", "1e3", "é", "e\u0301", "null", "x" * 1024])
+def test_text_key_stays_as_it_is(value: str) -> None:
+    schema = RequestSchema(make_manifest(entities=(RequestColumn(name="CUSTOMER", type="text"),)))
+    assert v1({**ROW, "CUSTOMER": value}, schema=schema).columns["CUSTOMER"] == [value]
+    tensors = [column("CUSTOMER", "BYTES", [value.encode()]), column("AMOUNT", "FP64", [5.0])]
+    assert schema.from_v2(tensors, NOW).columns["CUSTOMER"] == [value]
+
+
+def test_number_is_no_text_key() -> None:
+    schema = RequestSchema(make_manifest(entities=(RequestColumn(name="CUSTOMER", type="text"),)))
+    assert refusal({**ROW, "CUSTOMER": 417}, schema=schema) == f"row 0: CUSTOMER: {TEXT} (found 417)"
+
+
+def test_text_of_more_characters_than_ingest_takes_is_refused() -> None:
+    assert refusal({**ROW, "CHANNEL": "x" * 1025}).startswith(f"row 0: CHANNEL: {TEXT} (found 'xxx")
+
+
+@pytest.mark.parametrize(
+    ("type_", "allowed", "good", "bad"),
+    [("text", ("shop", "web"), "web", "Web"), ("text", (1, 2), "1", "3"), ("integer", (1, 2), 2, 3)],
+)
+def test_value_that_ingest_does_not_allow_is_refused(type_: Any, allowed: Any, good: Any, bad: Any) -> None:
+    rule = RequestColumn(name="CHANNEL", type=type_, allowed=allowed, nullable=True)
+    schema = RequestSchema(make_manifest(request=(rule,)))
+    row = without(ROW, "AMOUNT")
+    assert v1({**row, "CHANNEL": good}, {**row, "CHANNEL": None}, schema=schema).columns["CHANNEL"] == [good, None]
+    text = refusal({**row, "CHANNEL": bad}, schema=schema)
+    assert text == f"row 0: CHANNEL: not one of {allowed[0]}, {allowed[1]} (found {bad!r})"
+
+
 @pytest.mark.parametrize("value", [1e39, -1e39, 10**39, 3.402823466385289e38])
 def test_number_that_is_infinite_in_32_bits_is_refused(value: float) -> None:
     schema = RequestSchema(make_manifest(request=(RequestColumn(name="AMOUNT", type="number"),)))
-    text = refusal({"CUSTOMER": 1, "AMOUNT": 1}, {"CUSTOMER": 1, "AMOUNT": value}, schema=schema)
-    assert text.startswith("row 1, column AMOUNT: found ")
-    assert text.endswith(", which is infinite in 32 bits, allowed: a finite number")
-
-
-def test_integer_beyond_64_bit_floats_is_no_number() -> None:
-    assert refusal({**ROW, "AMOUNT": 10**400}).startswith("row 0, column AMOUNT: found 1000")
+    text = refusal({"CUSTOMER": 1, "AMOUNT": value}, schema=schema)
+    assert text == f"row 0: AMOUNT: {NUMBER} (found {float(value)})"
 
 
 def test_largest_number_of_32_bits_is_taken() -> None:
@@ -138,30 +180,13 @@ def test_largest_number_of_32_bits_is_taken() -> None:
 
 
 def test_feature_that_is_infinite_in_32_bits_is_refused() -> None:
-    text = refusal({**RAW, "count_1d": 1e39})
-    assert text == (
-        "row 0, column count_1d: found 1e+39, which is infinite in 32 bits, allowed: a finite number or null"
-    )
-
-
-def test_text_with_a_lone_surrogate_is_refused_in_rows_and_tensors() -> None:
-    text = (
-        "row 0, column CHANNEL: found '\\ud800', which is not UTF-8, allowed: a text of at most 1024 characters or null"
-    )
-    assert refusal({**ROW, "CHANNEL": "\ud800"}) == text
-    keys = column("CUSTOMER", "INT64", [1]), column("AMOUNT", "FP64", [5.0])
-    assert tensor_refusal(*keys, column("CHANNEL", "BYTES", ["\ud800"])) == text
-
-
-def test_entity_key_with_a_lone_surrogate_is_refused() -> None:
-    schema = RequestSchema(make_manifest(entities=(RequestColumn(name="CUSTOMER", type="text"),)))
-    text = refusal({**ROW, "CUSTOMER": "c\udfff"}, schema=schema)
-    assert text.startswith("row 0, column CUSTOMER: found 'c\\udfff', which is not UTF-8, allowed: a text")
+    assert refusal({**RAW, "count_1d": 1e39}) == f"row 0: count_1d: {NUMBER} (found 1e+39)"
 
 
 def test_column_name_with_a_lone_surrogate_is_unknown() -> None:
-    assert refusal({**ROW, "\ud800": 1}).startswith("row 0, column '\\ud800' is unknown; allowed: CUSTOMER")
-    assert tensor_refusal(column("\ud800", "FP64", [1.0])).startswith("column '\\ud800' is unknown; allowed: CUSTOMER")
+    known = "is unknown; allowed: CUSTOMER, AMOUNT, CHANNEL, TIME"
+    assert refusal({**ROW, "\ud800": 1}) == f"row 0: column '\\ud800' {known}"
+    assert tensor_refusal(column("\ud800", "FP64", [1.0])) == f"column '\\ud800' {known}"
 
 
 def test_event_time_in_the_future_is_taken() -> None:
@@ -191,26 +216,85 @@ def test_boolean_column_takes_booleans_only() -> None:
     schema = RequestSchema(make_manifest(request=(RequestColumn(name="AMOUNT", type="boolean"),)))
     assert v1({"CUSTOMER": 1, "AMOUNT": True}, schema=schema).columns["AMOUNT"] == [True]
     text = refusal({"CUSTOMER": 1, "AMOUNT": 1}, schema=schema)
-    assert text == "row 0, column AMOUNT: found 1, allowed: true or false"
+    assert text == "row 0: AMOUNT: not true or false (found 1)"
 
 
 def test_missing_column_is_named() -> None:
-    text = refusal(ROW, without(ROW, "AMOUNT"))
-    assert text.startswith("row 1, column AMOUNT: found nothing, allowed: a finite number")
+    assert refusal(without(ROW, "AMOUNT")) == "row 0: AMOUNT: missing"
 
 
 def test_unknown_column_is_named() -> None:
-    assert refusal(ROW, {**ROW, "X": 1}).startswith("row 1, column 'X' is unknown; allowed: CUSTOMER, AMOUNT")
+    text = "row 0: column 'X' is unknown; allowed: CUSTOMER, AMOUNT, CHANNEL, TIME"
+    assert refusal({**ROW, "X": 1}) == text
+
+
+def test_known_columns_that_a_message_names_are_bounded() -> None:
+    schema = RequestSchema(make_manifest(features=tuple(f"f{n}" for n in range(3000))))
+    assert refusal({"f0": 1, "X": 1}, schema=schema).endswith(", f44, f45, …")
+
+
+def test_all_bad_rows_are_named_with_all_that_is_wrong() -> None:
+    rows = [ROW, {**ROW, "AMOUNT": -1, "CHANNEL": 5}, 7, {**ROW, "X": 1}, without(ROW, "CUSTOMER")]
+    assert refusal(*rows).splitlines() == [
+        "4 of 5 rows are refused:",
+        f"  row 1: AMOUNT: below 0 (found -1.0); CHANNEL: {TEXT} (found 5)",
+        "  row 2: found 7, allowed: an object of column: value",
+        "  row 3: column 'X' is unknown; allowed: CUSTOMER, AMOUNT, CHANNEL, TIME",
+        "  row 4: CUSTOMER: missing",
+    ]
+
+
+def test_bad_rows_that_are_named_are_bounded_and_all_are_counted() -> None:
+    lines = refusal(*[{**ROW, "AMOUNT": "x" * 50, "CHANNEL": ["x" * 50] * 50}] * 1000).splitlines()
+    assert (lines[0], lines[-1]) == ("1000 of 1000 rows are refused:", "  and 980 more")
+    assert len(lines) == 22
+    assert sum(map(len, lines)) < 4200
+
+
+def test_partial_request_keeps_the_good_rows_and_tells_of_the_others() -> None:
+    rows = [ROW, {**ROW, "AMOUNT": -1}, {**ROW, "CUSTOMER": 3}, "row"]
+    found = SCHEMA.from_v1({"instances": rows, "parameters": {"partial": True}}, NOW)
+    assert (found.count, list(found.numbers), found.columns["CUSTOMER"]) == (2, [0, 2], [1, 3])
+    assert found.refused == {
+        1: "AMOUNT: below 0 (found -1.0)",
+        3: "found 'row', allowed: an object of column: value",
+    }
+
+
+def test_partial_tensors_are_told_of_as_rows_are() -> None:
+    tensors = [column("CUSTOMER", "INT64", [1, 2, None]), column("AMOUNT", "FP64", [5.0, -1.0, 5.0])]
+    found = SCHEMA.from_v2(tensors, NOW, {"partial": True})
+    assert (list(found.numbers), found.columns["AMOUNT"]) == ([0], [5.0])
+    assert found.refused == {1: "AMOUNT: below 0 (found -1.0)", 2: "CUSTOMER: missing"}
+
+
+def test_partial_request_without_a_good_row_is_refused() -> None:
+    with pytest.raises(RequestError, match=r"^row 0: AMOUNT: below 0 \(found -1.0\)$"):
+        SCHEMA.from_v1({"instances": [{**ROW, "AMOUNT": -1}], "parameters": {"partial": True}}, NOW)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "text"),
+    [
+        ({"partail": True}, "parameter 'partail' is unknown; allowed: partial, explain_unknown"),
+        ({"content_type": "pd"}, "parameter 'content_type' is unknown; allowed: partial, explain_unknown"),
+        ({"partial": "yes"}, "parameter partial: found 'yes', allowed: true or false"),
+        ({"explain_unknown": 1}, "parameter explain_unknown: found 1, allowed: true or false"),
+        ([], "parameters: found [], allowed: an object of partial, explain_unknown"),
+    ],
+)
+def test_parameters_that_are_not_known_are_refused(parameters: Any, text: str) -> None:
+    with pytest.raises(RequestError) as first:
+        SCHEMA.from_v1({"instances": [ROW], "parameters": parameters}, NOW)
+    with pytest.raises(RequestError) as second:
+        SCHEMA.from_v2([column("AMOUNT", "FP64", [1.0])], NOW, parameters)
+    assert (str(first.value), str(second.value)) == (text, text)
 
 
 @pytest.mark.parametrize("body", [None, 5, [], {}, {"instances": None}, {"instances": {}}, {"inputs": []}])
 def test_body_without_instances_is_refused(body: Any) -> None:
     with pytest.raises(RequestError, match="the body is not as expected; allowed: "):
         SCHEMA.from_v1(body, NOW)
-
-
-def test_row_that_is_no_object_is_refused() -> None:
-    assert refusal(ROW, [1, 2]) == "row 1: found [1, 2], allowed: an object of column: value"
 
 
 def test_rows_are_bounded() -> None:
@@ -266,8 +350,35 @@ def test_tensor_given_twice_is_refused() -> None:
 
 
 def test_tensor_that_is_no_utf8_is_refused() -> None:
-    text = tensor_refusal(column("CHANNEL", "BYTES", [b"\xff"]))
-    assert text.startswith("row 0, column CHANNEL: found b'\\xff', which is not UTF-8, allowed: a text")
+    tensors = [column("CUSTOMER", "INT64", [1]), column("AMOUNT", "FP64", [1.0]), column("CHANNEL", "BYTES", [b"\xff"])]
+    assert tensor_refusal(*tensors) == f"row 0: CHANNEL: {TEXT} (found b'\\xff')"
+
+
+def test_base64_tensor_is_decoded() -> None:
+    encoded = column("CHANNEL", "BYTES", ["Y2hpcA==", b"w6k=", None], parameters={"content_type": "base64"})
+    tensors = [column("CUSTOMER", "INT64", [1, 2, 3]), column("AMOUNT", "FP64", [5.0] * 3), encoded]
+    assert SCHEMA.from_v2(tensors, NOW).columns["CHANNEL"] == ["chip", "é", None]
+
+
+@pytest.mark.parametrize("value", ["chip!", "Y2hpcA", "é", "/w==", 5])
+def test_value_that_is_no_base64_is_refused(value: Any) -> None:
+    encoded = column("CHANNEL", "BYTES", [value], parameters={"content_type": "base64"})
+    tensors = [column("CUSTOMER", "INT64", [1]), column("AMOUNT", "FP64", [5.0]), encoded]
+    assert tensor_refusal(*tensors) == f"row 0: CHANNEL: {TEXT} in base64 (found {value!r})"
+
+
+@pytest.mark.parametrize(
+    ("datatype", "name", "content", "allowed"),
+    [
+        ("BYTES", "CHANNEL", "np", "no content_type or 'base64'"),
+        ("BYTES", "CHANNEL", "Base64", "no content_type or 'base64'"),
+        ("BYTES", "CHANNEL", True, "no content_type or 'base64'"),
+        ("FP64", "AMOUNT", "base64", "no content_type"),
+    ],
+)
+def test_tensor_of_another_content_type_is_refused(datatype: str, name: str, content: Any, allowed: str) -> None:
+    text = tensor_refusal(column(name, datatype, ["x"], parameters={"content_type": content}))
+    assert text == f"column {name}: found content_type {content!r}, allowed: {allowed}"
 
 
 def test_tensor_of_an_unknown_column_is_refused() -> None:

@@ -1,4 +1,5 @@
 import asyncio
+import gzip
 import json
 from collections.abc import Iterable
 from typing import Any
@@ -7,11 +8,15 @@ import pytest
 from fastapi import Request
 from prometheus_client import CollectorRegistry
 
+from predictors.body import MAX_BODY
 from predictors.metrics import Metrics
-from predictors.rest import MAX_BODY, RestEdge, bad_input
+from predictors.rest import RestEdge, bad_input
 
 LABELS = {"model": "card-fraud", "model_version": "12", "deployment": "card-fraud-v12"}
 PREDICT = "/v1/models/card-fraud:predict"
+INFER = "/v2/models/card-fraud/infer"
+BODY = b'{"instances": []}'
+GZIP = (b"content-encoding", b"gzip")
 
 
 class Application:
@@ -38,24 +43,29 @@ class Edge:
         self.registry = CollectorRegistry()
         metrics = Metrics("card-fraud", "12", "card-fraud-v12", self.registry)
         self.edge = RestEdge(application, "card-fraud", "12", metrics)
+        self.sent: list[Any] = []
 
-    def post(self, path: str, chunks: Iterable[bytes] = (b"{}",), headers: Any = ()) -> int:
-        scope = {"type": "http", "method": "POST", "path": path, "headers": list(headers)}
+    @property
+    def error(self) -> str:
+        return str(json.loads(self.sent[1]["body"])["error"])
+
+    def post(self, path: str, chunks: Iterable[bytes] = (b"{}",), headers: Any = (), method: str = "POST") -> int:
+        scope = {"type": "http", "method": method, "path": path, "headers": list(headers)}
         parts = list(chunks)
         messages = [
             {"type": "http.request", "body": part, "more_body": number + 1 < len(parts)}
             for number, part in enumerate(parts)
         ]
-        sent: list[Any] = []
+        self.sent = []
 
         async def receive() -> Any:
             return messages.pop(0)
 
         async def send(message: Any) -> None:
-            sent.append(message)
+            self.sent.append(message)
 
         asyncio.run(self.edge(scope, receive, send))
-        return int(sent[0]["status"])
+        return int(self.sent[0]["status"])
 
     def counted(self, status: str) -> float | None:
         return self.registry.get_sample_value("model_predictions_total", {**LABELS, "status": status})
@@ -99,7 +109,7 @@ def test_chunked_body_over_the_limit_is_refused_and_counted() -> None:
 
 
 def test_body_at_the_limit_passes() -> None:
-    assert Edge(Application()).post(PREDICT, [b" " * MAX_BODY]) == 200
+    assert Edge(Application()).post(PREDICT, [b"{}" + b" " * (MAX_BODY - 2)]) == 200
 
 
 def test_own_version_in_the_path_is_taken_out_and_another_is_not_found() -> None:
@@ -116,8 +126,94 @@ def test_body_is_json_whatever_the_header_says_unless_it_is_binary() -> None:
     edge = Edge(application)
     edge.post(PREDICT, headers=[(b"content-type", b"application/x-www-form-urlencoded"), (b"ce-id", b"1")])
     assert application.scope["headers"] == [(b"content-type", b"application/json")]
-    edge.post(PREDICT, headers=[(b"inference-header-content-length", b"9")])
+    edge.post(INFER, [b"\xff"], headers=[(b"inference-header-content-length", b"9")])
     assert application.scope["headers"][-1] == (b"content-type", b"application/octet-stream")
+    edge.post(PREDICT, headers=[(b"inference-header-content-length", b"9")])
+    assert application.scope["headers"] == [(b"content-type", b"application/json")]
+
+
+@pytest.mark.parametrize("encoding", [b"gzip", b"GZIP", b"x-gzip"])
+def test_gzip_body_arrives_decompressed(encoding: bytes) -> None:
+    application = Application()
+    body = gzip.compress(BODY)
+    headers = [(b"content-encoding", encoding), (b"content-length", b"%d" % len(body))]
+    assert Edge(application).post(PREDICT, [body[:9], body[9:]], headers) == 200
+    assert application.body == BODY
+    assert application.scope["headers"] == [(b"content-type", b"application/json")]
+
+
+def test_gzip_body_that_becomes_larger_than_allowed_is_refused() -> None:
+    application = Application()
+    edge = Edge(application)
+    bomb = gzip.compress(b"{}" + b" " * (MAX_BODY - 1))
+    assert len(bomb) < MAX_BODY / 100
+    assert edge.post(PREDICT, [bomb], [GZIP]) == 413
+    assert edge.error == "the body is larger than allowed: 8388608 bytes"
+    assert (application.scope, edge.counted("invalid")) == (None, 1)
+    assert edge.post(PREDICT, [gzip.compress(b"{}" + b" " * (MAX_BODY - 2))], [GZIP]) == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (BODY, "the body is no gzip, as its Content-Encoding says: "),
+        (gzip.compress(BODY)[:-1], "the body's gzip is cut short, or something follows it"),
+        (gzip.compress(BODY)[:-5] + b"12345", "the body is no gzip, as its Content-Encoding says: "),
+        (gzip.compress(BODY) * 2, "the body's gzip is cut short, or something follows it"),
+        (b"", "the body's gzip is cut short, or something follows it"),
+    ],
+)
+def test_body_that_is_no_gzip_is_refused(body: bytes, text: str) -> None:
+    edge = Edge(Application())
+    assert edge.post(PREDICT, [body], [GZIP]) == 400
+    assert edge.error.startswith(text)
+
+
+@pytest.mark.parametrize("encoding", [b"br", b"deflate", b"gzip, gzip", b"\xff"])
+def test_other_content_encodings_are_not_supported(encoding: bytes) -> None:
+    edge = Edge(Application())
+    assert edge.post(PREDICT, [BODY], [(b"content-encoding", encoding)]) == 415
+    assert edge.error == f"the body has Content-Encoding {encoding.decode('latin-1')!r}; allowed: gzip, or none"
+    assert (b"accept-encoding", b"gzip") in edge.sent[0]["headers"]
+
+
+@pytest.mark.parametrize("path", [PREDICT, INFER])
+def test_byte_order_mark_before_json_is_passed_over(path: str) -> None:
+    application = Application()
+    assert Edge(application).post(path, [b"\xef\xbb\xbf" + BODY]) == 200
+    assert application.body == BODY
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b'{"a": NaN}', b'{"a": "\xff"}', b'{"a": "\\ud800"}', b"[" * 5000, BODY.decode().encode("utf-16")],
+)
+def test_body_that_is_no_json_is_refused_with_the_same_words_in_v1_and_v2(body: bytes) -> None:
+    first, second = Edge(Application()), Edge(Application())
+    assert (first.post(PREDICT, [body]), second.post(INFER, [body])) == (400, 400)
+    assert first.error.startswith("the body is no JSON in UTF-8: ")
+    assert first.error == second.error
+    assert first.counted("invalid") == 1
+
+
+@pytest.mark.parametrize("path", [PREDICT, INFER, "/v2/models/card-fraud/versions/12/infer"])
+def test_slash_at_the_end_of_a_path_makes_no_difference(path: str) -> None:
+    application = Application()
+    edge = Edge(application)
+    assert edge.post(path + "/", headers=[(b"host", b"elsewhere")]) == 200
+    assert application.scope["path"] == path.replace("/versions/12", "")
+    assert edge.counted("ok") == 1
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
+@pytest.mark.parametrize("path", [PREDICT, INFER, INFER + "/"])
+def test_prediction_path_allows_post_only(method: str, path: str) -> None:
+    application = Application()
+    edge = Edge(application)
+    assert edge.post(path, method=method) == 405
+    assert (b"allow", b"POST") in edge.sent[0]["headers"]
+    assert edge.error == f"{method} {path.rstrip('/')}: allowed is POST, with the rows to predict"
+    assert (application.scope, edge.counted("invalid")) == (None, 0)
 
 
 def test_refusal_with_a_lone_surrogate_can_be_sent() -> None:

@@ -1,3 +1,4 @@
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -5,11 +6,13 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
+from predictors.answers import outputs, predictions
 from predictors.load import LoadedModel
 from predictors.log import PredictionLog, schema
 from predictors.metrics import Metrics
 from predictors.requests import RequestSchema
-from predictors.score import Identity, Scorer
+from predictors.score import Identity, RowScorer
+from serin.artifact import Manifest
 from serin.errors import RequestError
 from serin.schema import InputColumn, InputSchema
 from serin.storage import read_table
@@ -32,21 +35,26 @@ def registry() -> CollectorRegistry:
 
 
 def metrics(registry: CollectorRegistry) -> Metrics:
-    return Metrics("card-fraud", "12", "card-fraud-v12", registry)
+    return Metrics("card-fraud", "12", "card-fraud-v12", registry, categories=["CHANNEL"])
+
+
+def scorer(used: Manifest, folder: Path, registry: CollectorRegistry) -> tuple[RowScorer, PredictionLog]:
+    """A scorer whose model gives a tenth of the first input, 0 where that is missing, and its log."""
+    model = LoadedModel(used, lambda matrix: np.nan_to_num(matrix[:, 0].astype(np.float64)) / 10)
+    log = PredictionLog(str(folder), "card-fraud-v12", schema(used), metrics(CollectorRegistry()).dropped)
+    return RowScorer(Identity(*LABELS.values()), model, None, log, metrics(registry)), log
 
 
 def test_rows_are_scored_decided_logged_and_counted(tmp_path: Path, registry: CollectorRegistry) -> None:
     used = make_manifest(inputs=INPUTS, threshold=0.5)
-    model = LoadedModel(used, lambda matrix: matrix[:, 0].astype(np.float64) / 10)
-    log = PredictionLog(str(tmp_path), "card-fraud-v12", schema(used), metrics(CollectorRegistry()).dropped)
-    scorer = Scorer(Identity(*LABELS.values()), model, None, log, metrics(registry))
+    scoring, log = scorer(used, tmp_path, registry)
     body = {
         "instances": [
             {"AMOUNT": 5, "CHANNEL": "online", "TIME": "2018-05-01T10:30:00"},
             {"AMOUNT": 4, "CUSTOMER": 7, "hour": 3},
         ]
     }
-    result = scorer.score(RequestSchema(used).from_v1(body, NOW), "r-1", NOW)
+    result = scoring.score(RequestSchema(used).from_v1(body, NOW), "r-1", NOW)
     log.flush()
     assert (result.scores, result.decisions) == ([0.5, 0.4], [True, False])
     first, second = read_table(str(tmp_path)).sort_by("row").to_pylist()
@@ -101,13 +109,76 @@ def test_requests_misses_age_and_drops_are_counted(registry: CollectorRegistry) 
     assert registry.get_sample_value("model_load_timestamp", LABELS) == 1000
 
 
-def test_row_of_which_nothing_is_known_is_refused_by_its_key(tmp_path: Path, registry: CollectorRegistry) -> None:
-    used = make_manifest(inputs=InputSchema(columns=INPUTS.columns[1:2]), calendar=(), threshold=0.5)
-    model = LoadedModel(used, lambda matrix: matrix[:, 0].astype(np.float64))
-    log = PredictionLog(str(tmp_path), "card-fraud-v12", schema(used), metrics(CollectorRegistry()).dropped)
-    scorer = Scorer(Identity(*LABELS.values()), model, None, log, metrics(registry))
-    rows = RequestSchema(used).from_v1(
-        {"instances": [{"AMOUNT": 5, "CHANNEL": "chip"}, {"AMOUNT": 5, "CHANNEL": "post", "CUSTOMER": 7}]}, NOW
+def unknown(registry: CollectorRegistry) -> float | None:
+    return registry.get_sample_value("model_unknown_categories_total", {**LABELS, "column": "CHANNEL"})
+
+
+def test_rows_of_which_nothing_is_known_are_refused_by_their_keys(tmp_path: Path, registry: CollectorRegistry) -> None:
+    used = make_manifest(inputs=InputSchema(columns=INPUTS.columns[1:2]), calendar=())
+    scoring, log = scorer(used, tmp_path, registry)
+    rows = [{"AMOUNT": 5, "CHANNEL": "post", "CUSTOMER": 7}, {"AMOUNT": 5, "CHANNEL": "chip"}, {"AMOUNT": 5}]
+    with pytest.raises(RequestError) as caught:
+        scoring.score(RequestSchema(used).from_v1({"instances": rows}, NOW), "r-1", NOW)
+    assert str(caught.value).splitlines() == [
+        "2 of 3 rows are refused:",
+        "  row 0: none of the model's inputs is known of CUSTOMER=7",
+        "  row 2: none of the model's inputs is known of CUSTOMER=None",
+    ]
+    body = {"instances": [{"AMOUNT": -1}, *rows], "parameters": {"partial": True}}
+    result = scoring.score(RequestSchema(used).from_v1(body, NOW), "r-2", NOW)
+    assert (list(result.rows.numbers), sorted(result.rows.refused)) == ([2], [0, 1, 3])
+    log.flush()
+    assert read_table(str(tmp_path)).select(["request_id", "row"]).to_pylist() == [{"request_id": "r-2", "row": 2}]
+
+
+@pytest.mark.parametrize("value", ["Online", "online ", "post"])
+def test_category_that_training_did_not_know_is_counted_and_told(
+    value: str, tmp_path: Path, registry: CollectorRegistry
+) -> None:
+    used = make_manifest(inputs=INPUTS)
+    scoring, _ = scorer(used, tmp_path, registry)
+    assert unknown(registry) == 0
+    rows = [{"AMOUNT": 5, "CHANNEL": given} for given in ("online", value, None)]
+    body = {"instances": rows, "parameters": {"explain_unknown": True}}
+    result = scoring.score(RequestSchema(used).from_v1(body, NOW), "r-1", NOW)
+    assert unknown(registry) == 1
+    told = [answer["unknown_categories"] for answer in predictions(result, "12")]
+    assert told == [{}, {"CHANNEL": value}, {}]
+    (texts,) = [output.data for output in outputs(result, "12") if output.name == "unknown_categories"]
+    assert [json.loads(text) for text in texts] == told
+
+
+def test_unknown_categories_are_counted_but_not_told_unless_asked(tmp_path: Path, registry: CollectorRegistry) -> None:
+    used = make_manifest(inputs=INPUTS)
+    scoring, _ = scorer(used, tmp_path, registry)
+    body = {"instances": [{"AMOUNT": 5, "CHANNEL": "post"}] * 3}
+    result = scoring.score(RequestSchema(used).from_v1(body, NOW), "r-1", NOW)
+    assert unknown(registry) == 3
+    assert predictions(result, "12")[0] == {"score": 0.5, "decision": True, "model_version": "12"}
+    assert [output.name for output in outputs(result, "12")] == ["score", "decision", "model_version"]
+
+
+def test_partial_answer_has_scores_in_the_rows_order_and_what_was_wrong_with_the_others(
+    tmp_path: Path, registry: CollectorRegistry
+) -> None:
+    used = make_manifest(inputs=INPUTS)
+    scoring, _ = scorer(used, tmp_path, registry)
+    rows = [{"AMOUNT": -1}, {"AMOUNT": 5}, {"AMOUNT": "x"}, {"AMOUNT": 1}]
+    result = scoring.score(
+        RequestSchema(used).from_v1({"instances": rows, "parameters": {"partial": True}}, NOW), "r-1", NOW
     )
-    with pytest.raises(RequestError, match=r"row 1: none of the model's inputs is known of .*CUSTOMER=7"):
-        scorer.score(rows, "r-1", NOW)
+    below, text = "AMOUNT: below 0 (found -1.0)", "AMOUNT: not a finite number (32 bits) (found 'x')"
+    assert predictions(result, "12") == [
+        {"error": below},
+        {"score": 0.5, "decision": True, "model_version": "12"},
+        {"error": text},
+        {"score": 0.1, "decision": False, "model_version": "12"},
+    ]
+    assert {output.name: (output.datatype, output.data) for output in outputs(result, "12")} == {
+        "score": ("FP64", [0.5, 0.1]),
+        "decision": ("BOOL", [True, False]),
+        "model_version": ("BYTES", ["12", "12"]),
+        "row": ("INT64", [1, 3]),
+        "refused_row": ("INT64", [0, 2]),
+        "refusal": ("BYTES", [below, text]),
+    }

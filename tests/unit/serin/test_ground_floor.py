@@ -1,6 +1,9 @@
 """Times, input schema, artifact, storage, workspace and atomic files."""
 
+import resource
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +13,7 @@ from hypothesis import strategies as st
 
 from serin import artifact, storage
 from serin.atomic import replaced, write_text
-from serin.errors import ArtifactError, SerinError, UnavailableError
+from serin.errors import ArtifactError, DataError, SerinError, UnavailableError
 from serin.schema import InputColumn, InputSchema, calendar
 from serin.times import format_duration, parse_duration, parse_time
 from serin.workspace import Workspace
@@ -59,7 +62,8 @@ def test_missing_category_is_not_the_category_that_is_called_so():
 def sealed(tmp_path):
     (tmp_path / "model.ubj").write_bytes(b"model")
     manifest = artifact.Manifest(
-        use_case="u", model_name="u", candidate="xgboost", engine="xgboost", feature_service="u_v1",
+        use_case="u", model_name="u", estimator="xgboost", models={"xgboost": "model.ubj"}, engine="xgboost",
+        feature_service="u_v1",
         entities=(), inputs=InputSchema(columns=(InputColumn(name="x"),)), threshold=0.5, data_snapshot="s",
         as_of="2018-06-01",
     )  # fmt: skip
@@ -118,15 +122,144 @@ def test_folder_is_replaced_as_a_whole(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["d"]
 
 
+def test_folder_changes_places_with_the_new_one_in_one_step(tmp_path, monkeypatch):
+    """At no moment is there no folder: nothing but the exchange may move it."""
+    target = tmp_path / "d"
+    target.mkdir()
+    (target / "old").touch()
+
+    def moved(self, to):
+        raise AssertionError(f"{self} was moved to {to}")
+
+    with replaced(target) as temporary:
+        temporary.mkdir()
+        (temporary / "new").touch()
+        monkeypatch.setattr(Path, "rename", moved)
+    assert [path.name for path in target.iterdir()] == ["new"]
+    assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.fixture
+def no_exchange(monkeypatch):
+    """A system that can't exchange two folders in one step."""
+    monkeypatch.setattr("serin.atomic.ctypes.CDLL", lambda *_, **__: object())
+
+
+def test_folder_is_replaced_where_the_system_has_no_exchange(tmp_path, no_exchange):
+    test_folder_is_replaced_as_a_whole(tmp_path)
+
+
+def test_folder_of_a_process_that_ended_between_two_renames_comes_back(tmp_path, no_exchange, monkeypatch):
+    target = tmp_path / "d"
+    target.mkdir()
+    (target / "old").touch()
+    rename = Path.rename
+
+    def killed(self, to):
+        if self.suffix == ".tmp":
+            raise KeyboardInterrupt
+        return rename(self, to)
+
+    def write(*, fails):
+        with replaced(target) as temporary:
+            temporary.mkdir()
+            if fails:
+                raise RuntimeError
+
+    monkeypatch.setattr(Path, "rename", killed)
+    with pytest.raises(KeyboardInterrupt):
+        write(fails=False)
+    assert not target.exists()
+    monkeypatch.setattr(Path, "rename", rename)
+    with pytest.raises(RuntimeError):
+        write(fails=True)
+    assert [path.name for path in target.iterdir()] == ["old"]
+    assert list(tmp_path.iterdir()) == [target]
+
+
+@contextmanager
+def full_disk():
+    """No file may grow beyond 1,000 bytes, as on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_full_disk_names_the_file_and_leaves_the_old_one(tmp_path):
+    text, table = tmp_path / "a.txt", tmp_path / "a.parquet"
+    write_text(text, "old")
+    storage.write_table(pa.table({"a": [1]}), str(table))
+    with full_disk():
+        with pytest.raises(
+            UnavailableError, match=r"/a\.txt can't be written: File too large; nothing was half-written"
+        ):
+            write_text(text, "new" * 1000)
+        with pytest.raises(
+            UnavailableError, match=r"/a\.parquet can't be written: File too large; nothing was half-written"
+        ):
+            storage.write_table(pa.table({"a": np.arange(10_000)}), str(table))
+    assert text.read_text() == "old"
+    assert storage.read_table(str(table)).to_pydict() == {"a": [1]}
+    assert sorted(tmp_path.iterdir()) == [table, text]
+
+
+def test_folder_that_can_not_be_made_is_named(tmp_path):
+    (tmp_path / "d").write_text("a file where the folder should be")
+    with pytest.raises(UnavailableError, match=r"/d/a\.txt can't be written: File exists; nothing was half-written"):
+        write_text(tmp_path / "d" / "a.txt", "")
+
+
+def test_error_of_the_callers_own_block_stays_what_it_is(tmp_path):
+    with pytest.raises(FileNotFoundError), replaced(tmp_path / "a"):
+        (tmp_path / "none").read_text()
+
+
 def test_tables_below_a_folder_read_as_one(tmp_path):
     storage.write_table(pa.table({"a": [1]}), str(tmp_path / "date=1" / "x.parquet"))
     storage.write_table(pa.table({"a": [2], "b": ["z"]}), str(tmp_path / "date=2" / "x.parquet"))
     assert storage.read_table(str(tmp_path)).to_pydict() == {"a": [1, 2], "b": [None, "z"]}
 
 
+def test_column_that_no_file_has_is_named(tmp_path):
+    where = str(tmp_path / "x.parquet")
+    storage.write_table(pa.table({"a": [1]}), where)
+    with pytest.raises(DataError, match=r"/x\.parquet lacks b; found a"):
+        storage.read_table(where, columns=["a", "b"])
+
+
+def test_tables_that_do_not_go_together_name_folder_and_column(tmp_path):
+    storage.write_table(pa.table({"a": [1]}), str(tmp_path / "x.parquet"))
+    storage.write_table(pa.table({"a": ["z"]}), str(tmp_path / "y.parquet"))
+    with pytest.raises(DataError, match=rf"the files of {tmp_path} don't go together: .*Field a has incompatible"):
+        storage.read_table(str(tmp_path))
+
+
 def test_reading_where_nothing_is_stored_names_the_place(tmp_path):
     with pytest.raises(UnavailableError, match=r"nothing is stored at .*/none"):
         storage.read_table(str(tmp_path / "none"))
+
+
+@pytest.mark.parametrize("damage", [b"", b"PAR1", b"no Parquet at all", "cut", "flip"])
+def test_damaged_file_is_named_with_the_cause(tmp_path, damage):
+    path = tmp_path / "x.parquet"
+    storage.write_table(pa.table({"a": np.arange(10_000)}), str(path))
+    whole = bytearray(path.read_bytes())
+    if damage == "cut":
+        damage = whole[:-20]
+    elif damage == "flip":  # a page that no longer holds what was written: Parquet itself would read it
+        whole[len(whole) // 3] ^= 255
+        damage = whole
+    path.write_bytes(damage)
+    with pytest.raises(DataError, match=rf"{path} is damaged: .+"):
+        storage.read_file(str(path))
+
+
+def test_file_that_is_out_of_reach_is_not_called_damaged(tmp_path):
+    with pytest.raises(UnavailableError, match=r"/x\.parquet can't be read: .*No such file"):
+        storage.read_file(str(tmp_path / "x.parquet"))
 
 
 def test_cluster_profile_names_the_endpoints_it_lacks():

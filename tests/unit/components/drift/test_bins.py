@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from components.drift.bins import binned
+from components.drift.bins import binned, vanished
 from serin.errors import DataError
 from serin.schema import InputColumn, InputSchema
 
@@ -100,3 +100,10 @@ def test_a_table_without_a_column():
     table = pd.DataFrame({"x": [1.0], "score": [0.5]})
     with pytest.raises(DataError, match=r"^drift: the current rows lack x; found score$"):
         binned(table, table[["score"]], NUMBER)
+
+
+def test_input_without_any_value_has_vanished_only_where_the_reference_has_some():
+    full, half, none = ({"x": values, "score": [0.5, 0.5]} for values in ([1.0, 2.0], [1.0, None], [None, None]))
+    cases = [(full, none), (half, none), (full, half), (none, none), (none, full)]
+    found = [vanished(pd.DataFrame(before), pd.DataFrame(after), NUMBER) for before, after in cases]
+    assert found == [("x",), ("x",), (), (), ()]

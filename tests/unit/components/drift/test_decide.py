@@ -54,6 +54,21 @@ def test_decide_when_the_score_alone_drifted():
     assert decision.reasons[0] == "the score drifted: PSI 0.250, limit 0.200"
 
 
+def test_decide_when_an_input_vanished_is_drift_whatever_the_share():
+    decision = decide({**QUIET, "amount": 0.5}, AT_LIMIT, rows=1000, limits=LIMITS, vanished=("amount",))
+    assert (decision.verdict, decision.retrain, decision.share) == ("drift", True, 0.25)
+    assert decision.reasons[0] == "amount: no row has a value, which is a drift of its own"
+
+
+def test_decide_when_a_vanished_input_stays_below_its_limit():
+    decision = decide(QUIET, AT_LIMIT, rows=1000, limits=LIMITS, vanished=("rate",))
+    assert (decision.retrain, decision.drifted) == (True, ("rate",))
+
+
+def test_decide_when_an_ignored_input_vanished():
+    assert not decide(QUIET, AT_LIMIT, rows=1000, limits=LIMITS, ignore=("hour",), vanished=("hour",)).retrain
+
+
 def test_decide_at_a_column_limit_is_drift_of_the_column():
     assert judge(amount=0.2).drifted == ("amount",)
     assert judge(amount=math.nextafter(0.2, 0)).drifted == ()

@@ -23,7 +23,7 @@ def proposed(tmp_path: Path, text: str, **named: Any) -> tuple[tables.Table, Use
 
 def checked(tmp_path: Path, text: str, **named: Any) -> Checked:
     table, case = proposed(tmp_path, text, **named)
-    return check(table.frame, case, "t.csv", table.bad_lines)
+    return check(table.frame, case, "t.csv", lines=table.bad_lines)
 
 
 def lines(count: int = 60, **changes: str) -> str:
@@ -53,7 +53,7 @@ def test_rows_that_can_not_be_read_count_as_bad(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=r"4 of 60 rows break a rule; .*2 fields where .* \(2 rows\).*Examples: line 7: 2"
     ):
-        check(table.frame, strict, "t.csv", table.bad_lines)
+        check(table.frame, strict, "t.csv", lines=table.bad_lines)
 
 
 def test_blank_numbers_are_missing_values_and_their_rows_stay(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_key_with_a_leading_zero_is_no_integer_key_of_a_later_table(tmp_path: Pa
     _, case = proposed(tmp_path, lines())
     (tmp_path / "later.csv").write_text(lines(line_7="0417,30,1", line_8="417,30,0"))
     later = tables.read(str(tmp_path / "later.csv"))
-    found = check(later.frame, case, "later.csv", later.bad_lines)
+    found = check(later.frame, case, "later.csv", lines=later.bad_lines)
     assert 417 in set(found.good["id"])
     assert found.bad["id"].tolist() == ["0417"]
     assert found.bad["reason"].tolist() == ["id: not a whole number (64 bits) (found '0417')"]
@@ -96,7 +96,7 @@ def test_word_that_is_no_declared_outcome_is_quarantined(tmp_path: Path) -> None
     _, case = proposed(tmp_path, words, positive="Yes")
     (tmp_path / "later.csv").write_text(words.replace("1005,25,No", "1005,25,Yess"))
     later = tables.read(str(tmp_path / "later.csv"))
-    found = check(later.frame, case, "later.csv", later.bad_lines)
+    found = check(later.frame, case, "later.csv", lines=later.bad_lines)
     assert found.bad["left"].tolist() == ["Yess"]
 
 

@@ -1,3 +1,4 @@
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -5,8 +6,14 @@ import pandas as pd
 import pytest
 
 from components.ingest.rules import check
+from predictors.requests import RequestSchema
+from serin.artifact import RequestColumn
 from serin.errors import DataError
+from serin.schema import InputColumn, InputSchema
 from serin.use_case import UseCase, parse
+from tests.factories import make_manifest
+
+NOW = datetime(2018, 6, 1, 12, tzinfo=UTC)
 
 COLUMNS = {
     "id": {"type": "integer", "min": 0},
@@ -98,10 +105,12 @@ def test_types_of_the_source_do_not_matter() -> None:
         ({"id": ["-1"]}, "id: below 0 (found '-1')"),
         ({"id": [None]}, "id: missing"),
         ({"id": ["1.5"]}, "id: not a whole number (64 bits) (found '1.5')"),
-        ({"at": ["01/06/2018"]}, "at: not an ISO 8601 time (2018-06-01T12:00) (found '01/06/2018')"),
+        ({"at": ["01/06/2018"]}, "at: not an ISO 8601 time (2018-06-01T12:00) from 1970 to 2199 (found '01/06/2018')"),
         ({"amount": ["1000.5"]}, "amount: above 1000 (found '1000.5')"),
-        ({"amount": ["inf"]}, "amount: not a finite number (found 'inf')"),
+        ({"amount": ["inf"]}, "amount: not a finite number (32 bits) (found 'inf')"),
         ({"amount": ["NaN"]}, "amount: missing"),
+        ({"at": ["9999-12-31"]}, "at: not an ISO 8601 time (2018-06-01T12:00) from 1970 to 2199 (found '9999-12-31')"),
+        ({"who": ["x" * 1025]}, f"who: not text of at most 1024 characters (UTF-8) (found '{'x' * 27}...{'x' * 28}')"),
         ({"channel": ["mail"]}, "channel: not one of shop, web (found 'mail')"),
         ({"known": ["perhaps"]}, "known: not true or false (found 'perhaps')"),
         ({"fraud": ["2"]}, "fraud: not one of 0, 1 (found '2')"),
@@ -147,7 +156,8 @@ def test_all_structural_problems_are_told_at_once() -> None:
         "t.csv can't be ingested:",
         "  column who (called WHO in the source by data.rename): missing; the table has "
         "id, at, amount, channel, known, visits, fraud, extra",
-        "  column amount: type number asks for a finite number; 15 of 20 values are none, for example 'a lot'",
+        "  column amount: type number asks for a finite number (32 bits); 15 of 20 values are none, for example "
+        "'a lot'",
         "  column id: the key must be unique; 4 rows share one: 7",
     ]
 
@@ -181,3 +191,29 @@ def test_as_many_bad_rows_as_allowed_are_set_aside() -> None:
 
 def test_table_without_rows_is_refused() -> None:
     assert refusal(make_frame(0), make_case()) == "t.csv holds no row"
+
+
+def test_text_of_as_many_characters_as_allowed_is_good() -> None:
+    assert check(make_frame(who=["x" * 1024]), make_case(), "t.csv").bad.empty
+
+
+def test_ingest_and_predictor_refuse_the_same_values_with_the_same_words() -> None:
+    columns: dict[str, Any] = {
+        "n": {"type": "number", "min": 1, "max": 9},
+        "t": {"type": "text", "allowed": ["a", "b"]},
+    }
+    bad = {"n": [0.5, 10.0, None, 5.0, 5.0, 5.0], "t": ["a", "a", "a", "c", "x" * 1025, None]}
+    case = make_case(columns={**COLUMNS, **columns}, max_bad_share=0.5)
+    frame = make_frame().assign(n=5.0, t="a").astype({"n": object})
+    for name, values in bad.items():
+        frame.loc[: len(values) - 1, name] = pd.Series(values, dtype=object)
+    schema = RequestSchema(
+        make_manifest(
+            inputs=InputSchema(columns=(InputColumn(name="n"), InputColumn(name="t", kind="category"))),
+            calendar=(),
+            request=tuple(RequestColumn(name=name, **rule) for name, rule in columns.items()),
+        )
+    )
+    rows = [{"n": n, "t": t} for n, t in zip(bad["n"], bad["t"], strict=True)]
+    refused = schema.from_v1({"instances": [*rows, {"n": 5, "t": "a"}], "parameters": {"partial": True}}, NOW).refused
+    assert check(frame, case, "t.csv").bad["reason"].tolist() == [refused[row] for row in sorted(refused)]

@@ -1,0 +1,76 @@
+"""The rows of a request, and what is said of those that are refused."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from serin.errors import RequestError
+
+MAX_TOLD = 20  # rows that a refusal names
+_MAX_TEXT = 4000  # characters of a refusal
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a request asks for besides scores.
+
+    partial: rows that break a rule are told, and the others scored; otherwise one such row refuses the request.
+    explain_unknown: each row's answer names its values of categories that training did not know.
+    """
+
+    partial: bool = False
+    explain_unknown: bool = False
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The good rows of a request by column; None is null. `times` are the event times (UTC).
+
+    `numbers` are the rows' places in the request; `refused` says by place what is wrong with the others, which there
+    are only where the request asked for a partial answer.
+    """
+
+    columns: Mapping[str, list[Any]]
+    times: list[datetime]
+    raw: bool
+    numbers: Sequence[int]
+    refused: Mapping[int, str]
+    options: Options
+
+    @property
+    def count(self) -> int:
+        """The number of good rows."""
+        return len(self.numbers)
+
+    def without(self, problems: Mapping[int, str]) -> "Rows":
+        """The rows but for those with `problems`, by their places in the request.
+
+        Raises RequestError where the request asked for all rows, or none is left.
+        """
+        if not problems:
+            return self
+        refused = {**self.refused, **problems}
+        kept = [index for index, number in enumerate(self.numbers) if number not in problems]
+        if not kept or not self.options.partial:
+            raise RequestError(_refusal(refused, self.count + len(self.refused)))
+        return replace(
+            self,
+            columns={name: [values[index] for index in kept] for name, values in self.columns.items()},
+            times=[self.times[index] for index in kept],
+            numbers=[self.numbers[index] for index in kept],
+            refused=refused,
+        )
+
+
+def _refusal(refused: Mapping[int, str], count: int) -> str:
+    """The rows that are refused, of `count` in all, and why: the first of them, and how many there are."""
+    told = sorted(refused)[:MAX_TOLD]
+    width = _MAX_TEXT // len(told)
+    lines = [f"row {row}: {refused[row]}" for row in told]
+    lines = [line if len(line) <= width else line[:width] + "…" for line in lines]
+    if count == 1:
+        return lines[0]
+    if len(refused) > len(told):
+        lines.append(f"and {len(refused) - len(told)} more")
+    return "\n  ".join([f"{len(refused)} of {count} rows are refused:", *lines])
