@@ -11,7 +11,8 @@ Their adapters stand in `serin.adapters`; `serin.platform` is the one place that
 has no port of its own: it is pyarrow's FileSystem, which `serin.storage` opens for a path or an s3:// URI alike.
 """
 
-from collections.abc import Iterable, Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -19,10 +20,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
+from pydantic import BaseModel, ConfigDict
 
 from serin.artifact import Manifest
+from serin.columns import TypeName
 from serin.progress import Listener
-from serin.use_case import UseCase
+from serin.use_case import TableView, UseCase, WindowView
 
 Document = dict[str, Any]
 INFERENCE_SERVICE = "InferenceService"
@@ -106,15 +109,50 @@ class ViewSource:
     """What the point-in-time join must know of a feature view, as its definition states it."""
 
     name: str
-    location: str
     join_keys: tuple[str, ...]
     timestamp_field: str
     ttl: timedelta | None
     features: tuple[str, ...]
 
 
+class ServedView(BaseModel):
+    """A feature view as a model version was trained with it, under a name of its own.
+
+    The use case and the definitions may say something else of the view later; that makes another served view, and
+    changes nothing of this one. `types` are those of the entity's column `key` and of the features.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    use_case: str
+    view: str
+    key: str
+    timestamp: str | None
+    definition: WindowView | TableView
+    ttl: timedelta | None
+    types: dict[str, TypeName]
+
+    @property
+    def name(self) -> str:
+        """The view's name and a digest of all that is said of it here."""
+        return f"{self.view}__{digest(self.model_dump_json())}"
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The features' names."""
+        return tuple(name for name in self.types if name != self.key)
+
+
+def digest(text: str) -> str:
+    """What tells two contents apart in a name."""
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
 class FeatureStore(Protocol):
-    """Feature definitions, and the online store that is filled for them."""
+    """Feature definitions, what model versions are served with, and the online store that is filled for these.
+
+    Every method raises UnavailableError where the feature registry or the online store can't be reached or read.
+    """
 
     def apply(self) -> None:
         """Bring the feature registry up to the definitions. Raises UseCaseError where they can't be applied."""
@@ -122,11 +160,20 @@ class FeatureStore(Protocol):
     def sources(self, case: UseCase) -> tuple[ViewSource, ...]:
         """The feature views of the use case's feature service. Raises UseCaseError where the two differ."""
 
-    def published(self, views: Iterable[str]) -> datetime | None:
-        """The latest time as of which one of the views was materialised; None where none was."""
+    def keep(self, use_case: str, service: str, views: Sequence[ServedView]) -> None:
+        """Declare what versions that name `service` are served with; mends a lost online table. Can be run twice."""
 
-    def materialise(self, view: str, rows: pa.Table, as_of: datetime) -> None:
-        """Write one row an entity to the online store, and note that it was done as of a time."""
+    def kept(self, use_case: str) -> Mapping[str, tuple[ServedView, ...]]:
+        """What was declared by `keep` for a use case: the views of each service."""
+
+    def published(self, view: ServedView) -> datetime | None:
+        """The latest time as of which a kept view was materialised; None where it never was."""
+
+    def materialise(self, view: ServedView, rows: pa.Table, as_of: datetime) -> None:
+        """Write one row an entity of a kept view to the online store, and note that it was done as of a time.
+
+        A row whose features are all null tells the predictor that nothing is known of its entity any more.
+        """
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from serin import estimators
 from serin.columns import Column
@@ -24,6 +24,17 @@ Aggregation = Literal["count", "sum", "mean", "min", "max"]
 CalendarFeature = Literal["hour", "weekday"]
 Metric = Literal["average_precision", "roc_auc"]
 DAY = timedelta(days=1)
+# Columns that Serin adds to a table while it works on it.
+RESERVED_PREFIX = "serin_"
+
+
+def _some_time(duration: timedelta) -> timedelta:
+    if duration <= timedelta(0):
+        raise ValueError(f"must be longer than zero, found {format_duration(duration)}")
+    return duration
+
+
+PositiveDuration = Annotated[Duration, AfterValidator(_some_time)]
 
 
 class _Model(BaseModel):
@@ -118,7 +129,7 @@ class WindowFeature(_Model):
     name: str
     aggregation: Aggregation
     column: str | None = None
-    window: Duration
+    window: PositiveDuration
     delay: Duration = timedelta(0)
 
 
@@ -126,7 +137,7 @@ class WindowView(_Model):
     """A feature view of window features, computed for every entity at every `refresh`, at UTC boundaries."""
 
     entity: str
-    refresh: Duration = DAY
+    refresh: PositiveDuration = DAY
     features: tuple[WindowFeature, ...]
 
 
@@ -159,8 +170,8 @@ class Training(_Model):
 
     estimators: dict[str, dict[str, Any]]
     primary_metric: Metric = "average_precision"
-    test: Duration = timedelta(days=7)
-    validation: Duration = timedelta(days=7)
+    test: PositiveDuration = timedelta(days=7)
+    validation: PositiveDuration = timedelta(days=7)
     test_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.2
     validation_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.2
     precision_at: PrecisionAt | None = None
@@ -185,7 +196,7 @@ class Step(_Model):
     """A canary weight in percent and how long it is watched before the next step."""
 
     weight: Annotated[int, Field(ge=1, le=100)]
-    pause: Duration
+    pause: PositiveDuration
 
 
 class Rollout(_Model):
@@ -196,7 +207,7 @@ class Rollout(_Model):
         Step(weight=25, pause=timedelta(seconds=60)),
         Step(weight=50, pause=timedelta(seconds=60)),
     )
-    interval: Duration = timedelta(seconds=10)
+    interval: PositiveDuration = timedelta(seconds=10)
     min_requests: Annotated[int, Field(ge=1)] = 50
     failure_limit: Annotated[int, Field(ge=0)] = 1
     inconclusive_limit: Annotated[int, Field(ge=0)] = 6
@@ -212,7 +223,7 @@ class Rollout(_Model):
 class Drift(_Model):
     """When logged features have moved too far from the training reference."""
 
-    window: Duration = timedelta(days=7)
+    window: PositiveDuration = timedelta(days=7)
     min_rows: Annotated[int, Field(ge=100)] = 1000
     column_limit: Annotated[float, Field(gt=0)] = 0.2
     max_share: Annotated[float, Field(gt=0, le=1)] = 0.3
@@ -267,11 +278,8 @@ def _contradictions(case: UseCase) -> Iterator[str]:
     yield from _label_contradictions(case.label, case.data.columns.get(case.label.column))
     yield from _time_contradictions(case)
     yield from _view_contradictions(case)
-    if taken := sorted(COLUMNS.keys() & {*case.data.columns, *case.feature_names}):
-        yield f"{', '.join(taken)}: the prediction log has columns of these names; use others (data.rename)"
-    repeated = sorted({n for n in case.feature_names if case.feature_names.count(n) > 1})
-    if repeated:
-        yield f"features: {', '.join(repeated)} named more than once"
+    yield from _taken_names(case)
+    yield from _names_of_columns(case)
     if case.label.column in case.feature_names:
         yield f"features: the label {case.label.column} can't be a feature"
     if not case.feature_names:
@@ -289,6 +297,32 @@ def _label_contradictions(label: Label, column: Column | None) -> Iterator[str]:
         yield f"label.positive: makes a label of 0 and 1, so {label.column} has type integer, not {column.type}"
     if label.positive is not None and label.positive.casefold() in map(str.casefold, label.negative):
         yield f"label.negative: {label.positive!r} is label.positive"
+
+
+def _taken_names(case: UseCase) -> Iterator[str]:
+    """Names that already mean something else in the tables in which features, labels and keys stand side by side."""
+    if taken := sorted(COLUMNS.keys() & {*case.data.columns, *case.feature_names}):
+        yield f"{', '.join(taken)}: the prediction log has columns of these names; use others (data.rename)"
+    for name in sorted({*case.data.columns, *case.feature_names}):
+        if name.lower().startswith(RESERVED_PREFIX):
+            yield f"{name}: names that start with {RESERVED_PREFIX} are Serin's own; use another (data.rename)"
+    if repeated := sorted({n for n in case.feature_names if case.feature_names.count(n) > 1}):
+        yield f"features: {', '.join(repeated)} named more than once"
+    if repeated := sorted(case.features.windows.keys() & case.features.tables.keys()):
+        yield f"features: view {', '.join(repeated)} stands under windows and under tables; give one another name"
+
+
+def _names_of_columns(case: UseCase) -> Iterator[str]:
+    """Features that would stand under the name of another column of the table."""
+    for entity, column in case.entities.items():
+        if column in case.feature_names:
+            yield f"features: {column} is the key of entity {entity}; allowed: any column that is no entity's"
+    for view_name, view in case.features.windows.items():
+        for name in (feature.name for feature in view.features if feature.name in case.data.columns):
+            yield f"features.windows.{view_name}.{name}: the table has a column of this name; allowed: any other name"
+    for name in case.features.calendar:
+        if name in case.data.columns:
+            yield f"features.calendar: the table has a column {name} too; give that another name (data.rename)"
 
 
 def _unknown_columns(case: UseCase) -> Iterator[str]:
@@ -348,7 +382,7 @@ def _view_contradictions(case: UseCase) -> Iterator[str]:
 def _window_contradictions(case: UseCase, where: str, view: WindowView, feature: WindowFeature) -> Iterator[str]:
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", feature.name):
         yield f"{where}: a feature's name is letters, digits and underscores"
-    if feature.window <= timedelta(0) or feature.window % view.refresh or feature.delay % view.refresh:
+    if feature.window % view.refresh or feature.delay % view.refresh:
         yield (
             f"{where}: window {format_duration(feature.window)} and delay {format_duration(feature.delay)} "
             f"must be multiples of refresh {format_duration(view.refresh)}"

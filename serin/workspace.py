@@ -1,5 +1,6 @@
 """Where things lie: endpoints and folders of one installation, which a profile decides and nothing else."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,14 +88,27 @@ class Workspace:
         """The Parquet file behind a feature view."""
         return f"{self.storage}/features/{use_case}/{view}.parquet"
 
+    def declared_source(self, use_case: str, view: str) -> str:
+        """`feature_source` as Feast is told it: relative to feature_repo/ where the file lies in the workspace, so that
+        the workspace can be copied and moved."""
+        location = self.feature_source(use_case, view)
+        if "://" in location or not Path(location).is_relative_to(self.root):
+            return location
+        return os.path.relpath(location, self.feature_repo)
+
     def predictions(self, use_case: str) -> str:
         """The prediction log of a use case: `date=YYYY-MM-DD/` folders of Parquet."""
         return f"{self.storage}/predictions/{use_case}"
 
 
 def feature_source(use_case: str, view: str) -> str:
-    """`Workspace.feature_source` of the environment, for the declarations in feature_repo/."""
-    return Workspace.from_variables(environment.variables()).feature_source(use_case, view)
+    """`Workspace.declared_source` of the environment, for the declarations in feature_repo/."""
+    return Workspace.from_variables(environment.variables()).declared_source(use_case, view)
+
+
+def served_project(project: str) -> str:
+    """The Feast project of what model versions are served with, beside `project`, which has the definitions."""
+    return f"{project}_served"
 
 
 def _find_root(named: str | None) -> Path:

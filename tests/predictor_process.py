@@ -24,6 +24,7 @@ from pathlib import Path
 import sys
 import feast, pandas as pd
 from feast.types import Float64
+from serin.workspace import served_project
 
 root = Path(sys.argv[1])
 now = datetime(2018, 5, 31, tzinfo=UTC)
@@ -43,6 +44,7 @@ for entity, key, ids, feature, values in (
     objects += [join, view]
     views.append(view)
 store = feast.FeatureStore(repo_path=str(root / "feature_repo"))
+store.config.project = served_project(store.config.project)
 store.apply([*objects, feast.FeatureService(name="card_fraud_v1", features=views)])
 store.materialize(now - timedelta(days=1), now + timedelta(days=1))
 """

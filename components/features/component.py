@@ -16,6 +16,8 @@ def features(use_case: str, as_of: str, snapshot: str, training_set: dsl.Output[
     from serin.times import parse_time
 
     with step("features", use_case) as (platform, case):
-        frame = make_training_set(platform, case, parse_time(as_of))
-        frame.to_parquet(training_set.path, index=False)
-        training_set.metadata.update({"rows": len(frame), "snapshot": snapshot, "as_of": as_of})
+        made = make_training_set(platform, case, parse_time(as_of))
+        made.frame.to_parquet(training_set.path, index=False)
+        training_set.metadata.update(
+            {"rows": len(made.frame), "snapshot": snapshot, "as_of": as_of, "feature_service": made.service}
+        )

@@ -9,23 +9,36 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
+from components.features.served import gone, lacking, served_view, service_name, still_needed
 from components.features.training_set import ViewTable, training_set
-from components.features.windows import window_features
+from components.features.windows import EVENT_TIMESTAMP, window_features
 from serin import partitions
 from serin.platform import Platform
+from serin.ports import ServedView
 from serin.progress import say
-from serin.storage import write_table
-from serin.use_case import TableView, UseCase, WindowView
-
-EVENT_TIMESTAMP = "event_timestamp"
+from serin.storage import exists, read_table, write_table
+from serin.use_case import TableView, UseCase
 
 
 @dataclass(frozen=True)
 class Refreshed:
-    """The events before a time and the feature views as known then, each with what the join must know of it."""
+    """The events before a time and the feature views as known then, each with what the join must know of it.
+
+    `served` are the same views as a model version is served with them, and `service` what such a version names.
+    """
 
     events: pa.Table
     views: tuple[ViewTable, ...]
+    served: tuple[ServedView, ...]
+    service: str
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """The training set (see `components.features.training_set`) and the feature service that its features come from."""
+
+    frame: pd.DataFrame
+    service: str
 
 
 def refresh(platform: Platform, case: UseCase, as_of: datetime) -> Refreshed:
@@ -35,7 +48,7 @@ def refresh(platform: Platform, case: UseCase, as_of: datetime) -> Refreshed:
     return refreshed
 
 
-def make_training_set(platform: Platform, case: UseCase, as_of: datetime) -> pd.DataFrame:
+def make_training_set(platform: Platform, case: UseCase, as_of: datetime) -> TrainingSet:
     """Compute the features, join them to the labelled events (see `training_set`), and publish them.
 
     Where no training set can be made, nothing is published.
@@ -43,36 +56,70 @@ def make_training_set(platform: Platform, case: UseCase, as_of: datetime) -> pd.
     refreshed = _compute(platform, case, as_of)
     frame = training_set(refreshed.events, refreshed.views, case, as_of)
     _publish(platform, case, refreshed, as_of)
-    return frame
+    return TrainingSet(frame, refreshed.service)
 
 
 def _compute(platform: Platform, case: UseCase, as_of: datetime) -> Refreshed:
     before = ds.field(case.timestamp) < pa.scalar(as_of) if case.timestamp else None
     # What ingest named as damaged is passed over here in the same way.
     events = partitions.read(platform.workspace.events(case.name), where=before, timestamp=case.timestamp).table
-    tables = {name: _view_rows(events, case, view, as_of) for name, view in case.views.items()}
     with _one_at_a_time(platform):
         platform.features.apply()
         sources = platform.features.sources(case)
+    served = tuple(served_view(case, source) for source in sources)
     views = tuple(
-        ViewTable(s.name, tables[s.name], s.join_keys[0], s.timestamp_field, s.ttl, s.features) for s in sources
+        ViewTable(s.name, _rows(events, view, as_of), s.join_keys[0], s.timestamp_field, s.ttl, s.features)
+        for s, view in zip(sources, served, strict=True)
     )
-    return Refreshed(events, views)
+    return Refreshed(events, views, served, service_name(case, served))
 
 
 def _publish(platform: Platform, case: UseCase, refreshed: Refreshed, as_of: datetime) -> None:
     """Replace each view's file as a whole and copy each entity's latest row to the online store.
 
-    A replay of the past publishes nothing: what is served keeps the later features that it has.
+    So it is done for the views of the versions that are served, too, where they were trained with others.
     """
+    current = {view.name: table for view, table in zip(refreshed.served, refreshed.views, strict=True)}
     with _one_at_a_time(platform):
-        published = platform.features.published(case.views)
-        if published is not None and as_of < published:
-            say(f"the online store keeps its features as of {published:%Y-%m-%d %H:%M}, which are later")
-            return
-        for view in refreshed.views:
-            write_table(view.table, platform.workspace.feature_source(case.name, view.name))
-            platform.features.materialise(view.name, _latest(view.table), as_of)
+        services = still_needed(platform, case, refreshed.service) | {refreshed.service: refreshed.served}
+        for service, views in services.items():
+            platform.features.keep(case.name, service, views)
+        for view in {view.name: view for views in services.values() for view in views}.values():
+            if not _is_later(platform, view, as_of):
+                continue
+            if table := current.get(view.name):
+                _materialise(platform, view, table.table, as_of)
+                write_table(table.table, platform.workspace.feature_source(case.name, view.view))
+            elif missing := lacking(refreshed.events, view):
+                say(f"{view.name}, which a served version needs, stays as it is: the data lack {', '.join(missing)}")
+            else:
+                _materialise(platform, view, _rows(refreshed.events, view, as_of), as_of)
+
+
+def _is_later(platform: Platform, view: ServedView, as_of: datetime) -> bool:
+    """A replay of the past publishes nothing: what is served keeps the later features that it has."""
+    published = platform.features.published(view)
+    if published is None or as_of >= published:
+        return True
+    say(f"the online store keeps {view.view} as of {published:%Y-%m-%d %H:%M}, which is later")
+    return False
+
+
+def _materialise(platform: Platform, view: ServedView, table: pa.Table, as_of: datetime) -> None:
+    """Bring the online store to the latest rows; who is no longer among them is no longer known there.
+
+    The rows are kept in a file once that is done: a run that is killed before finds again who is gone.
+    """
+    latest = _latest(table)
+    location = platform.workspace.feature_source(view.use_case, view.name)
+    rows = latest
+    if latest.num_rows and exists(location):
+        taken_back = gone(read_table(location), latest, view.key)
+        if taken_back.num_rows:
+            say(f"{view.view}: {taken_back.num_rows:,} of {view.key} are gone from the data, and unknown from now on")
+        rows = pa.concat_tables([latest, taken_back])
+    platform.features.materialise(view, rows, as_of)
+    write_table(latest, location)
 
 
 def _one_at_a_time(platform: Platform) -> AbstractContextManager[None]:
@@ -81,14 +128,13 @@ def _one_at_a_time(platform: Platform) -> AbstractContextManager[None]:
 
 
 def _latest(table: pa.Table) -> pa.Table:
-    """The rows of the last refresh time: every entity that was ever seen has one."""
+    """The rows of the last refresh time: every entity that is in the data has one."""
     times = table[EVENT_TIMESTAMP]
     return table.filter(pc.equal(times, pc.max(times)))
 
 
-def _view_rows(events: pa.Table, case: UseCase, view: WindowView | TableView, as_of: datetime) -> pa.Table:
-    if isinstance(view, TableView):
-        key = case.entities[view.entity]
+def _rows(events: pa.Table, view: ServedView, as_of: datetime) -> pa.Table:
+    if isinstance(view.definition, TableView):
         times = pa.array([as_of] * len(events), pa.timestamp("us", tz="UTC"))
-        return events.select([key, *view.columns]).append_column(EVENT_TIMESTAMP, times)
-    return window_features(events, view, case.entities[view.entity], case.timestamp or "", as_of)
+        return events.select([view.key, *view.features]).append_column(EVENT_TIMESTAMP, times)
+    return window_features(events, view.definition, view.key, view.timestamp or "", as_of)

@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import duckdb
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from components.features.windows import quote
 from serin.errors import DataError
 from serin.learning.split import EVENT_TIME, PARTS, SPLIT, split_by_entity, split_by_time
 from serin.schema import calendar
@@ -37,7 +35,7 @@ def training_set(events: pa.Table, views: Sequence[ViewTable], case: UseCase, as
     """One row a labelled event: entities, key, event time, features, label, and its part of the split.
 
     A label is visible from its event time plus `label.delay`; events whose label is not visible at `as_of`
-    are left out. Rows in the gap between validation and test are left out too (see `split_by_time`).
+    are left out, and so are rows in the gap between validation and test (see `split_by_time`).
     Raises DataError where a part of the split has no rows or only one class.
     """
     frame = _known(events, case, as_of)
@@ -54,28 +52,42 @@ def point_in_time_join(events: pd.DataFrame, views: Sequence[ViewTable]) -> pd.D
     """Each event with every view's latest row at or before its time, no older than the view's ttl.
 
     `events` has `serin_event_time` and the join keys; a feature is null where its view knows nothing of the
-    entity at that time. Keeps the number and the order of the events.
+    entity at that time, and where what it knows is older than the ttl (exactly the ttl old is not).
+    Keeps the number and the order of the events.
     """
+    keys = list(dict.fromkeys(view.join_key for view in views))
+    places = {key: f"k{place}" for place, key in enumerate(keys)}
+    # The SQL knows columns by their place, so no name of the user's can meet one of its own.
+    asked = events[keys].set_axis(list(places.values()), axis=1).assign(at=events[EVENT_TIME], place=range(len(events)))
     with duckdb.connect() as connection:
         connection.execute("set timezone = 'UTC'")
-        connection.register("events", events.assign(serin_row=np.arange(len(events))))
-        columns, joins = ["events.*"], []
-        for index, view in enumerate(views):
-            alias, time = f"view_{index}", quote(view.timestamp_field)
-            connection.register(alias, view.table)
-            fresh = f"events.{EVENT_TIME} - {alias}.{time} <= interval '{_seconds(view.ttl)} seconds'"
-            columns += [
-                f"case when {fresh} then {alias}.{quote(f)} end as {quote(f)}" if view.ttl else f"{alias}.{quote(f)}"
-                for f in view.features
-            ]
-            key = quote(view.join_key)
+        connection.register("asked", asked)
+        columns, joins = ["asked.place"], []
+        names: list[str] = []
+        for number, view in enumerate(views):
+            alias = f"v{number}"
+            connection.register(alias, _by_place(view))
+            columns += [_fresh(f"{alias}.f{place}", alias, view.ttl) for place in range(len(view.features))]
+            names += view.features
             joins.append(
-                f"asof left join {alias} on events.{key} = {alias}.{key} and events.{EVENT_TIME} >= {alias}.{time}"
+                f"asof left join {alias} on asked.{places[view.join_key]} = {alias}.key and asked.at >= {alias}.at"
             )
-        # Names are quoted identifiers of a validated use case, never values.
-        sql = f"select {', '.join(columns)} from events {' '.join(joins)} order by serin_row"  # noqa: S608
-        joined: pd.DataFrame = connection.sql(sql).df()
-    return joined.drop(columns="serin_row")
+        sql = f"select {', '.join(columns)} from asked {' '.join(joins)} order by asked.place"  # noqa: S608
+        found = connection.sql(sql).df().iloc[:, 1:].set_axis(names, axis=1)
+    return pd.concat([events.reset_index(drop=True), found], axis=1)
+
+
+def _by_place(view: ViewTable) -> pa.Table:
+    table = view.table.select([view.join_key, view.timestamp_field, *view.features])
+    return table.rename_columns(["key", "at", *(f"f{place}" for place in range(len(view.features)))])
+
+
+def _fresh(value: str, alias: str, ttl: timedelta | None) -> str:
+    """The value, null where its row is older than the ttl; `predictors.enrich` holds online rows to the same rule."""
+    if ttl is None:
+        return value
+    microseconds = ttl // timedelta(microseconds=1)
+    return f"case when asked.at - {alias}.at <= interval '{microseconds} microseconds' then {value} end"
 
 
 def _known(events: pa.Table, case: UseCase, as_of: datetime) -> pd.DataFrame:
@@ -107,14 +119,10 @@ def _advice(frame: pd.DataFrame, case: UseCase) -> str:
     if not case.timestamp or frame.empty:
         return "Give it more labelled rows."
     training = case.training
-    need = training.test + training.validation + 2 * case.label.delay
+    need = training.test + training.validation + 3 * case.label.delay
     return (
         f"Labels are known for events from {frame[EVENT_TIME].min():%Y-%m-%d} to "
         f"{frame[EVENT_TIME].max():%Y-%m-%d}; the split needs more than {format_duration(need)} before --as-of "
         f"(training.test {format_duration(training.test)}, training.validation "
-        f"{format_duration(training.validation)}, label.delay {format_duration(case.label.delay)} twice)."
+        f"{format_duration(training.validation)}, label.delay {format_duration(case.label.delay)} three times)."
     )
-
-
-def _seconds(duration: timedelta | None) -> int:
-    return int(duration.total_seconds()) if duration else 0

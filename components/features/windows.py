@@ -5,6 +5,7 @@ values go to the training set (joined as of the event) and to the online store (
 served is what was trained. See adr/0007.
 """
 
+from collections.abc import Mapping, Sequence, Sized
 from datetime import datetime, timedelta
 
 import duckdb
@@ -14,6 +15,7 @@ from serin.errors import DataError
 from serin.times import format_duration
 from serin.use_case import WindowFeature, WindowView
 
+EVENT_TIMESTAMP = "event_timestamp"
 MAX_ROWS = 100_000_000
 
 
@@ -27,21 +29,26 @@ def window_features(
     feature; a count is 0 and every other aggregation null where the window holds no event.
     Raises DataError where that would be more than 100 million rows.
     """
-    # One connection a call, all in memory; DuckDB finds the Arrow table by its Python name.
+    columns = sorted({feature.column for feature in view.features if feature.column})
+    # The SQL knows columns by their place, so no name of the user's can meet one of its own.
+    table = events.select([entity_column, timestamp, *columns])
+    table = table.rename_columns(["entity", "time", *_places("c", columns)])
+    # One connection a call, all in memory.
     with duckdb.connect() as connection:
         connection.execute("set timezone = 'UTC'")
-        connection.register("events", events)
-        _check_size(connection, view, entity_column, timestamp, as_of)
-        sql = _sql(view, entity_column, timestamp)
-        return connection.sql(sql, params={"as_of": as_of}).to_arrow_table()
+        connection.register("events", table)
+        _check_size(connection, view, as_of)
+        found = connection.sql(_sql(view, columns), params={"as_of": as_of}).to_arrow_table()
+    return found.rename_columns([entity_column, EVENT_TIMESTAMP, *(feature.name for feature in view.features)])
 
 
-def _check_size(
-    connection: duckdb.DuckDBPyConnection, view: WindowView, entity_column: str, timestamp: str, as_of: datetime
-) -> None:
+def _places(letter: str, names: Sized) -> list[str]:
+    return [f"{letter}{place}" for place in range(len(names))]
+
+
+def _check_size(connection: duckdb.DuckDBPyConnection, view: WindowView, as_of: datetime) -> None:
     """One event time far off stretches every entity's rows; better an error than a machine without memory."""
-    entity, time = quote(entity_column), quote(timestamp)
-    sql = f"select count(distinct {entity}), min({time}) from events where {time} < $as_of"  # noqa: S608
+    sql = "select count(distinct entity), min(time) from events where time < $as_of"
     ((entities, first),) = connection.sql(sql, params={"as_of": as_of}).fetchall()
     if first is None or (rows := entities * ((as_of - first) // view.refresh)) <= MAX_ROWS:
         return
@@ -52,60 +59,55 @@ def _check_size(
     )
 
 
-def _sql(view: WindowView, entity_column: str, timestamp: str) -> str:
+def _sql(view: WindowView, columns: Sequence[str]) -> str:
     refresh = _interval(view.refresh)
-    entity, time = quote(entity_column), quote(timestamp)
-    columns = sorted({feature.column for feature in view.features if feature.column})
+    place = dict(zip(columns, _places("c", columns), strict=True))
     buckets = "".join(
-        f", sum({quote(c)})::double as {quote('sum ' + c)}, count({quote(c)}) as {quote('count ' + c)}"
-        f", min({quote(c)})::double as {quote('min ' + c)}, max({quote(c)})::double as {quote('max ' + c)}"
-        for c in columns
+        f", sum({c})::double as sum_{c}, count({c}) as count_{c}"
+        f", min({c})::double as min_{c}, max({c})::double as max_{c}"
+        for c in place.values()
     )
-    features = ", ".join(f"{_expression(f, view)} as {quote(f.name)}" for f in view.features)
-    # Names are quoted identifiers of a validated use case, never values.
+    names = _places("f", view.features)
+    features = ", ".join(
+        f"{_expression(feature, view, place)} as {name}" for feature, name in zip(view.features, names, strict=True)
+    )
     return f"""
         with bucket as (
-            select {entity} as entity, time_bucket({refresh}, {time}, timestamptz 'epoch') as bucket,
-                   count(*) as rows{buckets}
-            from events where {time} < $as_of group by all
+            select entity, time_bucket({refresh}, time, timestamptz 'epoch') as refreshed,
+                   count(*) as rows_in{buckets}
+            from events where time < $as_of group by all
         ),
-        seen as (select entity, min(bucket) as first from bucket group by entity),
+        seen as (select entity, min(refreshed) as first_seen from bucket group by entity),
         -- every refresh time from the first event's bucket on, so that a window also moves on quiet days
         grid as (
             select entity, unnest(generate_series(
-                first, time_bucket({refresh}, $as_of::timestamptz, timestamptz 'epoch'), {refresh})) as bucket
+                first_seen, time_bucket({refresh}, $as_of::timestamptz, timestamptz 'epoch'), {refresh})) as refreshed
             from seen
         ),
         feature as (
-            select entity, bucket, {features}
-            from grid left join bucket using (entity, bucket)
+            select entity, refreshed, {features}
+            from grid left join bucket using (entity, refreshed)
         )
-        select feature.entity as {entity}, feature.bucket as event_timestamp,
-               {", ".join(quote(f.name) for f in view.features)}
+        select feature.entity, feature.refreshed, {", ".join(names)}
         from feature join seen using (entity)
-        where feature.bucket > seen.first
-        order by event_timestamp, {entity}
+        where feature.refreshed > seen.first_seen
+        order by feature.refreshed, feature.entity
     """  # noqa: S608
 
 
-def _expression(feature: WindowFeature, view: WindowView) -> str:
+def _expression(feature: WindowFeature, view: WindowView, place: Mapping[str, str]) -> str:
     """The aggregation over the buckets that lie in [t - delay - window, t - delay)."""
     frame = (
-        f"over (partition by entity order by bucket range between {_interval(feature.delay + feature.window)} "
+        f"over (partition by entity order by refreshed range between {_interval(feature.delay + feature.window)} "
         f"preceding and {_interval(feature.delay + view.refresh)} preceding)"
     )
-    if feature.aggregation == "count":
-        return f"coalesce(sum(rows) {frame}, 0)::double"
+    if feature.column is None:
+        return f"coalesce(sum(rows_in) {frame}, 0)::double"
+    column = place[feature.column]
     if feature.aggregation == "mean":
-        total, count = quote(f"sum {feature.column}"), quote(f"count {feature.column}")
-        return f"sum({total}) {frame} / nullif(sum({count}) {frame}, 0)"
-    return f"{feature.aggregation}({quote(f'{feature.aggregation} {feature.column}')}) {frame}"
+        return f"sum(sum_{column}) {frame} / nullif(sum(count_{column}) {frame}, 0)"
+    return f"{feature.aggregation}({feature.aggregation}_{column}) {frame}"
 
 
 def _interval(duration: timedelta) -> str:
     return f"interval '{int(duration.total_seconds())} seconds'"
-
-
-def quote(name: str) -> str:
-    """A column's name as an SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'

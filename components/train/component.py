@@ -32,8 +32,8 @@ def train(  # type: ignore[no-untyped-def]
 
     with step(f"train {estimator}", use_case) as (_, case):
         frame = pd.read_parquet(training_set.path)
-        snapshot, as_of = training_set.metadata["snapshot"], training_set.metadata["as_of"]
-        manifest = train_estimator(frame, case, estimator, Path(model.path), snapshot, as_of)
+        snapshot, as_of, service = (training_set.metadata[key] for key in ("snapshot", "as_of", "feature_service"))
+        manifest = train_estimator(frame, case, estimator, Path(model.path), snapshot, as_of, service)
         model.metadata.update({"framework": manifest.engine, "estimator": estimator})
         for name, value in manifest.metrics.items():
             metrics.log_metric(name, value)

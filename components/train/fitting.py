@@ -21,7 +21,7 @@ REFERENCE_ROWS = 5000
 
 @dataclass(frozen=True)
 class Fitted:
-    """A fitted estimator: what it was judged on, and the model refitted on fit and validation together."""
+    """A fitted estimator: what it was judged on, and the model refitted on all that precedes the test part."""
 
     model: Model
     inputs: InputSchema
@@ -31,20 +31,20 @@ class Fitted:
 
 
 def train(frame: pd.DataFrame, case: UseCase, name: str) -> Fitted:
-    """Fit on `fit`, judge and choose the threshold on `validation`, then refit on both.
+    """Fit on `fit`, judge and choose the threshold on `validation`, then refit on all that precedes the test part.
 
     `frame` is a training set (see components.features.training_set). The test part is not looked at.
     """
     fit, validation = frame[frame[SPLIT] == "fit"], frame[frame[SPLIT] == "validation"]
-    inputs = input_schema(pd.concat([fit, validation]), case)
+    known = frame[frame[SPLIT] != "test"]
+    inputs = input_schema(known, case)
     estimator, parameters, seed = estimators.known()[name], case.training.estimators[name], case.training.seed
     judged = estimator.make(parameters, inputs, seed)
     judged.fit(encode(fit, inputs), labels(fit, case))
     scores = judged.predict_proba(encode(validation, inputs))[:, 1].astype(np.float64)
     truth = labels(validation, case)
-    both = pd.concat([fit, validation])
     final = estimator.make(parameters, inputs, seed)
-    final.fit(encode(both, inputs), labels(both, case))
+    final.fit(encode(known, inputs), labels(known, case))
     return Fitted(final, inputs, best_threshold(truth, scores), truth, scores)
 
 

@@ -16,8 +16,13 @@ from serin.learning.split import SPLIT
 from serin.use_case import UseCase
 
 
-def train_estimator(frame: pd.DataFrame, case: UseCase, name: str, folder: Path, snapshot: str, as_of: str) -> Manifest:
-    """Train the estimator `name` and write its artifact to `folder`; the manifest's metrics are those on validation."""
+def train_estimator(
+    frame: pd.DataFrame, case: UseCase, name: str, folder: Path, snapshot: str, as_of: str, service: str
+) -> Manifest:
+    """Train the estimator `name` and write its artifact to `folder`; the manifest's metrics are those on validation.
+
+    `service` is the feature service that the predictor looks features up in.
+    """
     trained = train(frame, case, name)
     engine = engines.known()[estimators.known()[name].engine]
     metrics = ranking_metrics(trained.validation_labels, trained.validation_scores)
@@ -27,7 +32,7 @@ def train_estimator(frame: pd.DataFrame, case: UseCase, name: str, folder: Path,
         estimator=name,
         engine=engine.name,
         models={engine.name: engine.file},
-        feature_service=case.features.service,
+        feature_service=service,
         entities=tuple(_request_column(case, column) for column in case.entities.values()),
         request=tuple(_request_column(case, column) for column in case.features.request),
         calendar=case.features.calendar,

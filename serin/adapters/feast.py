@@ -1,23 +1,32 @@
-"""Feast: the definitions in feature_repo/, and the online store that they fill.
+"""Feast: the definitions in feature_repo/, what model versions are served with, and the online store.
+
+Two Feast projects stand side by side. One has the definitions as they are now; whoever changes them changes it with
+`feast apply`. The other, `served_project`, has the feature views as model versions were trained with them: only Serin
+writes it, the online store is filled for it alone, and no change of the definitions reaches it. See adr/0014.
 
 Feast takes seconds to import, so this module imports it where it is used.
 """
 
 import contextlib
 import io
+import sqlite3
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from serin.errors import UseCaseError
-from serin.ports import ViewSource
+from serin import environment
+from serin.columns import TYPES
+from serin.errors import UnavailableError, UseCaseError
+from serin.ports import ServedView, ViewSource
 from serin.use_case import UseCase
-from serin.workspace import Workspace
+from serin.workspace import Workspace, served_project
+
+_SERVED_VIEW, _USE_CASE = "serin.view", "serin.use_case"  # tags
 
 
 class FeastStore:
@@ -32,14 +41,25 @@ class FeastStore:
         from feast.repo_operations import apply_total
 
         repo = self._workspace.feature_repo
-        config = load_repo_config(repo, self._workspace.feature_store_yaml)
+        with self._reached():
+            config = load_repo_config(repo, self._workspace.feature_store_yaml)
+        self._refuse_paths_in_the_registry(config)
         # Feast imports the definitions relative to the working directory and prints as it goes.
-        with _importable(str(repo)), contextlib.chdir(repo), contextlib.redirect_stdout(io.StringIO()):
+        with (
+            self._reached(),
+            environment.changed(self._workspace.variables()),
+            _importable(str(repo)),
+            contextlib.chdir(repo),
+        ):
             try:
                 apply_total(config, repo, skip_source_validation=True)
             except (Exception, SystemExit) as error:
+                own = _definitions_file(error, repo)
+                if own is None and isinstance(error, _away()):
+                    raise
+                text = f"{type(error).__name__}: {error}"
                 raise UseCaseError(
-                    f"the Feast definitions in {repo} can't be applied: {_cause(error, repo)}"
+                    f"the Feast definitions in {repo} can't be applied: {f'{own}: {text}' if own else text}"
                 ) from error
 
     def sources(self, case: UseCase) -> tuple[ViewSource, ...]:
@@ -50,36 +70,58 @@ class FeastStore:
         """
         from feast.errors import FeatureServiceNotFoundException
 
-        store = self._open()
-        try:
-            service = store.get_feature_service(case.features.service)
-        except FeatureServiceNotFoundException:
-            names = ", ".join(sorted(s.name for s in store.list_feature_services())) or "none"
-            raise UseCaseError(
-                f"features.service: Feast has no feature service {case.features.service!r}; it has {names}. "
-                f"Declare it in {self._workspace.feature_repo}"
-            ) from None
-        found = {p.name: _source(store, p) for p in service.feature_view_projections}
+        with self._reached():
+            store = self._open()
+            try:
+                service = store.get_feature_service(case.features.service)
+            except FeatureServiceNotFoundException:
+                names = ", ".join(sorted(s.name for s in store.list_feature_services())) or "none"
+                raise UseCaseError(
+                    f"features.service: Feast has no feature service {case.features.service!r}; it has {names}. "
+                    f"Declare it in {self._workspace.feature_repo}"
+                ) from None
+            found = {p.name: _source(store, p) for p in service.feature_view_projections}
         _check_agreement(case, found)
         return tuple(found[name] for name in case.views)
 
-    def published(self, views: Iterable[str]) -> datetime | None:
-        """The latest time as of which one of the views was materialised; None where none was."""
-        store = self._open()
-        ends = [end for name in views for _, end in store.get_feature_view(name).materialization_intervals]
+    def keep(self, use_case: str, service: str, views: Sequence[ServedView]) -> None:
+        """Declare what versions that name `service` are served with; mends a lost online table. Can be run twice."""
+        from feast import FeatureService
+
+        with self._reached():
+            declared = [_declaration(view, self._workspace) for view in views]
+            kept = FeatureService(name=service, features=[view for _, view in declared], tags={_USE_CASE: use_case})
+            self._served().apply([*(item for pair in declared for item in pair), kept])
+
+    def kept(self, use_case: str) -> Mapping[str, tuple[ServedView, ...]]:
+        """What was declared by `keep` for a use case: the views of each service."""
+        with self._reached():
+            store = self._served()
+            return {
+                service.name: tuple(
+                    ServedView.model_validate_json(store.get_feature_view(projection.name).tags[_SERVED_VIEW])
+                    for projection in service.feature_view_projections
+                )
+                for service in store.list_feature_services(tags={_USE_CASE: use_case})
+            }
+
+    def published(self, view: ServedView) -> datetime | None:
+        """The latest time as of which a kept view was materialised; None where it never was."""
+        with self._reached():
+            ends = [end for _, end in self._served().get_feature_view(view.name).materialization_intervals]
         return max(ends).astimezone(UTC) if ends else None
 
-    def materialise(self, view: str, rows: pa.Table, as_of: datetime) -> None:
-        """Write the latest row of each entity to the online store, and note in the feature registry that it was done.
+    def materialise(self, view: ServedView, rows: pa.Table, as_of: datetime) -> None:
+        """Write one row an entity of a kept view to the online store, and note that it was done as of a time.
 
         Rows are handed over rather than read back from the source by `materialize`, which would read the whole
         history of the view to find them (and needs another S3 client to do so).
         """
-        quiet = io.StringIO()
-        with contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet):
-            store = self._open()
-            store.write_to_online_store(view, df=rows.to_pandas())
-            definition = store.get_feature_view(view)
+        with self._reached():
+            store = self._served()
+            definition = store.get_feature_view(view.name)
+            if rows.num_rows:
+                store.provider.ingest_df(definition, rows.to_pandas())
             store.registry.apply_materialization(definition, store.project, as_of - timedelta(days=1), as_of)
 
     def _open(self) -> Any:
@@ -87,20 +129,80 @@ class FeastStore:
 
         return Feast(repo_path=str(self._workspace.feature_repo), fs_yaml_file=self._workspace.feature_store_yaml)
 
+    def _served(self) -> Any:
+        store = self._open()
+        store.config.project = served_project(store.config.project)
+        return store
 
-def _cause(error: BaseException, repo: Path) -> str:
-    """The error, with the definitions file in which it arose, where it was one."""
+    def _refuse_paths_in_the_registry(self, config: Any) -> None:
+        """Under its short name Feast notes the paths of SQLite's tables, and drops them there when they differ."""
+        if config.online_store.type == "sqlite":
+            raise UnavailableError(
+                f"{self._workspace.feature_store_yaml}: online_store.type is sqlite, with which Feast drops the tables "
+                "of a workspace that this one was copied from; allowed: "
+                "feast.infra.online_stores.sqlite.SqliteOnlineStore"
+            )
+
+    @contextlib.contextmanager
+    def _reached(self) -> Iterator[None]:
+        """Quiet Feast, and turn what the registry or the online store can't do into an error that names them."""
+        from feast.errors import FeastError
+        from feast.repo_config import FeastConfigError
+
+        quiet = io.StringIO()
+        with contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet):
+            try:
+                yield
+            except Exception as error:
+                if not isinstance(error, (*_away(), FeastError, FeastConfigError)):
+                    raise
+                raise UnavailableError(
+                    f"the feature store of {self._workspace.feature_store_yaml} can't be used: "
+                    f"{type(error).__name__}: {error}"
+                ) from error
+
+
+def _away() -> tuple[type[Exception], ...]:
+    """What comes through Feast where a file, SQLite, Redis or S3 does not answer, or holds something else."""
+    from botocore.exceptions import BotoCoreError, ClientError
+    from google.protobuf.message import DecodeError
+    from redis.exceptions import RedisError
+
+    return (OSError, sqlite3.Error, RedisError, BotoCoreError, ClientError, DecodeError)
+
+
+def _definitions_file(error: BaseException, repo: Path) -> str | None:
+    """The definitions file in which the error arose, where it was one."""
     files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
-    own = next((Path(name).name for name in reversed(files) if Path(name).parent == repo), None)
-    text = f"{type(error).__name__}: {error}"
-    return f"{own}: {text}" if own else text
+    return next((Path(name).name for name in reversed(files) if Path(name).parent == repo), None)
+
+
+def _declaration(view: ServedView, workspace: Workspace) -> tuple[Any, Any]:
+    """The entity and the feature view of a served view; the entity is its own, for its type may change too."""
+    from feast import Entity, FeatureView, Field, FileSource, types
+    from feast.value_type import ValueType
+
+    entity = Entity(name=view.name, join_keys=[view.key], value_type=ValueType[str(TYPES[view.types[view.key]].entity)])
+    declared = FeatureView(
+        name=view.name,
+        entities=[entity],
+        ttl=view.ttl or timedelta(0),
+        schema=[Field(name=name, dtype=getattr(types, TYPES[kind].feast)) for name, kind in view.types.items()],
+        source=FileSource(
+            name=view.name,
+            path=workspace.declared_source(view.use_case, view.name),
+            timestamp_field="event_timestamp",
+        ),
+        tags={_SERVED_VIEW: view.model_dump_json()},
+        description=f"{view.view} of {view.use_case}, as model versions were trained with it.",
+    )
+    return entity, declared
 
 
 def _source(store: Any, projection: Any) -> ViewSource:
     view = store.get_feature_view(projection.name)
     return ViewSource(
         name=view.name,
-        location=view.batch_source.path,
         join_keys=tuple(view.join_keys),
         timestamp_field=view.batch_source.timestamp_field,
         ttl=view.ttl or None,

@@ -13,19 +13,21 @@ PARTS = ("fit", "validation", "test")
 
 
 def split_by_time(times: "pd.Series[pd.Timestamp]", case: UseCase, as_of: datetime) -> "pd.Series[str]":
-    """The part of each event: fit, validation, test, or "" in the gap between validation and test.
+    """The part of each event: fit, gap, validation, test, or "" in the gap between validation and test.
 
-        fit … │ validation │ gap = label.delay │ test │ label.delay │ as_of
+        fit … │ gap │ validation │ gap │ test │ label.delay │ as_of          each gap is label.delay long
 
-    A model that goes live at the start of the test period has seen no label younger than the delay, so the
-    gap makes the test what serving will be.
+    A model that goes live at the start of a period has seen no label younger than the delay, so each gap makes
+    what follows it what serving will be. The first gap's labels are known when the test period starts: the model
+    that is tested may be fitted on them, the one that is judged on validation may not.
     """
     test_end = pd.Timestamp(as_of) - case.label.delay
     test_start = test_end - case.training.test
     validation_end = test_start - case.label.delay
     validation_start = validation_end - case.training.validation
     part = pd.Series("", index=times.index)
-    part[times < validation_start] = "fit"
+    part[times < validation_start] = "gap"
+    part[times < validation_start - case.label.delay] = "fit"
     part[(times >= validation_start) & (times < validation_end)] = "validation"
     part[(times >= test_start) & (times < test_end)] = "test"
     return part

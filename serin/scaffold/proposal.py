@@ -14,7 +14,7 @@ from serin.prediction_log import COLUMNS
 from serin.scaffold import features, leaks, notation, training
 from serin.scaffold.columns import Described, describe, describe_key, identifier
 from serin.scaffold.label import describe_label
-from serin.use_case import UseCase, parse
+from serin.use_case import RESERVED_PREFIX, UseCase, parse
 
 _MAX_CATEGORIES = 100
 _BAD_SHARE = 0.05  # of rows that ingest may set aside
@@ -83,8 +83,8 @@ def propose(
     warnings = list(_warnings_of_time(table))
     key = _key(table, notes)
     usable = _usable(table, key, notes, warnings)
-    part = features.propose(name, usable, table.entities, table.timestamp, notes)
     kept = [c for c in table.columns if c in usable or c in key or c in table.named]
+    part = features.propose(name, usable, table.entities, table.timestamp, kept, notes)
     document = {
         "name": name,
         "data": {
@@ -115,12 +115,12 @@ def _check_named(frame: pd.DataFrame, named: Sequence[str]) -> None:
 
 
 def _renames(names: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-    """Serin's names for columns whose own are no identifiers, differ by case alone, or are Feast's
+    """Serin's names for columns whose own are no identifiers, differ by case alone, or are Feast's, Serin's own
     or the prediction log's."""
     rename: dict[str, str] = {}
     taken = {"event_timestamp", "created_timestamp", *COLUMNS}
     for name in names:
-        mine = identifier(name, taken)
+        mine = identifier(f"column_{name}" if name.lower().startswith(RESERVED_PREFIX) else name, taken)
         taken.add(mine.lower())
         if mine != name:
             rename[name] = mine

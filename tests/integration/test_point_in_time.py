@@ -1,19 +1,20 @@
 """The point-in-time join, held against Feast's own on the same definitions and files. Imports Feast: seconds."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 import pytest
 
 from components.features.run import refresh
-from components.features.training_set import ViewTable, point_in_time_join
+from components.features.training_set import point_in_time_join
 from components.ingest.store import ingest
-from serin import use_case
 from serin.errors import UseCaseError
 from serin.learning.split import EVENT_TIME
+from serin.platform import build
 from serin.simulate import simulate
 from serin.storage import read_table
-from serin.workspace import Workspace
+from serin.workspace import Workspace, served_project
 from tests import services
 
 pytestmark = [
@@ -29,18 +30,18 @@ def stored(tmp_path_factory: pytest.TempPathFactory):
     """A workspace with 45 days of transactions and its features refreshed as of the last midnight."""
     root = services.workspace_copy(tmp_path_factory.mktemp("workspace"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SERIN_ROOT", str(root))
-        workspace = Workspace.from_variables()
-        case = use_case.load("card_fraud", workspace.use_cases)
+        patch.delenv("SERIN_ROOT", raising=False)
+        platform = build(Workspace.from_variables({"SERIN_ROOT": str(root)}))
+        case = platform.own_use_case("card_fraud")
         table = root / "t.parquet"
         simulate(seed=3, start=datetime(2026, 1, 1, tzinfo=UTC).date(), days=45, rows=4000).to_parquet(table)
-        ingest(workspace, case, str(table), AS_OF)
-        refreshed = refresh(workspace, case, AS_OF)
-        yield workspace, case, refreshed.events.to_pandas(), FeatureStore(workspace).sources(case)
+        ingest(platform.workspace, case, str(table), AS_OF)
+        yield platform, case, refresh(platform, case, AS_OF)
 
 
 def test_join_is_feasts_own(stored):
-    workspace, case, events, sources = stored
+    platform, case, refreshed = stored
+    workspace, events = platform.workspace, refreshed.events.to_pandas()
     from feast import FeatureStore as Feast
 
     # Feast drops events that precede the first row of a view; ours keeps them. Compare where Feast has rows.
@@ -49,10 +50,10 @@ def test_join_is_feasts_own(stored):
     store = Feast(repo_path=str(workspace.feature_repo))
     theirs = store.get_historical_features(asked, store.get_feature_service(case.features.service)).to_df()
     views = [
-        ViewTable(s.name, read_table(s.location), s.join_keys[0], s.timestamp_field, s.ttl, s.features) for s in sources
+        replace(view, table=read_table(workspace.feature_source(case.name, view.name))) for view in refreshed.views
     ]
     ours = point_in_time_join(asked.rename(columns={"event_timestamp": EVENT_TIME}), views)
-    names = [name for source in sources for name in source.features]
+    names = [name for view in views for name in view.features]
     assert len(ours) == len(asked)
     both = theirs.set_index("TRANSACTION_ID")[names].astype(float).sort_index()
     pd.testing.assert_frame_equal(
@@ -62,36 +63,40 @@ def test_join_is_feasts_own(stored):
 
 
 def test_online_store_has_the_latest_row_of_each_entity(stored):
-    workspace, _, _, sources = stored
+    platform, case, refreshed = stored
     from feast import FeatureStore as Feast
 
-    source = next(s for s in sources if s.name == "customer_activity")
-    rows = read_table(source.location).to_pandas()
+    workspace = platform.workspace
+    view = next(v for v in refreshed.views if v.name == "customer_activity")
+    rows = read_table(workspace.feature_source(case.name, view.name)).to_pandas()
     latest = rows[rows["event_timestamp"] == rows["event_timestamp"].max()].set_index("CUSTOMER_ID")
     assert latest["event_timestamp"].iloc[0] == AS_OF
     keys = latest.index[:50].tolist()
     store = Feast(repo_path=str(workspace.feature_repo))
+    store.config.project = served_project(store.config.project)
     online = store.get_online_features(
-        [f"customer_activity:{name}" for name in source.features], [{"CUSTOMER_ID": key} for key in keys]
+        store.get_feature_service(refreshed.service), [{"CUSTOMER_ID": key, "TERMINAL_ID": 0} for key in keys]
     ).to_df()
-    for name in source.features:
+    for name in view.features:
         assert online[name].astype(float).tolist() == pytest.approx(latest.loc[keys, name].tolist(), nan_ok=True)
 
 
-def test_replay_of_an_earlier_day_sees_nothing_of_later_ones_and_leaves_what_is_served(stored):
-    workspace, case, _, sources = stored
+def test_replay_of_an_earlier_day_sees_nothing_of_later_ones_and_leaves_what_is_served(stored, capsys):
+    platform, case, refreshed = stored
     earlier = AS_OF - timedelta(days=10)
-    replayed = refresh(workspace, case, earlier)
+    replayed = refresh(platform, case, earlier)
     assert replayed.events.to_pandas()["TX_DATETIME"].max() < pd.Timestamp(earlier)
     for view in replayed.views:
         assert view.table.to_pandas()["event_timestamp"].max() == pd.Timestamp(earlier)
-    for source in sources:
-        assert read_table(source.location).to_pandas()["event_timestamp"].max() == pd.Timestamp(AS_OF)
-    assert FeatureStore(workspace).published(case.views) == AS_OF
+        file = read_table(platform.workspace.feature_source(case.name, view.name))
+        assert file.to_pandas()["event_timestamp"].max() == pd.Timestamp(AS_OF)
+    for view in refreshed.served:
+        assert platform.features.published(view) == AS_OF
+    assert "the online store keeps customer_activity as of 2026-02-15 00:00, which is later" in capsys.readouterr().out
 
 
 def test_feature_that_only_the_use_case_names_is_told(stored):
-    workspace, case, _, _ = stored
+    platform, case, _ = stored
     view = case.features.windows["customer_activity"]
     extra = view.features[0].model_copy(update={"name": "customer_count_2d"})
     windows = case.features.windows | {
@@ -99,11 +104,11 @@ def test_feature_that_only_the_use_case_names_is_told(stored):
     }
     changed = case.model_copy(update={"features": case.features.model_copy(update={"windows": windows})})
     with pytest.raises(UseCaseError, match="differ on features of view customer_activity: customer_count_2d"):
-        FeatureStore(workspace).sources(changed)
+        platform.features.sources(changed)
 
 
 def test_service_that_feast_does_not_have_is_told_with_those_it_has(stored):
-    workspace, case, _, _ = stored
+    platform, case, _ = stored
     changed = case.model_copy(update={"features": case.features.model_copy(update={"service": "fraud_v9"})})
     with pytest.raises(UseCaseError, match=r"Feast has no feature service 'fraud_v9'; it has .*card_fraud_v1"):
-        FeatureStore(workspace).sources(changed)
+        platform.features.sources(changed)

@@ -123,6 +123,79 @@ def test_table_view_of_events_is_a_contradiction(document):
 
 
 @pytest.mark.parametrize(
+    ("keys", "zero"),
+    [
+        (("training", "test"), "0d"),
+        (("training", "validation"), "0d"),
+        (("drift", "window"), "0d"),
+        (("rollout", "interval"), "0s"),
+        (("rollout", "steps", 0, "pause"), "0m"),
+        (("features", "windows", "customer_activity", "refresh"), "0s"),
+        (("features", "windows", "customer_activity", "features", 0, "window"), "0h"),
+    ],
+    ids=lambda value: ".".join(map(str, value)) if isinstance(value, tuple) else None,
+)
+def test_duration_of_zero_that_means_nothing_is_refused_with_its_key(document, keys, zero):
+    place = document
+    for key in keys[:-1]:
+        place = place.setdefault(key, {}) if isinstance(place, dict) else place[key]
+    place[keys[-1]] = zero
+    assert f"{'.'.join(map(str, keys))}: must be longer than zero, found 0s" in problem(document)
+
+
+def test_label_that_is_known_at_once_is_allowed(document):
+    document["label"]["delay"] = "0s"
+    assert use_case.parse(document, "here").label.delay.total_seconds() == 0
+
+
+def name_a_feature(document, name: str) -> None:
+    document["features"]["windows"]["customer_activity"]["features"][0]["name"] = name
+
+
+@pytest.mark.parametrize("name", ["serin_split", "serin_row", "serin_event_time", "Serin_Split"])
+def test_feature_with_a_name_of_serins_own_is_refused(document, name):
+    name_a_feature(document, name)
+    assert f"{name}: names that start with serin_ are Serin's own; use another" in problem(document)
+
+
+def test_column_with_a_name_of_serins_own_is_refused(document):
+    document["data"]["columns"]["serin_split"] = {"type": "number"}
+    assert "serin_split: names that start with serin_ are Serin's own; use another (data.rename)" in problem(document)
+
+
+def test_feature_with_the_name_of_the_refresh_time_is_refused(document):
+    name_a_feature(document, "event_timestamp")
+    assert "event_timestamp: the prediction log has columns of these names" in problem(document)
+
+
+@pytest.mark.parametrize("column", ["CUSTOMER_ID", "TX_DATETIME", "TX_FRAUD", "TRANSACTION_ID", "TX_AMOUNT"])
+def test_window_feature_with_the_name_of_a_column_is_refused(document, column):
+    name_a_feature(document, column)
+    where = f"features.windows.customer_activity.{column}"
+    assert f"{where}: the table has a column of this name; allowed: any other name" in problem(document)
+
+
+def test_key_of_an_entity_is_no_feature(document):
+    document["features"]["request"].append("TERMINAL_ID")
+    assert "features: TERMINAL_ID is the key of entity terminal; allowed: any column that is no" in problem(document)
+
+
+def test_calendar_feature_beside_a_column_of_its_name_is_refused(document):
+    document["data"]["columns"]["hour"] = {"type": "text"}
+    assert "features.calendar: the table has a column hour too; give that another name" in problem(document)
+
+
+def test_view_under_windows_and_tables_is_refused(document):
+    document["features"]["tables"] = {"customer_activity": {"entity": "customer", "columns": ["TX_AMOUNT"]}}
+    assert "features: view customer_activity stands under windows and under tables" in problem(document)
+
+
+def test_misspelt_parameter_of_an_estimator_is_refused(document):
+    document["training"]["estimators"]["xgboost"] = {"max_dept": 3}
+    assert "training.estimators.xgboost.max_dept: unknown parameter; allowed: " in problem(document)
+
+
+@pytest.mark.parametrize(
     ("column", "text"),
     [
         ({"type": "text", "decimal": ","}, "decimal, thousands and percent are of numbers, not of a text column"),

@@ -70,7 +70,22 @@ def test_test_part_is_the_last_week_with_known_labels(whole):
 
 def test_gap_of_the_label_delay_lies_before_the_test_part(whole):
     assert span(whole, "validation") == (AS_OF - 28 * DAY, AS_OF - 21 * DAY - timedelta(hours=1))
-    assert span(whole, "fit")[1] == AS_OF - 28 * DAY - timedelta(hours=1)
+
+
+def test_every_label_that_is_fitted_on_was_known_when_validation_started(whole):
+    assert span(whole, "fit")[1] == AS_OF - 35 * DAY - timedelta(hours=1)
+
+
+def test_events_whose_labels_came_during_validation_are_kept_for_the_final_fit(whole):
+    assert span(whole, "gap") == (AS_OF - 35 * DAY, AS_OF - 28 * DAY - timedelta(hours=1))
+
+
+def test_label_known_at_once_leaves_no_gap():
+    parsed = case()
+    at_once = parsed.model_copy(update={"label": parsed.label.model_copy(update={"delay": timedelta(0)})})
+    frame = training_set(hourly_events(AS_OF - 60 * DAY, AS_OF), [], at_once, AS_OF)
+    assert set(frame[SPLIT]) == {"fit", "validation", "test"}
+    assert len(frame) == 60 * 24
 
 
 def test_calendar_feature_is_that_of_the_event(whole):
@@ -81,7 +96,7 @@ def test_too_short_a_history_says_how_much_is_needed():
     with pytest.raises(
         DataError,
         match=r"the fit part has no rows; it needs both classes\. Labels are known for events from 2026-02-0\d to "
-        r"2026-02-2\d; the split needs more than 28d before --as-of",
+        r"2026-02-2\d; the split needs more than 35d before --as-of .*label\.delay 7d three times",
     ):
         training_set(hourly_events(AS_OF - 28 * DAY, AS_OF), [], case(), AS_OF)
 
@@ -125,6 +140,31 @@ def test_event_before_its_entity_is_known_stays_and_has_no_value():
 def test_row_older_than_the_ttl_is_not_used():
     rows = view([(1, AS_OF, 10.0)], ttl=DAY)
     assert joined([(1, AS_OF + DAY), (1, AS_OF + DAY + timedelta(seconds=1))], rows) == [10.0, None]
+
+
+@pytest.mark.parametrize(
+    ("key", "first", "second"),
+    [("at", "place", "k0"), ("k0", "v0", "asked"), ("place", "at", "key"), ("id", "f0", "F0"), ("events", "f1", "f0")],
+)
+def test_names_that_the_join_uses_itself_are_only_names(key, first, second):
+    table = pa.table(
+        {
+            key: [1, 2],
+            "event_timestamp": pa.array([AS_OF, AS_OF], pa.timestamp("us", tz="UTC")),
+            first: [10.0, 20.0],
+            second: [30.0, 40.0],
+        }
+    )
+    views = [
+        ViewTable("a", table, key, "event_timestamp", None, [first]),
+        ViewTable("b", table, key, "event_timestamp", DAY, [second]),
+    ]
+    events = pd.DataFrame({key: [2, 1, 3], EVENT_TIME: [pd.Timestamp(AS_OF)] * 3})
+    found = point_in_time_join(events, views)
+    assert found[key].tolist() == [2, 1, 3]
+    assert found[first].tolist()[:2] == [20.0, 10.0]
+    assert found[second].tolist()[:2] == [40.0, 30.0]
+    assert found[[first, second]].iloc[2].isna().all()
 
 
 def test_table_without_times_is_split_by_entity_and_stays_so():

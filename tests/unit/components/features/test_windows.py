@@ -125,3 +125,49 @@ def test_one_event_time_far_off_is_an_error_not_a_full_memory():
         DataError, match=r"1 entities from 2026-01-01 to 2099-01-01 every 1s would be 2,303,\d+,\d+ rows"
     ):
         computed([("a", START, 1.0)], datetime(2099, 1, 1, tzinfo=UTC), view)
+
+
+# Each stands, or once stood, for something else in the SQL or in the table that it makes.
+TAKEN = ("bucket", "entity", "first", "rows", "seen", "time", "refreshed", "f1", "c0", "event", "sum c0", "as_of")
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_feature_of_any_name_has_its_own_values(name):
+    features = (
+        WindowFeature(name=name, aggregation="count", window="1d"),
+        WindowFeature(name="mean", aggregation="mean", column="amount", window="1d"),
+    )
+    frame = computed([("a", START, 4.0), ("a", START, 2.0)], START + DAY, WindowView(entity="card", features=features))
+    assert frame[name].tolist() == [2.0]
+    assert frame["mean"].tolist() == [3.0]
+
+
+@pytest.mark.parametrize("name", [*TAKEN, "event_timestamp", "Card", "CARD"])
+def test_column_and_key_of_any_name_are_aggregated_and_kept(name):
+    table = events([("a", START, 4.0), ("b", START, 2.0)])
+    view = WindowView(entity="card", features=(WindowFeature(name="s", aggregation="sum", column=name, window="1d"),))
+    summed = window_features(table.rename_columns(["card", "at", name]), view, "card", "at", START + DAY)
+    assert summed["s"].to_pylist() == [4.0, 2.0]
+    counted = (WindowFeature(name="n", aggregation="count", window="1d"),)
+    keyed = window_features(
+        table.rename_columns([name, "at", "amount"]),
+        WindowView(entity="card", features=counted),
+        name,
+        "at",
+        START + DAY,
+    )
+    assert keyed.column(0).to_pylist() == ["a", "b"]
+
+
+def test_features_and_columns_that_differ_by_case_stay_apart():
+    table = events([("a", START, 4.0)])
+    table = table.append_column("AMOUNT", pa.array([9.0]))
+    view = WindowView(
+        entity="card",
+        features=(
+            WindowFeature(name="total", aggregation="sum", column="amount", window="1d"),
+            WindowFeature(name="Total", aggregation="sum", column="AMOUNT", window="1d"),
+        ),
+    )
+    found = window_features(table, view, "card", "time", START + DAY)
+    assert (found["total"].to_pylist(), found["Total"].to_pylist()) == ([4.0], [9.0])

@@ -58,7 +58,7 @@ CANDIDATES = {
 def test_saved_model_scores_the_test_rows_well_and_as_its_reference_says(candidate, frame, tmp_path):
     case = make_case(**{candidate: CANDIDATES[candidate]})
     folder = tmp_path / "model"
-    train_estimator(frame, case, candidate, folder, "snapshot", "2026-01-01")
+    train_estimator(frame, case, candidate, folder, "snapshot", "2026-01-01", "toy_v1__1a2b3c4d")
     manifest, scorer = load(folder)
     test = frame[frame[SPLIT] == "test"]
     scores = scorer(encode(test, manifest.inputs))
@@ -67,6 +67,25 @@ def test_saved_model_scores_the_test_rows_well_and_as_its_reference_says(candida
     reference = pd.read_parquet(folder / REFERENCE)
     np.testing.assert_allclose(reference["score"], scorer(encode(reference, manifest.inputs)), atol=1e-6)
     assert verify(folder).metrics["validation_roc_auc"] > 0.9
+
+
+def test_version_names_the_feature_service_that_it_was_trained_with(frame, tmp_path):
+    case = make_case(logistic_regression={})
+    service = "toy_v1__1a2b3c4d"
+    manifest = train_estimator(frame, case, "logistic_regression", tmp_path / "m", "snapshot", "2026-01-01", service)
+    assert manifest.feature_service == service
+
+
+def test_labels_that_came_during_validation_count_for_the_final_model_and_not_for_its_judgement(frame):
+    case = make_case(logistic_regression={})
+    late = frame.copy()
+    late.loc[late.index < 100, SPLIT] = "gap"
+    other = late.copy()
+    other.loc[other[SPLIT] == "gap", "y"] = 1
+    first, second = (train(rows, case, "logistic_regression") for rows in (late, other))
+    assert (first.validation_scores == second.validation_scores).all()
+    matrix = encode(frame, first.inputs)
+    assert not np.allclose(first.model.predict_proba(matrix), second.model.predict_proba(matrix))
 
 
 def test_test_part_is_not_looked_at(frame):
@@ -88,7 +107,9 @@ def test_text_is_a_category_and_a_rare_one_is_unknown(frame):
 
 
 def test_unknown_parameter_is_named_with_those_allowed(frame):
-    with pytest.raises(UseCaseError, match=r"candidates\.xgboost\.trees: unknown parameter; allowed: .*n_estimators"):
+    with pytest.raises(
+        UseCaseError, match=r"training\.estimators\.xgboost\.trees: unknown parameter; allowed: .*n_estimators"
+    ):
         train(frame, make_case(xgboost={"trees": 5}), "xgboost")
 
 

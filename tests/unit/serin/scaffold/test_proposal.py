@@ -309,6 +309,13 @@ def test_names_that_are_no_identifiers_are_renamed() -> None:
     assert note(proposal, repr(evil)) == f"{evil!r} is called Age_DROP_TABLE_events here (data.rename)."
 
 
+def test_names_that_serin_and_its_features_use_are_renamed_or_left_alone() -> None:
+    frame = events().rename(columns={"n0": "serin_split", "order_id": "shop_count_1d"})
+    proposal = of_events(frame.assign(shop_count_1d=lambda f: f["shop_count_1d"].str.replace("o", "")))
+    assert proposal.case.data.rename == {"serin_split": "column_serin_split"}
+    assert "shop_count_1d_2" in proposal.case.feature_names
+
+
 @pytest.mark.parametrize("truth", [(True, False), ("true", "false"), (1.0, 0.0)])
 def test_labels_that_mean_0_and_1_are_fine(truth: tuple[Any, Any]) -> None:
     frame = snapshot()
