@@ -25,6 +25,7 @@ app = typer.Typer(
 )
 
 LOOP, START, LOOK = "The loop", "Start", "Look"
+_INTERRUPTED = 130  # What Typer makes of Ctrl-C, without a word.
 
 UseCaseName = Annotated[str, typer.Argument(help="A file in pipelines/use_cases, without .yaml.", metavar="USE_CASE")]
 
@@ -54,7 +55,7 @@ def demo(json: Json = False) -> None:
     """The whole loop on simulated data: train, serve, drift, retrain, canary, roll back. Minutes."""
     from pipelines.commands import demo as command
 
-    command.run(_console(json))
+    command.run(_console(json), _platform())
 
 
 @app.command(rich_help_panel=START)
@@ -127,6 +128,14 @@ def train(
             "it needs the table whose days are to be replaced: --data TABLE", param_hint="--replace-days"
         )
     command.run(_console(json), _platform(), use_case, data, as_of, replace_days)
+
+
+@app.command(rich_help_panel=LOOP)
+def refresh(use_case: UseCaseName, data: Table = "", as_of: AsOf = "", json: Json = False) -> None:
+    """Bring feature views and the online store up to date, without training."""
+    from pipelines.commands import refresh as command
+
+    command.run(_console(json), _platform(), use_case, data, as_of)
 
 
 @app.command(rich_help_panel=LOOP)
@@ -226,3 +235,7 @@ def main() -> None:
     except SerinError as error:
         print(f"serin: {error}", file=sys.stderr)
         sys.exit(1)
+    except SystemExit as ended:
+        if ended.code == _INTERRUPTED:
+            print("serin: interrupted; run the same command again to go on", file=sys.stderr)
+        raise

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from components.register.run import RUN_TAG
@@ -52,6 +53,17 @@ class TrainedVersion:
         """Its metrics on the held-back rows, and those on validation as `validation_...`."""
         found: dict[str, float] = json.loads(self.registered.tags["serin.metrics"])
         return found
+
+    def summary(self) -> dict[str, Any]:
+        """What a command tells programs of it."""
+        return {
+            "version": self.version,
+            "estimator": self.estimator,
+            "as_of": self.as_of,
+            "gate": self.gate,
+            "metrics": self.metrics,
+            "report": self.report,
+        }
 
 
 def train(

@@ -3,7 +3,8 @@
 They are filled from the YAML templates in manifests/ and istio/, which adapters/templates.py reads.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from string import Template
 from typing import Any
 
@@ -29,6 +30,16 @@ def version_of(case: UseCase, deployment: str) -> int:
             f"VirtualService {case.model_name} routes to {deployment!r}; allowed: {case.model_name}-v<version>"
         )
     return int(version)
+
+
+def versions_of(case: UseCase, services: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """The versions that InferenceServices of this model serve, by name; what others have put there is left out."""
+    found = {}
+    for service in services:
+        name = service["metadata"]["name"]
+        with suppress(ConflictError):
+            found[name] = version_of(case, name)
+    return found
 
 
 def inference_service(case: UseCase, version: int, storage_uri: str, template: Mapping[str, Any]) -> Document:

@@ -207,16 +207,19 @@ class ServingTarget(Protocol):
         """A document. Raises NotFoundError where there is none."""
 
     def list(self, kind: str) -> tuple[Document, ...]:
-        """All documents of a kind, by name; one that can't be read is left out and named by `check`."""
+        """All documents of a kind, by name; one that can't be read is left out, and whoever acts on them names it."""
 
     def delete(self, kind: str, name: str) -> None:
         """Remove a document; one that is not there is no error."""
 
     def status(self, name: str) -> Status:
-        """The state of an InferenceService."""
+        """The state of an InferenceService. Raises UnavailableError where it can't be told."""
 
-    def check(self) -> None:
-        """Raises UnavailableError where nobody acts on the documents, so that no state can be believed."""
+    def check(self) -> str:
+        """Who acts on the documents; when that changes, every deployment may be starting anew.
+
+        Raises UnavailableError where nobody does, so that no state can be believed.
+        """
 
 
 @dataclass(frozen=True)

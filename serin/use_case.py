@@ -211,6 +211,7 @@ class Rollout(_Model):
     min_requests: Annotated[int, Field(ge=1)] = 50
     failure_limit: Annotated[int, Field(ge=0)] = 1
     inconclusive_limit: Annotated[int, Field(ge=0)] = 6
+    error_limit: Annotated[int, Field(ge=0)] = 4
 
     @model_validator(mode="after")
     def _weights_rise(self) -> Self:

@@ -4,17 +4,17 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+
+from tests.services import free_port
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 # Customers 1 and 2 and terminals 7 and 8 are known; feature values differ enough to move the score.
@@ -78,12 +78,6 @@ class Predictor:
             self.process.kill()
 
 
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def command(model: Path, http: int, grpc: int) -> list[str]:
     ports = ["--host", "127.0.0.1", "--http_port", str(http), "--grpc_port", str(grpc)]
     name = ["--model_name", "card-fraud", "--model_version", "12", "--deployment", "card-fraud-v12"]
@@ -115,7 +109,7 @@ def start(root: Path, model: Path) -> Predictor:
             command(model, http, grpc), cwd=CHECKOUT, env=environment(root), stdout=file, stderr=file
         )
     predictor = Predictor(process, f"http://127.0.0.1:{http}", f"127.0.0.1:{grpc}", root, output)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline and process.poll() is None:
         try:
             if httpx.get(f"{predictor.http}/v2/health/ready").is_success:

@@ -7,12 +7,21 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from serin.scaffold.workspace import make
+
+_HOLDER = """
+import pathlib, sys, time
+from serin.adapters.local.lease import FileLease
+with FileLease(pathlib.Path(sys.argv[1])).hold(sys.argv[2], wait=True):
+    print("held", flush=True)
+    time.sleep(600)
+"""
 
 
 def free_port() -> int:
@@ -26,6 +35,17 @@ def workspace_copy(root: Path) -> Path:
     """A workspace with the shipped declarations and no state."""
     make(root)
     return root
+
+
+@contextlib.contextmanager
+def lease_holder(locks: Path, name: str) -> Iterator["subprocess.Popen[str]"]:
+    """Another process, which holds a lease of `locks` until it is killed; it says `held` once it does."""
+    line = [sys.executable, "-c", _HOLDER, str(locks), name]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 @contextlib.contextmanager

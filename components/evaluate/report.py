@@ -9,9 +9,6 @@ def html(found: Evaluation, case: UseCase) -> str:
     """The report as one self-contained page."""
     models = [found.candidate, *([found.champion] if found.champion else [])]
     manifest = found.manifest
-    others = {
-        f"{name} (validation)": metrics for name, metrics in found.validation.items() if len(found.validation) > 1
-    }
     return page.evaluation_page(
         page.EvaluationFacts(
             use_case=case.name,
@@ -19,7 +16,8 @@ def html(found: Evaluation, case: UseCase) -> str:
             as_of=manifest.as_of[:16],
             accepted=found.verdict.passed,
             reasons=found.verdict.reasons,
-            metrics={model.name: model.metrics for model in models} | others,
+            metrics={model.name: model.metrics for model in models},
+            validation=found.validation,
             labels=found.labels,
             scores={model.name: model.scores for model in models},
             threshold=manifest.threshold,

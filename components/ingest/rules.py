@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from serin.columns import MISSING, TYPES, Column, problem, shown
+from serin.columns import MAX_EXACT, MISSING, TYPES, Column, problem, shown
 from serin.errors import DataError
 from serin.use_case import UseCase
 from serin.values import typed as as_declared
@@ -160,9 +160,12 @@ def _problems(
     if not column.nullable:
         problems |= dict.fromkeys(np.flatnonzero(null).tolist(), MISSING)
     rules = dict.fromkeys(np.flatnonzero(misfit).tolist(), column.misfit)
-    known = np.flatnonzero(~null)
-    broken = column.broken(typed[~null].to_numpy(TYPES[column.type].numpy))
-    rules |= {int(known[place]): rule for place, rule in broken.items()}
+    known, values = np.flatnonzero(~null), typed[~null].to_numpy(TYPES[column.type].numpy)
+    if column.type == "integer" and column.nullable:
+        # For its nulls such a column is stored as floats, which would make one number of two.
+        inexact = known[(values > MAX_EXACT) | (values < -MAX_EXACT)].tolist()
+        rules |= dict.fromkeys(inexact, f"beyond {MAX_EXACT}, the largest that a nullable column holds")
+    rules |= {int(known[place]): rule for place, rule in column.broken(values).items()}
     return problems | {row: problem(rule, given.iloc[row]) for row, rule in rules.items()}
 
 

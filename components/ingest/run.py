@@ -33,8 +33,8 @@ class IngestRun:
             lines += ["", f"From `{self.source}`:", "", "| | rows |", "|---|---|"]
             counts = ("rows", "new", "corrected", "known", "deleted", "quarantined")
             lines += [f"| {'good' if name == 'rows' else name} | {getattr(done, name):,} |" for name in counts]
-            lines += ["", *(f"- {note}" for note in done.notes)]
-        lines += [f"- passed over: {one.cause}" for one in self.damaged]
+        told = [*(self.ingested.notes if self.ingested else ()), *(f"passed over: {one.cause}" for one in self.damaged)]
+        lines += ["", *(f"- {line}" for line in told)]
         return "\n".join(lines) + "\n"
 
 

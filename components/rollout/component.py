@@ -7,7 +7,7 @@ from serin.environment import image
 
 @dsl.component(base_image=image(), install_kfp_package=False)
 def roll_out(use_case: str, version: int, summary: dsl.Output[dsl.Markdown]) -> str:
-    """Rolls a version out (0: the challenger). Returns the phase in which it ended: Promoted or RolledBack."""
+    """Rolls a version out (0: the challenger). Returns the phase in which it ended: Promoted, RolledBack or Paused."""
     from pathlib import Path
 
     from components.rollout.run import roll_out_version

@@ -13,7 +13,7 @@ from components.rollout import states
 from components.rollout.measurement import measure
 from components.rollout.states import RolloutState
 from components.rollout.verdict import Outcome, Verdict, judge
-from serin.deployments import deployment_name, version_of, virtual_service, weights_of
+from serin.deployments import deployment_name, version_of, versions_of, virtual_service, weights_of
 from serin.errors import ConflictError, NotFoundError, UnavailableError
 from serin.ports import INFERENCE_SERVICE, VIRTUAL_SERVICE, Document, MetricsSource, Sample, ServingTarget
 from serin.use_case import UseCase
@@ -41,14 +41,16 @@ class Update:
 class Surroundings:
     """What a rollout works with.
 
-    `template` is the parsed istio/virtualservice.yaml; `promote(version, served_before)` moves the alias in the
-    model registry and does nothing when it was moved already; `give_up(version)` takes a version off the alias that
-    made it the next to be rolled out, and can be repeated too; `clock` gives the time (UTC), `sleep` waits for seconds.
+    `template` is the parsed istio/virtualservice.yaml; `deploy(version)` creates the version's InferenceService, unless
+    it is there; `promote(version, served_before)` moves the alias in the model registry and does nothing when it was
+    moved already; `give_up(version)` takes a version off the alias that made it the next to be rolled out, and can be
+    repeated too; `clock` gives the time (UTC), `sleep` waits for seconds.
     """
 
     target: ServingTarget
     metrics: MetricsSource
     template: Mapping[str, Any]
+    deploy: Callable[[int], object]
     promote: Callable[[int, int | None], None]
     give_up: Callable[[int], None]
     report: Callable[[Update], None]
@@ -58,16 +60,16 @@ class Surroundings:
 
 
 def roll_out(case: UseCase, version: int, around: Surroundings) -> RolloutState:
-    """Bring `version`, whose InferenceService exists, to all traffic or back to none; returns the last state.
+    """Bring `version` to all traffic or back to none; returns the last state.
 
     An interrupted rollout of the same version goes on where it stopped, a promoted version stays as it is.
     Where nothing is served yet, the version gets all traffic as soon as it is ready. The caller holds the model's
     rollout lease.
-    Raises ConflictError: another rollout is under way, or the VirtualService was changed by somebody else.
-    UnavailableError: the version does not become ready, and is removed then; or nobody acts on the documents any
-    longer, and the state stays as it is. NotFoundError: the version is not deployed.
+    Raises ConflictError: the rollout of another version is not over, and nothing is deployed then; or the
+    VirtualService was changed by somebody else. UnavailableError: the version does not become ready, and is removed
+    then; or nobody acts on the documents any longer, and the state stays as it is.
     """
-    run = _Run(case, deployment_name(case, version), around)
+    run = _Run(case, version, around)
     state = run.begin()
     while state.phase == "Progressing":
         around.sleep(case.rollout.interval.total_seconds())
@@ -76,8 +78,10 @@ def roll_out(case: UseCase, version: int, around: Surroundings) -> RolloutState:
 
 
 class _Run:
-    def __init__(self, case: UseCase, canary: str, around: Surroundings) -> None:
-        self._case, self._canary, self._around = case, canary, around
+    def __init__(self, case: UseCase, version: int, around: Surroundings) -> None:
+        self._case, self._version, self._around = case, version, around
+        self._canary = deployment_name(case, version)
+        self._attendant = around.target.check()
         self._document = self._traffic()
 
     def begin(self) -> RolloutState:
@@ -85,20 +89,33 @@ class _Run:
         state = self._stored_state()
         if state and not state.settled:
             if state.canary == self._canary:
-                return state
+                return self._resumed(state)
             if state.phase == "Progressing":
+                version = version_of(self._case, state.canary)
                 raise ConflictError(
                     f"{self._case.model_name}: the rollout of {state.canary} is under way, at step {state.step + 1} of "
-                    f"{len(self._case.rollout.steps)}; let it end, or go on with it first"
+                    f"{len(self._case.rollout.steps)}; let it end, or go on with it first (--version {version})"
                 )
             self.settle(state)
-        now = self._around.clock()
         serving = weights_of(self._document) if self._document else {}
         if serving == {self._canary: 100}:
             stays = state if state and state.canary == self._canary else None
+            now = self._around.clock()
             return stays or RolloutState(phase="Promoted", canary=self._canary, stable=None, step_started=now)
-        stable = self._stable(serving)
-        self._await_ready()
+        return self._new(self._stable(serving))
+
+    def _resumed(self, state: RolloutState) -> RolloutState:
+        if state.phase == "Progressing":
+            self._around.deploy(self._version)
+            # Whoever serves may have started everything anew. What is not ready after that fails its measurement.
+            self._await_ready()
+        return state
+
+    def _new(self, stable: str | None) -> RolloutState:
+        self._around.deploy(self._version)
+        if problem := self._await_ready():
+            self._remove()
+            raise UnavailableError(problem)
         new = RolloutState(
             phase="Progressing" if stable else "Promoted",
             canary=self._canary,
@@ -112,11 +129,10 @@ class _Run:
         return new
 
     def tick(self, state: RolloutState) -> RolloutState:
-        """One measurement and one step; what changed is written before it is told."""
+        """One measurement and one step; it is written before it is told."""
         verdict, sample = self._observe(state)
-        after, _ = states.advance(self._case.rollout, state, verdict, sample, self._around.clock())
-        if after != state:
-            self._write(after)
+        after = states.advance(self._case.rollout, state, verdict, sample, self._around.clock())
+        self._write(after)
         self._tell(after, verdict.outcome.value, after.reason or verdict.reason)
         return after
 
@@ -134,7 +150,9 @@ class _Run:
             for name in self._obsolete(state):
                 target.delete(INFERENCE_SERVICE, name)
         else:
-            self._around.give_up(version_of(self._case, state.canary))
+            # Of a version that met no traffic nothing is known: it stays the next to be rolled out.
+            if state.phase == "RolledBack":
+                self._around.give_up(version_of(self._case, state.canary))
             target.delete(INFERENCE_SERVICE, state.canary)
         after = state.model_copy(update={"settled": True})
         self._write(after)
@@ -143,9 +161,9 @@ class _Run:
     def _obsolete(self, state: RolloutState) -> list[str]:
         if state.stable is None:
             return []
-        version, kept = version_of(self._case, state.canary), (state.canary, state.stable)
-        names = [document["metadata"]["name"] for document in self._around.target.list(INFERENCE_SERVICE)]
-        return [name for name in names if name not in kept and version_of(self._case, name) < version]
+        deployed = versions_of(self._case, self._around.target.list(INFERENCE_SERVICE))
+        kept, version = (state.canary, state.stable), version_of(self._case, state.canary)
+        return [name for name, number in deployed.items() if name not in kept and number < version]
 
     def _traffic(self) -> Document | None:
         try:
@@ -156,7 +174,7 @@ class _Run:
     def _stored_state(self) -> RolloutState | None:
         if self._document is None:
             return None
-        text = self._document["metadata"].get("annotations", {}).get(ANNOTATION)
+        text = (self._document["metadata"].get("annotations") or {}).get(ANNOTATION)
         return states.parse_state(text, f"VirtualService {self._case.model_name}") if text else None
 
     def _stable(self, serving: Mapping[str, int]) -> str | None:
@@ -168,34 +186,36 @@ class _Run:
             )
         return carrying[0] if carrying else None
 
-    def _await_ready(self) -> None:
-        target, name = self._around.target, self._canary
-        target.get(INFERENCE_SERVICE, name)
-        start = self._around.clock()
+    def _await_ready(self) -> str:
+        """Wait for the canary; returns why it is not ready, where it does not get so in time."""
+        target, around, name = self._around.target, self._around, self._canary
+        start = around.clock()
         while not (status := target.status(name)).ready:
-            target.check()
-            if self._around.clock() - start >= self._around.ready_timeout:
-                limit = self._around.ready_timeout.total_seconds()
-                self._remove()
-                raise UnavailableError(f"{name} is not ready after {limit:.0f} s: {status.message}")
+            self._attendant = target.check()
+            if around.clock() - start >= around.ready_timeout:
+                return f"{name} is not ready after {around.ready_timeout.total_seconds():.0f} s: {status.message}"
             if status.restarts >= _MANY_RESTARTS:
-                self._remove()
-                raise UnavailableError(f"{name} does not start ({status.restarts} times): {status.message}")
-            self._around.sleep(1.0)
+                return f"{name} does not start ({status.restarts} times): {status.message}"
+            around.sleep(1.0)
+        return ""
 
     def _remove(self) -> None:
         """A version that never got ready would be restarted for ever, and be taken again by the next rollout."""
         document = self._traffic()
         if document and weights_of(document).get(self._canary):
             return
-        self._around.give_up(version_of(self._case, self._canary))
+        self._around.give_up(self._version)
         self._around.target.delete(INFERENCE_SERVICE, self._canary)
 
     def _observe(self, state: RolloutState) -> tuple[Verdict, Sample | None]:
         status = self._around.target.status(self._canary)
         sample = self._around.metrics.sample(self._canary) if status.ready else None
-        # Only now: what was seen of the canary counts only if somebody still keeps it up.
-        self._around.target.check()
+        # Only now: what was seen of the canary counts only if somebody kept it up all the time.
+        attendant = self._around.target.check()
+        if attendant != self._attendant:
+            self._attendant = attendant
+            self._await_ready()
+            return self._observe(state)
         if not status.ready:
             return Verdict(Outcome.FAILED, f"{self._canary} is not ready: {status.message}"), None
         measurement = measure(state.since, sample) if sample else None

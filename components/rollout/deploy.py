@@ -4,7 +4,7 @@ from serin.aliases import CHAMPION
 from serin.deployments import deployment_name, inference_service, virtual_service
 from serin.errors import NotFoundError, UnavailableError
 from serin.platform import Platform
-from serin.ports import VIRTUAL_SERVICE, RegisteredVersion
+from serin.ports import VIRTUAL_SERVICE, RegisteredVersion, ServingTarget
 from serin.use_case import UseCase
 
 
@@ -16,25 +16,31 @@ def deploy(platform: Platform, case: UseCase, version: RegisteredVersion) -> str
     return deployment_name(case, version.version)
 
 
-def serve_champion(platform: Platform, case: UseCase) -> str:
+def serve_champion(platform: Platform, case: UseCase) -> None:
     """See to it that something is served: what the VirtualService says, else the champion with all traffic.
 
-    Returns the name of what is served. Raises UnavailableError where there is no champion, ConflictError where a
-    rollout is about to serve the first version.
+    A rollout of a first version is waited for; it ends, since nobody acts on the documents yet. One that finds traffic
+    shared already goes on meanwhile. Raises UnavailableError where there is no champion.
     """
     target = platform.serving(case.model_name)
-    with platform.lease.hold(rollout_lease(case)):
-        try:
-            target.get(VIRTUAL_SERVICE, case.model_name)
-            return case.model_name
-        except NotFoundError:
-            pass
+    if _is_served(target, case):
+        return
+    with platform.lease.hold(rollout_lease(case), wait=True):
+        if _is_served(target, case):
+            return
         champion = platform.registry.by_alias(case.model_name, CHAMPION)
         if champion is None:
             raise UnavailableError(f"{case.name} has no champion yet; `serin train {case.name} --data TABLE` makes one")
         name = deploy(platform, case, champion)
         target.create(virtual_service(case, {name: 100}, platform.templates.virtual_service))
-        return name
+
+
+def _is_served(target: ServingTarget, case: UseCase) -> bool:
+    try:
+        target.get(VIRTUAL_SERVICE, case.model_name)
+    except NotFoundError:
+        return False
+    return True
 
 
 def rollout_lease(case: UseCase) -> str:

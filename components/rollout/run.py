@@ -19,7 +19,7 @@ def roll_out_version(
 ) -> RolloutState:
     """Deploy `version` (None: the challenger) beside what serves, and roll it out; see `roll_out`.
 
-    Raises ConflictError: another rollout of the model is under way; nothing is deployed then. NotFoundError: no such
+    Raises ConflictError: another rollout of the model is not over; nothing is deployed then. NotFoundError: no such
     version. UnavailableError: no challenger, or nobody serves the use case. SerinError: the version failed the gate,
     and `force` is not set.
     """
@@ -27,12 +27,12 @@ def roll_out_version(
     target.check()
     with platform.lease.hold(rollout_lease(case)):
         registered = _find(platform.registry, case, version, force)
-        deploy(platform, case, registered)
         aliases = platform.aliases(case.model_name)
         around = Surroundings(
             target=target,
             metrics=platform.metrics(case.model_name),
             template=platform.templates.virtual_service,
+            deploy=lambda _: deploy(platform, case, registered),
             promote=aliases.promote,
             give_up=aliases.give_up,
             report=report,

@@ -76,29 +76,30 @@ def _workspace_checks(workspace: Workspace) -> Iterator[Check]:
             yield Check(False, f"use case {path.stem}", str(error))
         else:
             yield Check(True, f"use case {path.stem}", "valid")
-            yield from _stored(workspace, case)
+            yield from stored(workspace, case)
 
 
-def _stored(workspace: Workspace, case: use_case.UseCase) -> Iterator[Check]:
+def stored(workspace: Workspace, case: use_case.UseCase) -> Iterator[Check]:
     """Files of the store that are passed over, and how to mend each."""
     again = f"ingest the table that it came from again (serin train {case.name} --data TABLE), or remove it"
-    aside = f"{workspace.quarantine(case.name)}/damaged"
-    for what, folder, timestamp, advice in (
-        ("events", workspace.events(case.name), case.timestamp, again),
-        ("predictions", workspace.predictions(case.name), None, "its rows are lost; remove it"),
-    ):
-        try:
-            broken = partitions.damaged(folder, timestamp)
-        except SerinError as error:
-            yield Check(False, f"{what} of {case.name}", str(error))
-            continue
-        for one in broken:
-            yield Check(False, f"{what} of {case.name}", one.cause, f"{advice}: {one.location}")
-        if not broken:
-            yield Check(True, f"{what} of {case.name}", f"{len(partitions.files(folder)):,} files")
-    for location in partitions.files(aside):
-        advice = f"ingest the table that its rows came from again, then remove it: {location}"
-        yield Check(False, f"events of {case.name}", f"a damaged file was set aside as {location}", advice)
+    try:
+        yield from _files("events", case, workspace.events(case.name), again, case.timestamp)
+        yield from _files("predictions", case, workspace.predictions(case.name), "its rows are lost; remove it")
+        for location in partitions.files(f"{workspace.quarantine(case.name)}/damaged"):
+            advice = f"ingest the table that its rows came from again, then remove it: {location}"
+            yield Check(False, f"events of {case.name}", f"a damaged file was set aside as {location}", advice)
+    except SerinError as error:
+        yield Check(False, f"stored rows of {case.name}", str(error))
+
+
+def _files(
+    what: str, case: use_case.UseCase, folder: str, advice: str, timestamp: str | None = None
+) -> Iterator[Check]:
+    broken = partitions.damaged(folder, timestamp)
+    for one in broken:
+        yield Check(False, f"{what} of {case.name}", one.cause, f"{advice}: {one.location}")
+    if not broken:
+        yield Check(True, f"{what} of {case.name}", f"{len(partitions.files(folder)):,} files")
 
 
 def _port(number: int) -> Check:

@@ -29,11 +29,15 @@ def run(console: Console, platform: Platform, name: str, as_of: str) -> None:
     console.result(
         {
             "version": check.version,
+            "as_of": check.as_of.isoformat(),
             "rows": check.rows,
             "verdict": decision.verdict,
             "retrain": decision.retrain,
+            "share": decision.share,
             "drifted": decision.drifted,
+            "reasons": decision.reasons,
             "psi": check.measured.psi if check.measured else {},
+            "limits": check.measured.limits if check.measured else {},
             "report": report,
         }
     )

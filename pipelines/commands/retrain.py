@@ -17,4 +17,4 @@ def run(console: Console, platform: Platform, name: str, data: str, drift_as_of:
     console.good(f"{case.model_name} v{trained.version} was trained, gate {trained.gate}")
     if trained.passed:
         console.next(f"serin rollout {case.name}")
-    console.result({"decision": "retrain", "version": trained.version, "gate": trained.gate})
+    console.result({"decision": "retrain", **trained.summary()})

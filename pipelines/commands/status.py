@@ -4,8 +4,8 @@ from typing import Any
 
 from pipelines.console import Console
 from serin import storage
-from serin.deployments import version_of, weights_of
-from serin.errors import NotFoundError, UnavailableError
+from serin.deployments import versions_of, weights_of
+from serin.errors import NotFoundError, SerinError
 from serin.platform import Platform
 from serin.ports import INFERENCE_SERVICE, VIRTUAL_SERVICE, RegisteredVersion
 from serin.use_case import UseCase
@@ -25,7 +25,7 @@ def run(console: Console, platform: Platform, name: str) -> None:
 def _look(platform: Platform, case: UseCase) -> dict[str, Any]:
     try:
         serving, problem = _serving(platform, case), ""
-    except UnavailableError as error:
+    except SerinError as error:
         serving, problem = {}, str(error)
     return {
         "events": len(storage.files(platform.workspace.events(case.name))),
@@ -42,14 +42,9 @@ def _serving(platform: Platform, case: UseCase) -> dict[str, Any]:
         weights = weights_of(target.get(VIRTUAL_SERVICE, case.model_name))
     except NotFoundError:
         weights = {}
-    names = [document["metadata"]["name"] for document in target.list(INFERENCE_SERVICE)]
     return {
-        name: {
-            "version": version_of(case, name),
-            "weight": weights.get(name, 0),
-            "ready": target.status(name).ready,
-        }
-        for name in names
+        name: {"version": version, "weight": weights.get(name, 0), "ready": target.status(name).ready}
+        for name, version in versions_of(case, target.list(INFERENCE_SERVICE)).items()
     }
 
 

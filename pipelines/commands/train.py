@@ -19,16 +19,7 @@ def run(console: Console, platform: Platform, name: str, data: str, as_of: str, 
     console.table(("metric", f"on {span}"), [(key.replace("_", " "), f"{value:.4f}") for key, value in metrics.items()])
     console.say(f"report: {trained.report}")
     _next(console, case, trained)
-    console.result(
-        {
-            "version": trained.version,
-            "estimator": trained.estimator,
-            "as_of": trained.as_of,
-            "gate": trained.gate,
-            "metrics": trained.metrics,
-            "report": trained.report,
-        }
-    )
+    console.result(trained.summary())
 
 
 def _next(console: Console, case: UseCase, trained: runs.TrainedVersion) -> None:

@@ -1,1 +1,1 @@
-"""The demo: the whole loop on simulated transactions, in a workspace of its own below .serin/demo."""
+"""The demo: the whole loop on simulated transactions, told by the commands that a person would type."""

@@ -1,239 +1,262 @@
-"""The demo's story, chapter by chapter; each does what a person would do with `serin`."""
+"""The demo's story, chapter by chapter; each does with `serin` what a person would do."""
 
-import os
+import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from typing import Protocol
 
 import pandas as pd
 
-from components.drift.run import DriftCheck, check_drift
-from components.rollout.controller import Event
-from components.rollout.states import RolloutState
-from pipelines import runs
-from pipelines.commands import rollout as rollout_command
-from pipelines.console import Console
-from serin.adapters.local.lease import held
-from serin.demo import oversized, stage
-from serin.demo.server import free_port, serving
-from serin.demo.stage import Calendar
+from serin.demo import stage
+from serin.demo.terminal import Result, Terminal
 from serin.demo.traffic import Traffic
-from serin.deployments import deployment_name
-from serin.errors import SerinError
-from serin.reports.page import Tone
-from serin.use_case import CandidateName, UseCase
+from serin.errors import SerinError, UnavailableError
+from serin.reports.page import Moment, Tone
+from serin.reports.timelines import Mark
+from serin.use_case import UseCase
 from serin.workspace import Workspace
 
-ROWS = 180_000
-SEED = 7
+# The days of the story, each from its midnight (UTC).
+START, DAYS, ROWS, SEED = date(2026, 1, 1), 101, 180_000, 7
+# By now the first model has seen 30-day windows for weeks.
+TRAINED = date(2026, 3, 5)
+# Customers and fraudsters behave differently from now on; a week later the windows are full of it.
+DRIFT, A_WEEK_LATER = date(2026, 3, 7), date(2026, 3, 14)
+# Two weeks of the new behaviour can be trained on: delay, validation and test week, and delay lie between.
+LABELS_KNOWN = date(2026, 4, 11)
+
 PORT = 8080
-# The third version: as accurate a forest as you like, and far too many trees to answer in time.
-BAD_CANDIDATE: CandidateName = "random_forest"
-BAD_PARAMETERS = {"n_estimators": 600, "max_depth": 6, "max_samples": 0.02, "n_jobs": 2}
-# How the demo's workspace is used after it, from the checkout.
-COMMAND = ".venv/bin/serin"
-_QUIET, _LIVELY = 15.0, 60.0
+_A_DAY = timedelta(days=1)
+_QUIET, _LIVELY, _BUSY = 15.0, 60.0, 150.0  # requests a second
+_LOG_SECONDS = 2.0
+
+
+class Narrator(Protocol):
+    """Prints what happens; pipelines.console.Console is one."""
+
+    def title(self, text: str) -> None:
+        """A line that starts a chapter."""
+
+    def say(self, text: str = "") -> None:
+        """A line."""
+
+    def good(self, text: str) -> None:
+        """A line that says that something went well."""
+
+    def bad(self, text: str) -> None:
+        """A line that says that something did not."""
+
+    def working(self, text: str) -> AbstractContextManager[None]:
+        """A sign that something goes on while the block runs."""
 
 
 @dataclass
 class Story:
-    """What has happened so far; the chapters add to it, the report reads it."""
+    """What has happened so far: the chapters add to it, the page reads it.
 
-    console: Console
-    workspace: Workspace
+    `trained`, `checks` and `rollouts` hold the JSON results of commands by the chapter's word: first, second and bad;
+    calm and drifted.
+    """
+
+    narrator: Narrator
+    terminal: Terminal
     case: UseCase
-    calendar: Calendar
-    transactions: pd.DataFrame
-    traffic: Traffic
     port: int
+    traffic: Traffic
+    transactions: pd.DataFrame = field(default_factory=pd.DataFrame)
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
-    moments: list[tuple[datetime, str, str, Tone]] = field(default_factory=list)
-    events: list[tuple[datetime, str]] = field(default_factory=list)
-    versions: dict[str, runs.Trained] = field(default_factory=dict)
-    checks: dict[str, DriftCheck] = field(default_factory=dict)
-    rollouts: dict[str, RolloutState] = field(default_factory=dict)
-    weights: dict[str, list[int]] = field(default_factory=dict)
+    moments: list[Moment] = field(default_factory=list)
+    marks: list[Mark] = field(default_factory=list)
+    trained: dict[str, Result] = field(default_factory=dict)
+    checks: dict[str, Result] = field(default_factory=dict)
+    rollouts: dict[str, Result] = field(default_factory=dict)
 
     def tell(self, what: str, detail: str, tone: Tone = "good") -> None:
         """Note a moment, and print it."""
-        self.moments.append((datetime.now(UTC), what, detail, tone))
-        self.console.good(f"{what}: {detail}")
+        self.moments.append(Moment(f"{datetime.now(UTC):%H:%M:%S}", what, detail, tone))
+        (self.narrator.bad if tone == "bad" else self.narrator.good)(f"{what}: {detail}")
 
     def mark(self, text: str) -> None:
-        """Note an event for the time line of the traffic."""
-        self.events.append((datetime.now(UTC), text))
+        """Put a mark on the time line of the traffic."""
+        self.marks.append(Mark(datetime.now(UTC), text))
 
-    def day(self, moment: datetime) -> pd.DataFrame:
-        """The transactions of the day that starts at `moment`."""
+    def fate(self, chapter: str) -> str:
+        """What became of a version that was rolled out: promoted, rolled back, or another phase in words."""
+        phase: str = self.rollouts[chapter]["phase"]
+        return "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in phase).strip()
+
+    def day(self, day: date) -> pd.DataFrame:
+        """The transactions of a day."""
+        start = pd.Timestamp(day, tz="UTC")
         times = self.transactions["TX_DATETIME"]
-        return self.transactions[(times >= moment) & (times < moment + timedelta(days=1))]
-
-    def table(self, moment: datetime) -> str:
-        """A file with the transactions before `moment`."""
-        return stage.table_until(self.transactions, moment, self.workspace.state / "tables")
+        return self.transactions[(times >= start) & (times < start + _A_DAY)]
 
 
-@contextmanager
-def prepared(console: Console, main: Workspace) -> Iterator[Story]:
-    """Everything that the chapters need; at the end, and whatever happens, nothing is left running.
+def tell(narrator: Narrator, main: Workspace) -> Story:
+    """Play every chapter; whatever happens, nothing is left running.
 
-    Raises ConflictError when another demo runs in this checkout.
+    Raises SerinError where a command fails, or drift is found on the wrong day.
     """
-    with held(main.state / "demo.lock", "the demo"):
-        workspace, case = stage.set_up(main)
-        # The steps of a pipeline and the predictors are processes; this is how they learn where things lie.
-        os.environ["SERIN_ROOT"] = str(workspace.root)
-        stage.start_over(workspace, case)
-        calendar, port = Calendar(), free_port(PORT)
-        with console.working("simulate card transactions"):
-            transactions = _simulate(calendar)
-        yield Story(console, workspace, case, calendar, transactions, Traffic(port, case.model_name), port)
+    workspace, case = stage.set_up(main)
+    narrator.say(f"$ cd {workspace.root}")
+    port = _free_port(PORT)
+    story = Story(narrator, Terminal(workspace, narrator.say), case, port, Traffic(port, case.model_name))
+
+    def chapter(title: str) -> None:
+        narrator.say()
+        narrator.title(title)
+
+    chapter("1/7  A first model")
+    train_first(story)
+    chapter("2/7  Serving")
+    with served(story):
+        chapter("3/7  A calm day")
+        calm_day(story)
+        chapter("4/7  Customers and fraudsters change")
+        drifted_day(story)
+        chapter("5/7  Four weeks on, the labels are in: look for drift, retrain")
+        retrain(story)
+        chapter("6/7  The new version as a canary")
+        roll_out(story, "second")
+        chapter("7/7  A deliberately bad version")
+        train_bad(story)
+        roll_out(story, "bad", "--force")
+    return story
 
 
 def train_first(story: Story) -> None:
-    """Chapter 1: a first model from the days before the drift."""
-    moment = story.calendar.trained
-    table = story.table(moment)
-    trained = runs.train(story.workspace, story.case, table, moment.isoformat(), story.console.progress)
-    story.versions["first"] = trained
-    story.tell(f"champion v{trained.version} trained", _judged(trained, "on a held-back week"))
+    """A table of transactions, and a model of those before the drift: what comes after TRAINED is not looked at."""
+    made = story.terminal.serin(
+        "simulate", f"--rows={ROWS}", f"--days={DAYS}", f"--start={START}", f"--drift-at={DRIFT}", f"--seed={SEED}"
+    )
+    story.transactions = pd.read_parquet(story.terminal.workspace.root / made["file"])
+    trained = story.terminal.serin("train", stage.NAME, "--data", made["file"], "--as-of", str(TRAINED))
+    story.trained["first"] = trained
+    story.tell(f"champion v{trained['version']} trained", _judged(trained))
 
 
 @contextmanager
 def served(story: Story) -> Iterator[None]:
-    """Chapter 2: `serin serve`, until the block ends."""
-    version = story.versions["first"].version
-    with ExitStack() as stack:
-        with story.console.working("start predictor and gateway"):
-            stack.enter_context(serving(story.workspace, story.case, version, story.port))
+    """`serin serve`, until the block ends."""
+    with story.terminal.serving(stage.NAME, story.port, story.traffic.answered):
         story.tell("served", f"http://127.0.0.1:{story.port}, HTTP and gRPC through Envoy")
-        story.mark(f"v{version} serves")
+        story.mark(f"v{story.trained['first']['version']} serves")
         yield
 
 
 def calm_day(story: Story) -> None:
-    """Chapter 3: a day like those before. No drift must be found."""
-    day = story.calendar.trained
-    with story.console.working("live traffic, a day like those before"):
-        story.traffic.play(story.day(day).iloc[: _enough(story)], rate=150)
-    story.checks["calm"] = _check_drift(story, day + timedelta(days=1))
-    if story.checks["calm"].decision.retrain:
-        raise _not_as_told("drift was found on a day without drift", story.checks["calm"])
-    story.tell("no drift on a calm day", story.checks["calm"].decision.reasons[0])
+    """A day like those before. No drift must be found."""
+    _play(story, TRAINED, "live traffic, a day like those before")
+    check = _check(story, "calm", TRAINED)
+    if check["verdict"] != "no_drift":
+        raise _not_as_told("a day without drift", check)
+    story.tell("no drift on a calm day", check["reasons"][0])
 
 
 def drifted_day(story: Story) -> None:
-    """Chapter 4: a week into the new behaviour, with features of that morning. Drift must be found."""
-    from components.features.run import refresh
-    from components.ingest.store import ingest
-
-    day = story.calendar.a_week_later
-    with story.console.working("a week passes; refresh the features"):
-        ingest(story.workspace, story.case, story.table(day), day)
-        refresh(story.workspace, story.case, day)
+    """A week into the new behaviour, with features of that morning. Drift must be found."""
+    story.terminal.serin("refresh", stage.NAME, "--as-of", str(A_WEEK_LATER))
     story.mark("drift switched on")
-    with story.console.working("live traffic with drift switched on"):
-        story.traffic.play(story.day(day).iloc[: _enough(story)], rate=150)
-    story.checks["drifted"] = _check_drift(story, day + timedelta(days=1))
+    _play(story, A_WEEK_LATER, "live traffic with drift switched on")
+    check = _check(story, "drifted", A_WEEK_LATER)
+    if check["verdict"] != "drift":
+        raise _not_as_told("a day with drift", check)
+    story.tell("drift found", "; ".join(check["reasons"][:2]), "warn")
 
 
 def retrain(story: Story) -> None:
-    """Chapter 5: the drift pipeline, run when the labels are in: it finds the drift and trains."""
-    moment = story.calendar.labels_known
-    trained = runs.retrain(
-        story.workspace,
-        story.case,
-        story.table(moment),
-        (story.calendar.a_week_later + timedelta(days=1)).isoformat(),
-        moment.isoformat(),
-        story.console.progress,
-    )
-    check = story.checks["drifted"]
-    if trained is None:
-        raise _not_as_told("no drift was found on a day with drift", check)
-    story.tell("drift found", "; ".join(check.decision.reasons[:2]), "warn")
-    story.versions["second"] = trained
-    story.tell(f"v{trained.version} trained", f"{_judged(trained, 'on a later week')}, gate {trained.gate}")
-
-
-def roll_out(story: Story, chapter: str) -> None:
-    """Chapters 6 and 7: a canary under live traffic, to the end that its measurements bring about."""
-    from components.rollout.run import roll_out_version
-
-    version = story.versions[chapter].version
-    shares: dict[str, int] = {}
-    seen = story.weights.setdefault(chapter, [])
-
-    def follow(event: Event) -> None:
-        rollout_command.tell(story.console, event)
-        if event.weights != shares:
-            shares.clear()
-            shares.update(event.weights)
-            seen.append(shares.get(deployment_name(story.case, version), 0))
-            story.mark(", ".join(f"{name.rpartition('-')[2]} {weight} %" for name, weight in shares.items() if weight))
-
-    with story.traffic.around(story.day(story.calendar.labels_known), _LIVELY):
-        story.rollouts[chapter] = roll_out_version(story.workspace, story.case, version, follow, force=True)
-        time.sleep(3)
-    state = story.rollouts[chapter]
-    if state.phase == "Promoted":
-        story.tell(f"v{version} promoted", "all traffic, and the alias champion")
-    else:
-        story.tell(f"v{version} rolled back", state.reason, "bad")
+    """The drift pipeline, run when the labels are in: it finds the drift itself, and trains."""
+    with _background(story):
+        trained = story.terminal.serin(
+            "retrain", stage.NAME, "--drift-as-of", str(A_WEEK_LATER + _A_DAY), "--as-of", str(LABELS_KNOWN)
+        )
+    if trained["decision"] != "retrain":
+        raise _not_as_told("a day with drift, by the pipeline", story.checks["drifted"])
+    story.trained["second"] = trained
+    story.tell(f"v{trained['version']} trained", f"{_judged(trained)}, gate {trained['gate']}")
 
 
 def train_bad(story: Story) -> None:
-    """Chapter 7: a version that is deliberately bad, put up by hand: thousands of trees are too slow to serve."""
-    found = oversized.make(story.workspace, story.case, BAD_CANDIDATE, BAD_PARAMETERS, story.calendar.labels_known)
-    story.versions["bad"] = found
-    story.tell(
-        f"v{found.version} registered, deliberately bad",
-        f"a forest of {BAD_PARAMETERS['n_estimators']:,} trees; gate {found.gate}",
-        "warn",
-    )
+    """A use case that asks for something foolish, trained and judged like any other."""
+    story.narrator.say(f"$ edit pipelines/use_cases/{stage.NAME}.yaml  # estimators: a forest of {stage.TREES} trees")
+    with stage.oversized(story.terminal.workspace), _background(story):
+        trained = story.terminal.serin("train", stage.NAME, "--as-of", str(LABELS_KNOWN))
+    story.trained["bad"] = trained
+    detail = f"a forest of {stage.TREES:,} trees; gate {trained['gate']}"
+    story.tell(f"v{trained['version']} registered, deliberately bad", detail, "warn")
+
+
+def roll_out(story: Story, chapter: str, *options: str) -> None:
+    """A canary under live traffic, to the end that its measurements bring about."""
+    version = story.trained[chapter]["version"]
+    with story.traffic.around(story.day(LABELS_KNOWN), _LIVELY):
+        done = story.terminal.serin("rollout", stage.NAME, f"--version={version}", *options, may_fail=True)
+        time.sleep(_LOG_SECONDS)
+    story.rollouts[chapter] = done
+    shown: dict[str, int] = {}
+    for update in done["updates"]:
+        if update["weights"] != shown:
+            shown = update["weights"]
+            story.marks.append(Mark(datetime.fromisoformat(update["time"]), _shares(shown)))
+    if done["phase"] == "Promoted":
+        story.tell(f"v{version} {story.fate(chapter)}", "all traffic, and the alias champion")
+    else:
+        story.tell(f"v{version} {story.fate(chapter)}", done["reason"], "bad")
 
 
 def check_end(story: Story, lost: int) -> None:
     """Raises SerinError where the story did not end as it should, so that `make demo` fails."""
-    phases = (story.rollouts["second"].phase, story.rollouts["bad"].phase)
-    if phases != ("Promoted", "RolledBack"):
-        reasons = "; ".join(f"{state.canary}: {state.phase}, {state.reason}" for state in story.rollouts.values())
+    phases = [story.rollouts[chapter]["phase"] for chapter in ("second", "bad")]
+    if phases != ["Promoted", "RolledBack"]:
+        reasons = "; ".join(f"{done['canary']}: {done['phase']}, {done['reason']}" for done in story.rollouts.values())
         raise SerinError(f"the demo did not go as told: {reasons}")
     if lost:
         raise SerinError(f"{lost} requests got no prediction")
 
 
-@contextmanager
-def background(story: Story) -> Iterator[None]:
-    """A few requests a second while the block works: what is served goes on being served."""
-    with story.traffic.around(story.day(story.calendar.a_week_later), _QUIET):
-        yield
+def _play(story: Story, day: date, text: str) -> None:
+    rows = story.day(day).iloc[: story.case.drift.min_rows + 300]
+    with story.narrator.working(text):
+        story.traffic.play(rows, _BUSY)
+        # The predictor writes its log every second.
+        time.sleep(_LOG_SECONDS)
 
 
-def _simulate(calendar: Calendar) -> pd.DataFrame:
-    from serin.simulate import simulate
-
-    return simulate(seed=SEED, start=calendar.start, days=calendar.days, rows=ROWS, drift_at=calendar.drift.date())
-
-
-def _check_drift(story: Story, as_of: datetime) -> DriftCheck:
-    # The predictor writes its log every second.
-    time.sleep(1.5)
-    with story.console.working("compare the logged predictions with the training reference"):
-        return check_drift(story.workspace, story.case, as_of)
+def _check(story: Story, chapter: str, day: date) -> Result:
+    story.checks[chapter] = story.terminal.serin("drift", stage.NAME, "--as-of", str(day + _A_DAY))
+    return story.checks[chapter]
 
 
-def _enough(story: Story) -> int:
-    return story.case.drift.min_rows + 300
+def _background(story: Story) -> AbstractContextManager[None]:
+    """A few requests a second: what is served goes on being served."""
+    return story.traffic.around(story.day(A_WEEK_LATER), _QUIET)
 
 
-def _not_as_told(problem: str, check: DriftCheck) -> SerinError:
-    return SerinError(f"the demo did not go as told: {problem}: {'; '.join(check.decision.reasons)}")
+def _shares(weights: dict[str, int]) -> str:
+    return ", ".join(f"{name.rpartition('-')[2]} {weight} %" for name, weight in weights.items() if weight)
 
 
-def _judged(trained: runs.Trained, where: str) -> str:
+def _judged(trained: Result) -> str:
     return (
-        f"{trained.manifest.candidate}, average precision {trained.manifest.metrics['average_precision']:.3f} {where}"
+        f"{trained['estimator']}, average precision {trained['metrics']['average_precision']:.3f} on a held-back week"
     )
+
+
+def _not_as_told(day: str, check: Result) -> SerinError:
+    return SerinError(f"the demo did not go as told: {check['verdict']} on {day}: {'; '.join(check['reasons'])}")
+
+
+def _free_port(wanted: int) -> int:
+    """`wanted`, or another where that is taken."""
+    for number in (wanted, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", number))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise UnavailableError("no free port on 127.0.0.1")

@@ -1,6 +1,5 @@
 """Live traffic: clients that send transactions to the gateway and remember every answer."""
 
-import http.client
 import json
 import threading
 import time
@@ -8,20 +7,29 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 
+import httpx
 import pandas as pd
 
 _CLIENTS = 4
 _TIMEOUT = 10.0
+_JSON = {"Content-Type": "application/json"}
+_SENT = ["CUSTOMER_ID", "TERMINAL_ID", "TX_AMOUNT", "TX_DATETIME"]
 
 
 class Traffic:
     """Clients of one model behind the gateway on 127.0.0.1:`port`."""
 
     def __init__(self, port: int, model: str) -> None:
-        self._port = port
-        self._path = f"/v1/models/{model}:predict"
+        self._url = f"http://127.0.0.1:{port}/v1/models/{model}"
         self._lock = threading.Lock()
         self._samples: list[tuple[float, str, int, float]] = []
+
+    def answered(self) -> bool:
+        """Whether the model is up behind the gateway; this request is not counted."""
+        try:
+            return httpx.get(self._url, timeout=_TIMEOUT, trust_env=False).is_success
+        except httpx.TransportError:
+            return False
 
     def play(self, rows: pd.DataFrame, rate: float) -> None:
         """Send each row once, `rate` a second."""
@@ -41,7 +49,7 @@ class Traffic:
 
     @property
     def samples(self) -> pd.DataFrame:
-        """Every request: time (UTC), version that answered, HTTP status (0: no answer), latency_ms."""
+        """Every request: time (UTC), version that answered, HTTP status (0: no prediction came), latency_ms."""
         with self._lock:
             frame = pd.DataFrame(self._samples, columns=["time", "version", "status", "latency_ms"])
         frame["time"] = pd.to_datetime(frame["time"], unit="s", utc=True)
@@ -52,16 +60,16 @@ class Traffic:
         turn = threading.Lock()
 
         def client() -> None:
-            connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=_TIMEOUT)
-            while not stop.is_set():
-                with turn:
-                    number = next(numbers)
-                if total is not None and number >= total:
-                    break
-                if stop.wait(max(0.0, start + number / rate - time.monotonic())):
-                    break
-                self._send(connection, bodies[number % len(bodies)])
-            connection.close()
+            # A proxy of the environment has no business between this machine and itself.
+            with httpx.Client(timeout=_TIMEOUT, headers=_JSON, trust_env=False) as connection:
+                while not stop.is_set():
+                    with turn:
+                        number = next(numbers)
+                    if total is not None and number >= total:
+                        break
+                    if stop.wait(max(0.0, start + number / rate - time.monotonic())):
+                        break
+                    self._send(connection, bodies[number % len(bodies)])
 
         clients = [threading.Thread(target=client, daemon=True) for _ in range(_CLIENTS)]
         for thread in clients:
@@ -69,22 +77,20 @@ class Traffic:
         for thread in clients:
             thread.join()
 
-    def _send(self, connection: http.client.HTTPConnection, body: bytes) -> None:
+    def _send(self, connection: httpx.Client, body: bytes) -> None:
         moment, before = time.time(), time.perf_counter()
         status, version = 0, "no answer"
         try:
-            connection.request("POST", self._path, body, {"Content-Type": "application/json"})
-            answer = connection.getresponse()
-            status, text = answer.status, answer.read()
-            version = f"v{json.loads(text)['predictions'][0]['model_version']}" if status == 200 else "error"
-        except (OSError, http.client.HTTPException):
-            connection.close()
+            answer = connection.post(f"{self._url}:predict", content=body)
+            version = f"v{answer.json()['predictions'][0]['model_version']}" if answer.is_success else "error"
+            status = answer.status_code
+        except (httpx.TransportError, ValueError, LookupError):
+            pass
         latency = (time.perf_counter() - before) * 1000
         with self._lock:
             self._samples.append((moment, version, status, latency))
 
 
 def _bodies(rows: pd.DataFrame) -> list[bytes]:
-    request = rows[["CUSTOMER_ID", "TERMINAL_ID", "TX_AMOUNT", "TX_DATETIME"]].copy()
-    request["TX_DATETIME"] = request["TX_DATETIME"].dt.strftime("%Y-%m-%dT%H:%M:%SZ")
+    request = rows[_SENT].assign(TX_DATETIME=rows["TX_DATETIME"].dt.strftime("%Y-%m-%dT%H:%M:%SZ"))
     return [json.dumps({"instances": [row]}).encode() for row in request.to_dict("records")]

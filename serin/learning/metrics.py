@@ -33,12 +33,6 @@ def decision_metrics(labels: Labels, scores: Scores, threshold: float) -> dict[s
     return {"precision": precision, "recall": recall, "f1": f1}
 
 
-def confusion(labels: Labels, scores: Scores, threshold: float) -> list[list[int]]:
-    """[[true negatives, false positives], [false negatives, true positives]] of `score >= threshold`."""
-    flagged = scores >= threshold
-    return [[int(((labels == truth) & (flagged == guess)).sum()) for guess in (0, 1)] for truth in (0, 1)]
-
-
 def precision_at_k(
     entities: "pd.Series[Any]", times: "pd.Series[pd.Timestamp]", labels: Labels, scores: Scores, k: int
 ) -> float:

@@ -10,16 +10,17 @@ from numpy.typing import NDArray
 from serin.reports.page import Figure, Part, Section, Table, Text, Tile, render
 from serin.reports.plots import confusion, curves, score_histogram
 
-_NAMES = {"average_precision": "Average precision", "roc_auc": "ROC AUC"}
+_NAMES = {"roc_auc": "ROC AUC", "f1": "F1"}
 
 
 @dataclass(frozen=True)
 class EvaluationFacts:
     """What a training run found out about its candidate on the held-back rows.
 
-    `metrics` is metric by model name, the candidate first and the champion (if there is one) after it; the
-    candidates that were not chosen may follow. `scores` holds n scores (0 to 1) by model name, on the rows of
-    `labels` (n zeros and ones); the candidate comes first. `snapshot` and `parameters` are shown as they stand.
+    `metrics` is metric by model name on the held-back rows, the candidate first and the champion (if there is one)
+    after it; `validation` that of all estimators on the rows that chose the candidate. `scores` holds n scores (0 to
+    1) by model name, on the rows of `labels` (n zeros and ones); the candidate comes first. `snapshot` and
+    `parameters` are shown as they stand.
     """
 
     use_case: str
@@ -31,7 +32,7 @@ class EvaluationFacts:
     labels: NDArray[Any]
     scores: Mapping[str, NDArray[Any]]
     threshold: float
-    label_names: tuple[str, str] = ("negative", "positive")
+    validation: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     snapshot: Mapping[str, object] = field(default_factory=dict)
     parameters: Mapping[str, object] = field(default_factory=dict)
 
@@ -44,7 +45,7 @@ def evaluation_page(evaluation: EvaluationFacts) -> str:
     verdict = "The candidate passed the gate" if evaluation.accepted else "The candidate did not pass the gate"
     sections = [
         Section("Verdict", _verdict(evaluation, verdict)),
-        Section("Metrics", (_metrics(evaluation),)),
+        Section("Metrics", _metrics(evaluation)),
         Section(
             "Ranking",
             (
@@ -82,23 +83,32 @@ def _tiles(evaluation: EvaluationFacts) -> list[Tile]:
     tiles = [Tile("Gate", "passed", "", "good") if evaluation.accepted else Tile("Gate", "not passed", "", "bad")]
     for metric, value in list(own.items())[:3]:
         rival = next((f"{name}: {found[metric]:.4f}" for name, found in others if metric in found), "")
-        tiles.append(Tile(_NAMES.get(metric, metric), f"{value:.4f}", rival))
+        tiles.append(Tile(_title(metric), f"{value:.4f}", rival))
     rows, share = len(evaluation.labels), float(np.mean(evaluation.labels))
-    return [*tiles, Tile("Held-back rows", f"{rows:,}", f"{share:.2%} {evaluation.label_names[1]}")]
+    return [*tiles, Tile("Held-back rows", f"{rows:,}", f"{share:.2%} positive")]
 
 
-def _metrics(evaluation: EvaluationFacts) -> Table:
-    names = list(dict.fromkeys(metric for found in evaluation.metrics.values() for metric in found))
-    first = next(iter(evaluation.metrics.values()))
+def _metrics(evaluation: EvaluationFacts) -> tuple[Part, ...]:
+    others = "In brackets: the model's value less the candidate's." if len(evaluation.metrics) > 1 else ""
+    held_back = _table("on the held-back rows", evaluation.metrics, evaluation.candidate, others)
+    if len(evaluation.validation) < 2:
+        return (held_back,)
+    chosen = f"The rows before those chose {evaluation.candidate} among the estimators."
+    return held_back, _table("on the validation rows", evaluation.validation, evaluation.candidate, chosen)
+
+
+def _table(title: str, metrics: Mapping[str, Mapping[str, float]], candidate: str, caption: str) -> Table:
+    names = list(dict.fromkeys(metric for found in metrics.values() for metric in found))
     rows = []
-    for model, found in evaluation.metrics.items():
-        cells = (f"{found[name]:.4f}{_against(found, first, name)}" if name in found else None for name in names)
+    for model, found in metrics.items():
+        against = metrics.get(candidate, found)
+        cells = (f"{found[name]:.4f}{_against(found, against, name)}" if name in found else None for name in names)
         rows.append((model, *cells))
-    return Table(
-        ("model", *(_NAMES.get(name, name) for name in names)),
-        tuple(rows),
-        "In brackets: the model's value less the candidate's.",
-    )
+    return Table((title, *map(_title, names)), tuple(rows), caption)
+
+
+def _title(metric: str) -> str:
+    return _NAMES.get(metric, metric.replace("_", " ").capitalize())
 
 
 def _against(found: Mapping[str, float], first: Mapping[str, float], name: str) -> str:
@@ -107,16 +117,9 @@ def _against(found: Mapping[str, float], first: Mapping[str, float], name: str) 
 
 def _decisions(evaluation: EvaluationFacts) -> tuple[Part, ...]:
     scores = next(iter(evaluation.scores.values()))
-    flagged, truth = scores >= evaluation.threshold, np.asarray(evaluation.labels) == 1
-    matrix = np.array(
-        [
-            [(~flagged & ~truth).sum(), (flagged & ~truth).sum()],
-            [(~flagged & truth).sum(), (flagged & truth).sum()],
-        ]
-    )
     return (
         Figure(
-            confusion(matrix, evaluation.label_names),
+            confusion(evaluation.labels, scores >= evaluation.threshold),
             f"Decisions at the threshold {evaluation.threshold:.4f}.",
             narrow=True,
         ),

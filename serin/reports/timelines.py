@@ -18,7 +18,7 @@ _BINS = 80
 
 
 @dataclass(frozen=True)
-class Event:
+class Mark:
     """Something that happened at `time` (the unit of the samples' times), such as a step of a canary's weight."""
 
     time: Any
@@ -26,15 +26,15 @@ class Event:
 
 
 @styled
-def traffic(samples: pd.DataFrame, events: Sequence[Event] = ()) -> str:
-    """Each version's share of the requests over time; the events are numbered above it and listed below.
+def traffic(samples: pd.DataFrame, marks: Sequence[Mark] = ()) -> str:
+    """Each version's share of the requests over time; the marks are numbered above it and listed below.
 
     A second panel counts failed requests (status 0 or 500 and more) where there were any.
     Raises DataError for a table without rows.
     """
     table, start = _timed(samples)
     failed = table[(table["status"] == 0) | (table["status"] >= 500)]
-    key = _key(events)
+    key = _key(marks)
     panels = 2 if len(failed) else 1
     figure, grid = canvas(
         9.6,
@@ -55,7 +55,7 @@ def traffic(samples: pd.DataFrame, events: Sequence[Event] = ()) -> str:
         base = base + share
     axes.set(ylabel="Requests (%)", ylim=(0, 100), xlim=(edges[0], edges[-1]))
     axes.legend(loc="upper left", bbox_to_anchor=(1.005, 1), title="version")
-    _mark(axes, [_seconds(event.time, start) for event in events], edges)
+    _mark(axes, [_seconds(mark.time, start) for mark in marks], edges)
     plural = "s" if len(counts) > 1 else ""
     axes.set_title(
         f"{len(table):,} requests to {len(counts)} version{plural}, {len(failed):,} failed",
@@ -126,7 +126,7 @@ def _edges(table: pd.DataFrame, most: int = _BINS) -> Any:
 
 
 def _mark(axes: Any, places: list[float], edges: Any) -> None:
-    """Dashed lines at the events and their numbers above, moved apart where they would overlap."""
+    """Dashed lines at the marks and their numbers above, moved apart where they would overlap."""
     width = edges[-1] - edges[0]
     shown = 0.0
     for number, place in enumerate(places, start=1):
@@ -140,6 +140,6 @@ def _mark(axes: Any, places: list[float], edges: Any) -> None:
         )  # fmt: skip
 
 
-def _key(events: Sequence[Event]) -> list[str]:
-    texts = [f"{number}  {shorten(event.text, 44)}" for number, event in enumerate(events, start=1)]
+def _key(marks: Sequence[Mark]) -> list[str]:
+    texts = [f"{number}  {shorten(mark.text, 44)}" for number, mark in enumerate(marks, start=1)]
     return ["  ·  ".join(texts[at : at + 3]) for at in range(0, len(texts), 3)]

@@ -1,16 +1,17 @@
 """The loop as a user runs it, command by command, on a small simulated table in a workspace of its own."""
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
+import psutil
 import pytest
 
 from tests import services
@@ -31,7 +32,7 @@ class User:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            self.command(*arguments), capture_output=True, text=True, env=self.environment, cwd=self.root, timeout=300
+            self.command(*arguments), capture_output=True, text=True, env=self.environment, cwd=self.root, timeout=600
         )
 
     def result(self, *arguments: str) -> dict:
@@ -62,14 +63,10 @@ def gateway(user: User, first: dict) -> Iterator[int]:
         )  # fmt: skip
     try:
         deadline = time.monotonic() + 120
-        while process.poll() is None and time.monotonic() < deadline:
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/models/card-fraud", timeout=2):
-                    break
-            except OSError:
-                time.sleep(0.2)
-        else:
-            raise AssertionError((user.root / "serve.txt").read_text())
+        while not _is_up(port):
+            waiting = process.poll() is None and time.monotonic() < deadline
+            assert waiting, (user.root / "serve.txt").read_text()
+            time.sleep(0.2)
         yield port
     finally:
         process.send_signal(signal.SIGINT)
@@ -77,28 +74,26 @@ def gateway(user: User, first: dict) -> Iterator[int]:
     assert _left_over(user.root) == []
 
 
+def _is_up(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/v1/models/card-fraud", timeout=2).is_success
+    except httpx.TransportError:
+        return False
+
+
 def _left_over(root: Path) -> list[str]:
     """Commands of processes that still run in the workspace."""
     found = []
-    for path in Path("/proc").glob("[0-9]*/environ"):
-        try:
-            if f"SERIN_ROOT={root}".encode() in path.read_bytes().split(b"\0"):
-                found.append((path.parent / "cmdline").read_text())
-        except OSError:
-            continue
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get("SERIN_ROOT") == str(root):
+                found.append(" ".join(process.cmdline()))
     return found
 
 
 def post(port: int, path: str, body: dict) -> tuple[int, dict]:
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310
-            return answer.status, json.load(answer)
-    except urllib.error.HTTPError as refused:
-        with refused:
-            return refused.code, json.load(refused)
+    answer = httpx.post(f"http://127.0.0.1:{port}{path}", json=body, timeout=20)
+    return answer.status_code, answer.json()
 
 
 def test_training_reports_metrics_on_a_held_back_week_and_makes_a_champion(user, first):
@@ -116,6 +111,24 @@ def test_training_reports_metrics_on_a_held_back_week_and_makes_a_champion(user,
 def test_training_again_on_the_same_data_changes_nothing(user, first):
     again = user.result("train", "card_fraud", "--data", "t.parquet")
     assert (again["version"], again["metrics"]) == (first["version"], first["metrics"])
+
+
+def test_refresh_of_the_past_leaves_what_is_served(user, first):
+    refreshed = user.result("refresh", "card_fraud", "--as-of", "2026-02-20")
+    assert refreshed["as_of"] == "2026-02-20T00:00:00+00:00"
+    assert refreshed["published"] == first["as_of"]
+    assert refreshed["new_rows"] == 0
+
+
+def test_refresh_takes_a_table_and_trains_nothing(user):
+    header = "CustomerId,CreditScore,Geography,Gender,Age,Tenure,Balance,NumOfProducts,HasCrCard,IsActiveMember"
+    rows = [f"{number},600,France,Female,40,3,0.5,1,1,0,50000,{number % 2}" for number in range(20)]
+    (user.root / "churn.csv").write_text("\n".join([f"{header},EstimatedSalary,Exited", *rows, ""]))
+    refreshed = user.result("refresh", "bank_churn", "--data", "churn.csv")
+    assert refreshed["new_rows"] == 20
+    assert refreshed["views"] == ["bank_churn_customer"]
+    assert refreshed["published"] == refreshed["as_of"]
+    assert user.result("status", "bank_churn")["bank_churn"]["versions"] == []
 
 
 def test_failing_step_tells_its_reason_and_leaves_no_version(user, first):
@@ -165,10 +178,7 @@ def _predict_and_await_the_log(user: User, gateway: int) -> None:
     log = user.root / ".serin" / "predictions" / "card_fraud"
     before = len(list(log.rglob("*.parquet")))
     assert post(gateway, "/v1/models/card-fraud:predict", {"instances": [ROW]})[0] == 200
-    deadline = time.monotonic() + 30
-    while len(list(log.rglob("*.parquet"))) == before:
-        assert time.monotonic() < deadline, "the prediction was not logged"
-        time.sleep(0.1)
+    _await(lambda: len(list(log.rglob("*.parquet"))) > before, 30)
 
 
 def test_drift_check_on_a_few_predictions_is_no_alarm(user, gateway):
@@ -187,20 +197,25 @@ def test_second_server_of_the_same_model_is_refused(user, gateway):
     assert "is at it already" in done.stderr
 
 
-def test_killed_training_leaves_no_step_behind_and_can_be_run_again(user, first):
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
+def test_ended_training_leaves_no_step_behind_and_can_be_run_again(user, first, end):
     process = subprocess.Popen(
         user.command("train", "card_fraud"), env=user.environment, cwd=user.root,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    deadline = time.monotonic() + 60
-    while not _steps(user.root) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    process.kill()
-    process.wait()
-    while _steps(user.root) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert _steps(user.root) == []
+    # Several run at once by then.
+    _await(lambda: any("--function_to_execute train" in step for step in _steps(user.root)), 200)
+    process.send_signal(end)
+    process.wait(20)
+    _await(lambda: not _steps(user.root), 20)
     assert user.result("train", "card_fraud")["version"] == first["version"]
+
+
+def _await(condition: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds:g} s"
+        time.sleep(0.2)
 
 
 def _steps(root: Path) -> list[str]:

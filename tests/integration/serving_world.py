@@ -14,9 +14,13 @@ from typing import Any
 
 from serin import deployments as logic
 from serin import use_case
-from serin.adapters import processes, templates
-from serin.adapters.local.gateway import free_ports
+from serin.adapters import templates
+from serin.adapters.local import processes
+from serin.adapters.local.lease import FileLease
 from serin.adapters.local.serving import LocalServing, read_status
+from serin.errors import NotFoundError
+from serin.ports import VIRTUAL_SERVICE
+from tests import services
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATES = templates.load(ROOT)
@@ -32,11 +36,14 @@ _CONTROLLER = """
 import os, pathlib, sys
 from serin.adapters import templates
 from serin.adapters.local.controller import run
+from serin.adapters.local.lease import FileLease
 from serin.adapters.local.serving import LocalServing
 from serin.errors import SerinError
-folder, root, port = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), int(sys.argv[3])
+folder, locks, root = map(pathlib.Path, sys.argv[1:4])
+lease = FileLease(locks)
 try:
-    run(LocalServing(folder), templates.load(root).serving_runtime, os.environ, print, port)
+    target = LocalServing(folder, lease)
+    run(target, lease, templates.load(root).serving_runtime, os.environ, print, int(sys.argv[4]))
 except SerinError as error:
     sys.exit(str(error))
 """
@@ -57,24 +64,29 @@ class World:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.target = LocalServing(folder / "serving" / "card-fraud")
-        (self.port,) = free_ports(1)
+        self.locks = folder / "locks"
+        self.target = LocalServing(folder / "serving" / "card-fraud", FileLease(self.locks))
+        self.port = services.free_port()
         self.controllers: list[subprocess.Popen[str]] = []
         self._known: dict[int, str] = {}
 
     def deploy(self, version: int, artifact: Path) -> None:
-        self.target.apply(logic.inference_service(CASE, version, str(artifact), TEMPLATES.inference_service))
+        self.target.create(logic.inference_service(CASE, version, str(artifact), TEMPLATES.inference_service))
 
     def share(self, weights: dict[str, int]) -> None:
         new = logic.virtual_service(CASE, weights, TEMPLATES.virtual_service)
-        before = self.target.get("VirtualService", "card-fraud")
-        if before:
-            new["metadata"]["resourceVersion"] = before["metadata"]["resourceVersion"]
-        self.target.apply(new)
+        try:
+            before = self.target.get(VIRTUAL_SERVICE, "card-fraud")
+        except NotFoundError:
+            self.target.create(new)
+            return
+        new["metadata"]["resourceVersion"] = before["metadata"]["resourceVersion"]
+        self.target.replace(new)
 
     def start(self) -> "subprocess.Popen[str]":
         environment = {**os.environ, "SERIN_ROOT": str(ROOT), "SERIN_STORAGE": str(self.folder / "storage")}
-        line = [sys.executable, "-u", "-c", _CONTROLLER, str(self.target.folder), str(ROOT), str(self.port)]
+        line = [sys.executable, "-u", "-c", _CONTROLLER, str(self.target.folder)]
+        line += [str(self.locks), str(ROOT), str(self.port)]
         controller = subprocess.Popen(
             line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
@@ -90,12 +102,12 @@ class World:
         """All processes that any controller of this world started, so far as their status files told."""
         for path in (self.target.folder / "status").glob("*.yaml"):
             status = read_status(self.target.folder, path.stem)
-            if status and status["pid"]:
-                self._known[status["pid"]] = status["identity"]
+            if status and status.pid and status.identity:
+                self._known[status.pid] = status.identity
         return self._known
 
     def alive(self) -> list[int]:
-        return [pid for pid, known in self.children().items() if processes.identity(pid) == known]
+        return [pid for pid, known in self.children().items() if processes.is_same(pid, known)]
 
     def close(self) -> None:
         self.children()

@@ -1,16 +1,30 @@
 """Drift measured by Evidently itself: false alarms, real shifts, and the page that it leaves."""
 
+import shutil
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from components.drift.bins import binned
 from components.drift.decision import column_limits, decide, too_few_rows
 from components.drift.measure import measure
+from components.drift.run import check_drift
+from serin import partitions, storage
+from serin.artifact import REFERENCE
+from serin.errors import DataError
+from serin.platform import build
+from serin.ports import RegisteredVersion
 from serin.schema import InputColumn, InputSchema
-from serin.use_case import Drift
+from serin.use_case import Drift, load
+from serin.workspace import Workspace
+from tests.factories import make_artifact
 
 # Evidently costs seconds to import: one worker runs this file.
 
@@ -166,3 +180,74 @@ def test_the_page_is_safe_from_names_and_categories_with_markup(measured):
     assert "alert(1)" in hostile.html
     assert name not in hostile.html
     assert bad not in hostile.html
+
+
+@dataclass(frozen=True)
+class OneChampion:
+    """A model registry with one version, whose artifact lies in a folder."""
+
+    folder: Path
+
+    def by_alias(self, name, alias):
+        return RegisteredVersion(name, 3, {}, (alias,))
+
+    def fetch(self, version, folder):
+        return Path(shutil.copytree(self.folder, folder))
+
+
+AS_OF = datetime(2018, 6, 10, tzinfo=UTC)
+CASE = load("card_fraud", Path(__file__).parents[2] / "pipelines" / "use_cases").model_copy(
+    update={"drift": Drift(min_rows=100, max_share=1.0)}
+)
+
+
+@pytest.fixture
+def platform(tmp_path):
+    """A champion, and a day of 20 log files: the very rows that it was fitted to."""
+    make_artifact(tmp_path / "model")
+    logged = pq.read_table(tmp_path / "model" / REFERENCE).drop_columns(["label"])
+    time = pa.array([AS_OF - timedelta(days=2)] * len(logged), pa.timestamp("us", tz="UTC"))
+    for name in ("event_timestamp", "logged_at"):
+        logged = logged.append_column(name, time)
+    logged = logged.append_column("model_version", pa.array(["3"] * len(logged)))
+    workspace = Workspace(tmp_path, "local", str(tmp_path / "state"), "", tmp_path / "feature_store.yaml")
+    for number in range(20):
+        where = partitions.location(workspace.predictions(CASE.name), "2018-06-08", f"v3-{number}.parquet")
+        storage.write_table(logged.slice(20 * number, 20), where)
+    return replace(build(workspace), registry=OneChampion(tmp_path / "model"))
+
+
+def test_damaged_log_file_is_told_and_the_other_rows_are_judged(platform):
+    broken = Path(partitions.files(platform.workspace.predictions(CASE.name))[4])
+    broken.write_bytes(broken.read_bytes()[:40])
+    check = check_drift(platform, CASE, None)
+    assert (check.rows, check.decision.verdict) == (380, "no_drift")
+    assert check.decision.reasons[-1].startswith(f"passed over: {broken} is damaged: ")
+    assert check.as_of == AS_OF - timedelta(days=2) + timedelta(microseconds=1)
+
+
+def test_check_merges_the_small_files_of_days_that_are_over_and_finds_the_same_again(platform):
+    log = platform.workspace.predictions(CASE.name)
+    first = check_drift(platform, CASE, AS_OF)
+    assert len(partitions.files(log)) == 1
+    second = check_drift(platform, CASE, AS_OF)
+    assert (first.rows, first.measured.psi) == (second.rows, second.measured.psi)
+    assert second.rows == 400
+
+
+def test_input_that_vanished_is_drift_though_every_other_one_stayed(platform):
+    log = platform.workspace.predictions(CASE.name)
+    for where in partitions.files(log):
+        table = storage.read_file(where)
+        gone = pa.nulls(len(table), table["TX_AMOUNT"].type)
+        storage.write_table(table.set_column(table.column_names.index("TX_AMOUNT"), "TX_AMOUNT", gone), where)
+    decision = check_drift(platform, CASE, AS_OF).decision
+    assert decision.retrain
+    assert decision.reasons[0] == "TX_AMOUNT: no row has a value, which is a drift of its own"
+
+
+def test_log_of_damaged_files_only_is_no_empty_log(platform):
+    for where in partitions.files(platform.workspace.predictions(CASE.name)):
+        Path(where).write_bytes(b"PAR1")
+    with pytest.raises(DataError, match="holds no file that can be used; `serin doctor` lists them"):
+        check_drift(platform, CASE, None)

@@ -59,7 +59,7 @@ def test_a_second_controller_and_a_taken_port_are_conflicts(world: World, tmp_pa
     second = world.start()
     output, _ = second.communicate(timeout=60)
     assert second.returncode == 1
-    assert output == f"serving card-fraud: process {first.pid} is at it already; let it end or stop it\n"
+    assert output == f"serving-card-fraud: process {first.pid} is at it already; let it end or stop it\n"
     other = World(tmp_path / "other")
     other.port = world.port
     third = other.start()
@@ -85,6 +85,53 @@ def test_a_predictor_that_crashes_is_started_again_whatever_the_documents(world:
     output, _ = controller.communicate(timeout=60)
     assert output.count("virtualservice.card-fraud.yaml is no valid YAML") == 1
     assert "card-fraud-v1: exited with -9" in output
+
+
+def test_malformed_documents_and_status_files_are_reported_once_and_the_rest_goes_on(
+    world: World, artifact: Path
+) -> None:
+    broken = world.target.folder / "status" / "card-fraud-v7.yaml"
+    broken.parent.mkdir(parents=True)
+    broken.write_text("pid: soon")
+    world.deploy(1, artifact)
+    world.share({"card-fraud-v1": 100})
+    documents = world.target.folder / "documents"
+    malformed = {
+        "card-fraud-v8": "metadata: {name: card-fraud-v8}\nspec: {predictor: {}}\n",
+        "card-fraud-v9": "- no\n- document\n",
+    }
+    for name, text in malformed.items():
+        (documents / f"inferenceservice.{name}.yaml").write_text(text)
+    controller = world.start()
+    world.await_ready(1)
+    world.deploy(2, artifact)
+    world.await_ready(2)
+    # One that runs already goes on with the document that it was started from.
+    (documents / "inferenceservice.card-fraud-v1.yaml").write_text("spec: 5")
+    (documents / "inferenceservice.card-fraud-v9.yaml").unlink()
+    seen = [predict(world.port)[0] for _ in range(20)]
+    until(lambda: not broken.exists(), "the end of the broken status file")
+    controller.send_signal(signal.SIGTERM)
+    output, _ = controller.communicate(timeout=60)
+    assert controller.returncode == 0, output
+    assert seen == [200] * 20
+    assert output.count("InferenceService card-fraud-v8: ") == 1
+    assert "inferenceservice.card-fraud-v8.yaml: spec.predictor.model: Field required" in output
+    assert output.count("InferenceService card-fraud-v9: ") == 1
+    assert "card-fraud-v7.yaml: ready: Field required" in output
+
+
+def test_a_version_whose_artifact_is_lost_is_named_and_the_others_answer(world: World, artifact: Path) -> None:
+    world.deploy(1, artifact)
+    world.deploy(2, artifact.with_name("lost"))
+    world.share({"card-fraud-v1": 100})
+    controller = world.start()
+    world.await_ready(1)
+    until(lambda: world.target.status("card-fraud-v2").restarts >= 2, "tries to start version 2")
+    until(lambda: predict(world.port)[0] == 200, "an answer of version 1")
+    controller.send_signal(signal.SIGTERM)
+    output, _ = controller.communicate(timeout=60)
+    assert output.count(f"card-fraud-v2: storageUri {artifact.with_name('lost')}: there is no such folder\n") == 1
 
 
 def _gateway_pid(world: World) -> int:

@@ -2,9 +2,10 @@
 (on SQLite), and what it leaves there."""
 
 import os
+import re
+import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,21 +13,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.register.run import give_up, register
-from components.rollout.controller import Event, Surroundings, roll_out
-from components.rollout.deploy import serving_target
+from components.register.run import register
+from components.rollout.controller import Surroundings, Update, roll_out
+from components.rollout.deploy import rollout_lease, serve_champion
 from components.rollout.run import roll_out_version
 from components.rollout.states import RolloutState
 from serin.adapters.local import processes
-from serin.adapters.local.lease import held
 from serin.adapters.local.metrics import ScrapedMetrics
-from serin.adapters.local.serving import CONTROLLER_LOCK, LocalServing, write_status
+from serin.adapters.local.serving import LocalServing, write_status
 from serin.artifact import REFERENCE, seal
-from serin.errors import SerinError, UnavailableError
+from serin.deployments import weights_of
+from serin.errors import ConflictError, NotFoundError, SerinError, UnavailableError
+from serin.platform import Platform, build
+from serin.ports import INFERENCE_SERVICE, VIRTUAL_SERVICE
 from serin.use_case import Rollout, Slo, Step
 from serin.workspace import Workspace
+from tests import services
 from tests.factories import make_artifact
-from tests.integration.serving_world import CASE, ROOT, TEMPLATES, Load, World, until
+from tests.integration.serving_world import CASE, TEMPLATES, Load, World, until
 
 pytestmark = [
     # MLflow uses interfaces of SQLAlchemy, Pydantic and others that are on their way out.
@@ -58,49 +62,50 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     made.close()
 
 
-def _roll_out(
-    world: World, version: int, slo: Slo, events: list[Event], promoted: list[int], given_up: list[int]
-) -> RolloutState:
-    around = Surroundings(
-        target=world.target,
-        metrics=ScrapedMetrics(world.target),
-        template=TEMPLATES.virtual_service,
-        promote=promoted.append,
-        give_up=given_up.append,
-        report=events.append,
-        clock=lambda: datetime.now(UTC),
-        sleep=time.sleep,
-    )
-    case = CASE.model_copy(update={"rollout": PLAN, "slo": slo})
-    return roll_out(case, version, around)
+class Rolled:
+    """A rollout of the artifact in `folder` as `version`, and all that it told."""
+
+    def __init__(self, world: World, version: int, folder: Path, slo: Slo) -> None:
+        self.updates: list[Update] = []
+        self.promoted: list[tuple[int, int | None]] = []
+        self.given_up: list[int] = []
+        self._around = Surroundings(
+            target=world.target,
+            metrics=ScrapedMetrics(world.target),
+            template=TEMPLATES.virtual_service,
+            deploy=lambda number: world.deploy(number, folder),
+            promote=lambda new, before: self.promoted.append((new, before)),
+            give_up=self.given_up.append,
+            report=self.updates.append,
+            clock=lambda: datetime.now(UTC),
+            sleep=time.sleep,
+        )
+        self._case, self._version = CASE.model_copy(update={"rollout": PLAN, "slo": slo}), version
+
+    def run(self) -> RolloutState:
+        return roll_out(self._case, self._version, self._around)
 
 
 def test_a_good_version_is_promoted_and_no_request_is_lost(world: World, tmp_path: Path) -> None:
     make_artifact(tmp_path / "v2", seed=1)
-    world.deploy(2, tmp_path / "v2")
-    events: list[Event] = []
-    promoted: list[int] = []
-    given_up: list[int] = []
+    rolled = Rolled(world, 2, tmp_path / "v2", Slo(error_rate=0, latency_p95_ms=4000))
     with Load(world.port) as load:
-        state = _roll_out(world, 2, Slo(error_rate=0, latency_p95_ms=4000), events, promoted, given_up)
+        state = rolled.run()
         seen = load.versions["2"]
         until(lambda: load.versions["2"] >= seen + 20, "answers of version 2 after its promotion")
     assert state.phase == "Promoted"
     assert load.failed == []
-    assert (promoted, given_up) == ([2], [])
-    shares = [event.weights.get("card-fraud-v2") for event in events]
+    assert (rolled.promoted, rolled.given_up) == ([(2, 1)], [])
+    shares = [update.weights.get("card-fraud-v2") for update in rolled.updates]
     assert sorted(set(shares), key=shares.index) == [30, 60, 100]
     assert load.versions["1"] > 0
 
 
 def test_a_slow_version_is_rolled_back_and_no_request_is_lost(world: World, tmp_path: Path) -> None:
     _make_slow_artifact(tmp_path / "v3")
-    world.deploy(3, tmp_path / "v3")
-    events: list[Event] = []
-    promoted: list[int] = []
-    given_up: list[int] = []
+    rolled = Rolled(world, 3, tmp_path / "v3", Slo(error_rate=0, latency_p95_ms=5))
     with Load(world.port) as load:
-        state = _roll_out(world, 3, Slo(error_rate=0, latency_p95_ms=5), events, promoted, given_up)
+        state = rolled.run()
         status = world.target.folder / "status" / "card-fraud-v3.yaml"
         until(lambda: not status.exists(), "the end of version 3")
         good = str(state.stable).removeprefix("card-fraud-v")
@@ -111,8 +116,24 @@ def test_a_slow_version_is_rolled_back_and_no_request_is_lost(world: World, tmp_
     assert state.reason.endswith(" > 5")
     assert load.failed == []
     assert load.versions["3"] > 0
-    assert (promoted, given_up) == ([], [3])
-    assert "card-fraud-v3" not in world.target.names("InferenceService")
+    assert (rolled.promoted, rolled.given_up) == ([], [3])
+    assert "card-fraud-v3" not in _deployed(world.target)
+
+
+def test_a_version_whose_artifact_is_lost_is_named_with_the_cause_and_the_others_answer(
+    world: World, tmp_path: Path
+) -> None:
+    rolled = Rolled(world, 4, tmp_path / "lost", Slo())
+    lost = f"card-fraud-v4 does not start (3 times): storageUri {tmp_path / 'lost'}: there is no such folder"
+    with Load(world.port) as load, pytest.raises(UnavailableError, match=re.escape(lost)):
+        rolled.run()
+    assert load.failed == []
+    assert sum(load.versions.values()) > 0
+    assert "card-fraud-v4" not in _deployed(world.target)
+
+
+def _deployed(target: LocalServing) -> list[str]:
+    return [document["metadata"]["name"] for document in target.list(INFERENCE_SERVICE)]
 
 
 def _make_slow_artifact(folder: Path) -> None:
@@ -120,7 +141,7 @@ def _make_slow_artifact(folder: Path) -> None:
     from sklearn.ensemble import RandomForestClassifier
     from skops import io
 
-    manifest = make_artifact(folder, engine="sklearn", estimator="random_forest")
+    manifest = make_artifact(folder, estimator="random_forest")
     reference = pq.read_table(folder / REFERENCE)
     rows = manifest.inputs.encode({name: reference[name].to_pylist() for name in manifest.inputs.names})
     forest = RandomForestClassifier(n_estimators=400, max_depth=2, random_state=0)
@@ -132,73 +153,99 @@ def _make_slow_artifact(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Platform:
     """Versions 1, 2 and 3 are registered: the champion, the challenger, and one that failed the gate."""
-    root = tmp_path_factory.mktemp("workspace")
-    for folder in ("manifests", "istio"):
-        (root / folder).symlink_to(ROOT / folder)
-    uri = f"sqlite:///{root / 'mlflow.db'}"
-    made = replace(Workspace.from_variables({}), root=root, tracking_uri=uri, profile="local")
+    root = services.workspace_copy(tmp_path_factory.mktemp("workspace"))
+    made = build(Workspace.from_variables({"SERIN_ROOT": str(root)}))
     for version, passed in ((1, True), (2, True), (3, False)):
         make_artifact(root / f"v{version}", seed=version)
-        assert register(made, CASE, root / f"v{version}", passed, {}).version == version
+        assert register(made, CASE, root / f"v{version}", passed, {}, "").version == version
     return made
 
 
 @pytest.fixture
-def challenger(workspace: Workspace) -> None:
-    """Version 2 is the challenger again, whatever another test made of it."""
-    registry = ModelRegistry(workspace)
-    holder = registry.by_alias(CASE.model_name, "challenger")
-    registry.move_alias(CASE.model_name, "challenger", 2, holder.version if holder else None)
-
-
-@pytest.fixture
-def target(workspace: Workspace, challenger: None) -> Iterator[LocalServing]:
-    """A target that is being served, and where no version starts."""
-    made = serving_target(workspace, CASE)
+def target(platform: Platform) -> Iterator[LocalServing]:
+    """A target that is being served, and where no version starts; version 2 is the challenger."""
+    platform.registry.set_alias(CASE.model_name, "challenger", 2)
+    made = platform.serving(CASE.model_name)
+    assert isinstance(made, LocalServing)
     for version in (2, 3):
         known = {"pid": os.getpid(), "identity": processes.identity(os.getpid()), "http_port": None}
         write_status(
             made.folder, f"card-fraud-v{version}", {"ready": False, "message": "broken", "restarts": 3, **known}
         )
-    with held(made.folder / CONTROLLER_LOCK, "serving"):
+    with platform.lease.hold(made.controller_lease):
         yield made
+    made.delete(VIRTUAL_SERVICE, "card-fraud")
+    for name in _deployed(made):
+        made.delete(INFERENCE_SERVICE, name)
 
 
-def _alias(workspace: Workspace, alias: str) -> int | None:
-    holder = ModelRegistry(workspace).by_alias(CASE.model_name, alias)
+def _alias(platform: Platform, alias: str) -> int | None:
+    holder = platform.registry.by_alias(CASE.model_name, alias)
     return holder.version if holder else None
 
 
-def test_a_version_that_failed_the_gate_is_refused(workspace: Workspace, target: LocalServing) -> None:
+def test_a_version_that_failed_the_gate_is_refused(platform: Platform, target: LocalServing) -> None:
     with pytest.raises(SerinError, match=r"card-fraud version 3 failed the gate; allowed: .* or this one with --force"):
-        roll_out_version(workspace, CASE, 3, print)
-    assert target.names("InferenceService") == ()
+        roll_out_version(platform, CASE, 3, print)
+    assert _deployed(target) == []
 
 
-def test_a_version_that_failed_the_gate_is_deployed_by_force(workspace: Workspace, target: LocalServing) -> None:
+def test_a_version_that_failed_the_gate_is_deployed_by_force(platform: Platform, target: LocalServing) -> None:
     with pytest.raises(UnavailableError, match=r"card-fraud-v3 does not start \(3 times\): broken"):
-        roll_out_version(workspace, CASE, 3, print, force=True)
-    assert target.names("InferenceService") == ()
-    assert _alias(workspace, "challenger") == 2
+        roll_out_version(platform, CASE, 3, print, force=True)
+    assert _deployed(target) == []
+    assert _alias(platform, "challenger") == 2
 
 
-def test_a_challenger_that_does_not_start_is_not_taken_again(workspace: Workspace, target: LocalServing) -> None:
+def test_a_challenger_that_does_not_start_is_not_taken_again(platform: Platform, target: LocalServing) -> None:
     with pytest.raises(UnavailableError, match=r"card-fraud-v2 does not start"):
-        roll_out_version(workspace, CASE, None, print)
-    assert target.names("InferenceService") == ()
-    assert (_alias(workspace, "challenger"), _alias(workspace, "champion")) == (None, 1)
+        roll_out_version(platform, CASE, None, print)
+    assert _deployed(target) == []
+    assert (_alias(platform, "challenger"), _alias(platform, "champion")) == (None, 1)
     with pytest.raises(UnavailableError, match="card_fraud has no challenger: no version passed the gate since"):
-        roll_out_version(workspace, CASE, None, print)
+        roll_out_version(platform, CASE, None, print)
 
 
-def test_giving_up_another_version_leaves_the_challenger(workspace: Workspace, challenger: None) -> None:
-    give_up(workspace, CASE, 1)
-    assert _alias(workspace, "challenger") == 2
+def test_a_second_rollout_deploys_nothing_and_says_who_is_at_it(platform: Platform, target: LocalServing) -> None:
+    locks = platform.workspace.state / "locks"
+    with services.lease_holder(locks, rollout_lease(CASE)) as other:
+        until(lambda: platform.lease.holder(rollout_lease(CASE)), "the other rollout")
+        with pytest.raises(ConflictError, match=f"rollout-card-fraud: process {other.pid} is at it already"):
+            roll_out_version(platform, CASE, None, print)
+    assert _deployed(target) == []
 
 
-def test_giving_up_the_challenger_can_be_repeated(workspace: Workspace, challenger: None) -> None:
+def test_a_rollout_that_nobody_serves_deploys_nothing(platform: Platform) -> None:
+    target = platform.serving(CASE.model_name)
+    with pytest.raises(UnavailableError, match="nothing serves card_fraud"):
+        roll_out_version(platform, CASE, None, print)
+    assert target.list(INFERENCE_SERVICE) == ()
+
+
+def test_the_champion_is_served_where_nothing_is(platform: Platform, target: LocalServing) -> None:
     for _ in range(2):
-        give_up(workspace, CASE, 2)
-        assert _alias(workspace, "challenger") is None
+        serve_champion(platform, CASE)
+        assert _deployed(target) == ["card-fraud-v1"]
+        assert weights_of(target.get(VIRTUAL_SERVICE, "card-fraud")) == {"card-fraud-v1": 100}
+
+
+def test_serving_anew_waits_for_no_rollout_that_shares_traffic(platform: Platform, target: LocalServing) -> None:
+    serve_champion(platform, CASE)
+    with services.lease_holder(platform.workspace.state / "locks", rollout_lease(CASE)):
+        until(lambda: platform.lease.holder(rollout_lease(CASE)), "the rollout")
+        serve_champion(platform, CASE)
+
+
+def test_serving_a_first_version_waits_until_its_rollout_has_ended(platform: Platform, target: LocalServing) -> None:
+    serving = threading.Thread(target=serve_champion, args=(platform, CASE))
+    with services.lease_holder(platform.workspace.state / "locks", rollout_lease(CASE)):
+        until(lambda: platform.lease.holder(rollout_lease(CASE)), "the rollout")
+        serving.start()
+        serving.join(1.0)
+        assert serving.is_alive()
+        with pytest.raises(NotFoundError):
+            target.get(VIRTUAL_SERVICE, "card-fraud")
+    serving.join(30)
+    assert weights_of(target.get(VIRTUAL_SERVICE, "card-fraud")) == {"card-fraud-v1": 100}

@@ -9,17 +9,19 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from serin.adapters.local import envoy, processes
+from serin.adapters.local import documents, envoy, processes
+from serin.adapters.local.documents import InferenceService, ServingRuntime
 from serin.adapters.local.gateway import Gateway
 from serin.adapters.local.predictor import Predictor
 from serin.adapters.local.serving import LocalServing, read_status, write_status
-from serin.errors import ConflictError, NotFoundError, UnavailableError
-from serin.ports import INFERENCE_SERVICE, VIRTUAL_SERVICE, Document, Lease
+from serin.errors import NotFoundError, SerinError, UnavailableError
+from serin.ports import INFERENCE_SERVICE, VIRTUAL_SERVICE, Lease
 
 _PASS = 0.2
 _GRACE = 25.0
@@ -41,7 +43,7 @@ def run(
     """
     folder = target.folder
     with _signals() as stop, lease.hold(target.controller_lease):
-        end_leftovers(folder)
+        end_leftovers(folder, report)
         controller = Controller(target, runtime, environment, report, port)
         try:
             controller.start()
@@ -51,12 +53,16 @@ def run(
             controller.stop()
 
 
-def end_leftovers(folder: Path) -> None:
+def end_leftovers(folder: Path, report: Listener) -> None:
     """End processes that a killed controller left, and forget their status. A reused process id is left alone."""
-    for path in (folder / "status").glob("*.yaml"):
-        status = read_status(folder, path.stem)
-        if status and status.get("pid"):
-            processes.end_stale(status["pid"], status["identity"], _GRACE)
+    for path in sorted((folder / "status").glob("*.yaml")):
+        try:
+            status = read_status(folder, path.stem)
+        except UnavailableError as error:
+            report(f"{error}; forgotten, and a process that it may have named is left alone")
+        else:
+            if status and status.pid:
+                processes.end_stale(status.pid, status.identity, _GRACE)
         path.unlink(missing_ok=True)
 
 
@@ -87,14 +93,15 @@ class Controller:
         report: Listener,
         port: int,
     ) -> None:
-        self._target, self._runtime, self._report = target, runtime, report
+        self._target, self._report = target, report
+        self._runtime = documents.read(ServingRuntime, runtime, "the ServingRuntime")
         self._environment = {**environment, "PYTHONUNBUFFERED": "1"}
         folder = target.folder
         self._gateway = Gateway(folder / "envoy", folder / "logs" / "gateway.log", port)
         self._predictors: dict[str, Predictor] = {}
         self._leaving: list[tuple[subprocess.Popen[bytes], float]] = []
         self._stamp: frozenset[tuple[str, int, int]] | None = None
-        self._services: dict[str, Document] = {}
+        self._services: dict[str, InferenceService] = {}
         self._routes = envoy.no_routes()
         self._statuses: dict[str, dict[str, Any]] = {}
         self._problems: dict[str, str] = {}
@@ -119,19 +126,22 @@ class Controller:
         self._attempt("traffic", self._direct)
         self._attempt("status", self._write_statuses)
 
-    def _attempt(self, what: str, part: Callable[[], None]) -> None:
+    def _attempt(self, what: str, part: Callable[[], None]) -> bool:
+        """Whether `part` went well; why it did not is reported once, until it does or fails in another way."""
         problem = ""
         try:
             part()
-        except (UnavailableError, ConflictError, OSError) as error:
+        except (SerinError, OSError) as error:
             problem = str(error)
         if problem and problem != self._problems.get(what):
             self._report(f"{what}: {problem}")
         self._problems[what] = problem
+        return not problem
 
     def _step(self) -> None:
         for name in self._services.keys() - self._predictors.keys():
-            self._predictors[name] = self._predictor(name)
+            service, folder = self._services[name], self._target.folder
+            self._predictors[name] = Predictor(service, self._runtime, folder, self._environment)
         for predictor in self._predictors.values():
             predictor.step(time.monotonic())
 
@@ -139,19 +149,27 @@ class Controller:
         self._route()
         self._retire(time.monotonic())
 
-    def _predictor(self, name: str) -> Predictor:
-        return Predictor(self._services[name], self._runtime, self._target.folder, self._environment)
-
     def _read_documents(self) -> None:
+        """What can't be read stays as it was, and is read again at the next pass."""
         stamp = self._target.stamp()
         if stamp == self._stamp:
             return
-        self._services = {d["metadata"]["name"]: d for d in self._target.list(INFERENCE_SERVICE)}
+        names = self._target.names(INFERENCE_SERVICE)
+        self._services = {name: service for name, service in self._services.items() if name in names}
+        well = [self._attempt(f"{INFERENCE_SERVICE} {name}", partial(self._read_service, name)) for name in names]
+        well.append(self._attempt(f"{VIRTUAL_SERVICE} {self._target.folder.name}", self._read_routes))
+        self._stamp = stamp if all(well) else None
+
+    def _read_service(self, name: str) -> None:
+        with suppress(NotFoundError):  # Deleted meanwhile: gone at the next pass.
+            found = self._target.get(INFERENCE_SERVICE, name)
+            self._services[name] = documents.read(InferenceService, found, name)
+
+    def _read_routes(self) -> None:
         try:
             self._routes = envoy.routes(self._target.get(VIRTUAL_SERVICE, self._target.folder.name))
         except NotFoundError:
             self._routes = envoy.no_routes()
-        self._stamp = stamp
 
     def _route(self) -> None:
         if not self._gateway.running:

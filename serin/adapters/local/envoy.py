@@ -2,6 +2,14 @@
 
 A VirtualService becomes a route configuration, a deployment two clusters: one a port of its KServe Service.
 What the translation does not know is an error that names the key, never left out in silence.
+
+Where the local gateway differs from Istio's:
+
+    hosts     it serves one model, so it answers to every host name, not to `spec.hosts` alone
+    retries   as `retryOn` says and no more: Istio adds retries on other pods than those tried (previous_hosts) and
+              more attempts to choose one; here a deployment is one process
+    weights   of the requests of one Envoy process, not of many gateways
+    health    a deployment without a process answers 503 at once; there is no outlier detection
 """
 
 import hashlib
@@ -9,7 +17,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from serin.errors import UnavailableError
+from serin.adapters.local import documents
+from serin.adapters.local.documents import Match, Route, VirtualService
 
 Config = dict[str, Any]
 # The loopback ports (HTTP, gRPC) of each deployment's predictor; None while it has no process.
@@ -63,25 +72,15 @@ def _cluster(name: str, port: int | None, protocol: str) -> Config:
 def routes(document: Mapping[str, Any]) -> Config:
     """The route configuration of a VirtualService.
 
-    The local gateway serves one model, so it answers to every host name, not to `spec.hosts` alone.
     Raises UnavailableError: a key that the translation does not know.
     """
-    where = f"VirtualService {document['metadata']['name']}: spec"
-    spec = _known(document["spec"], where, "hosts", "gateways", "http")
+    name = document["metadata"]["name"]
+    service = documents.read(VirtualService, document, f"VirtualService {name}")
+    found = [made for route in service.spec.http for made in _routes(route)]
     return {
         "@type": f"{_TYPES}config.route.v3.RouteConfiguration",
         "name": ROUTES,
-        "virtual_hosts": [
-            {
-                "name": document["metadata"]["name"],
-                "domains": ["*"],
-                "routes": [
-                    route
-                    for index, entry in enumerate(spec["http"])
-                    for route in _http_route(entry, f"{where}.http[{index}]")
-                ],
-            }
-        ],
+        "virtual_hosts": [{"name": name, "domains": ["*"], "routes": found}],
     }
 
 
@@ -100,46 +99,23 @@ def routed_clusters(route_configuration: Mapping[str, Any]) -> set[str]:
     }
 
 
-def _http_route(entry: Mapping[str, Any], where: str) -> list[Config]:
-    _known(entry, where, "name", "match", "route", "timeout", "retries")
-    action: Config = {
-        "weighted_clusters": {
-            "clusters": [_destination(d, f"{where}.route[{i}]") for i, d in enumerate(entry["route"])]
-        }
-    }
-    if "timeout" in entry:
-        action["timeout"] = entry["timeout"]
-    if "retries" in entry:
-        retries = _known(entry["retries"], f"{where}.retries", "attempts", "retryOn")
-        action["retry_policy"] = {"retry_on": retries["retryOn"], "num_retries": retries["attempts"]}
-    matches = [_match(m, f"{where}.match[{i}]") for i, m in enumerate(entry.get("match", [{}]))]
-    name = {"name": entry["name"]} if "name" in entry else {}
-    return [{**name, "match": match, "route": action} for match in matches]
+def _routes(entry: Route) -> list[Config]:
+    shares = [
+        {"name": cluster_name(share.destination.host, share.destination.port.number), "weight": share.weight}
+        for share in entry.route
+    ]
+    action: Config = {"weighted_clusters": {"clusters": shares}}
+    if entry.timeout:
+        action["timeout"] = entry.timeout
+    if entry.retries:
+        action["retry_policy"] = {"retry_on": entry.retries.retryOn, "num_retries": entry.retries.attempts}
+    name = {"name": entry.name} if entry.name else {}
+    return [{**name, "match": _match(match), "route": action} for match in entry.match]
 
 
-def _destination(entry: Mapping[str, Any], where: str) -> Config:
-    _known(entry, where, "destination", "weight")
-    destination = _known(entry["destination"], f"{where}.destination", "host", "port")
-    port = _known(destination["port"], f"{where}.destination.port", "number")
-    return {"name": cluster_name(destination["host"], port["number"]), "weight": entry.get("weight", 100)}
-
-
-def _match(entry: Mapping[str, Any], where: str) -> Config:
-    _known(entry, where, "headers")
-    headers = []
-    for name, value in entry.get("headers", {}).items():
-        _known(value, f"{where}.headers.{name}", "exact", "prefix")
-        headers.append({"name": name, "string_match": dict(value)})
+def _match(entry: Match) -> Config:
+    headers = [{"name": name, "string_match": value} for name, value in entry.headers.items()]
     return {"prefix": "/", **({"headers": headers} if headers else {})}
-
-
-def _known(entry: Mapping[str, Any], where: str, *keys: str) -> Mapping[str, Any]:
-    for key in entry:
-        if key not in keys:
-            raise UnavailableError(
-                f"{where}.{key} is beyond the local gateway; it knows {', '.join(sorted(keys))} there"
-            )
-    return entry
 
 
 def listener(port: int) -> Config:

@@ -39,7 +39,7 @@ class FileLease:
             pid, _, known = self._path(name).read_text(encoding="utf-8").partition(" ")
         except FileNotFoundError:
             return None
-        return f"process {pid}" if pid and is_same(int(pid), known) else None
+        return f"process {pid}" if pid.isdecimal() and is_same(int(pid), known) else None
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.lock"

@@ -8,8 +8,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from serin.adapters.local import processes
+from serin.adapters.local.documents import InferenceService, ServingRuntime
 from serin.adapters.local.gateway import free_ports, get
 from serin.atomic import replaced
 from serin.errors import UnavailableError
@@ -18,32 +20,32 @@ _LONGEST_BACKOFF = 30.0
 _STEADY = 60.0
 
 
-def command(
-    runtime: Mapping[str, Any], service: Mapping[str, Any], model_dir: Path, ports: tuple[int, int]
-) -> list[str]:
+def command(runtime: ServingRuntime, service: InferenceService, model_dir: Path, ports: tuple[int, int]) -> list[str]:
     """The command line of a predictor: the runtime's, then the InferenceService's arguments, as KServe joins them.
 
     Folder, host and ports (HTTP, gRPC) of this machine come last and so win over the container's.
     Raises UnavailableError: a placeholder other than {{.Name}}.
     """
-    container = runtime["spec"]["containers"][0]
-    arguments = [*container["args"], *service["spec"]["predictor"]["model"].get("args", [])]
-    filled = [argument.replace("{{.Name}}", service["metadata"]["name"]) for argument in arguments]
+    container = runtime.spec.containers[0]
+    arguments = [*container.args, *service.spec.predictor.model.args]
+    filled = [argument.replace("{{.Name}}", service.metadata.name) for argument in arguments]
     unknown = [argument for argument in filled if "{{" in argument]
     if unknown:
-        raise UnavailableError(f"ServingRuntime {runtime['metadata']['name']}: {unknown[0]!r}; allowed: {{{{.Name}}}}")
+        raise UnavailableError(f"ServingRuntime {runtime.metadata.name}: {unknown[0]!r}; allowed: {{{{.Name}}}}")
     here = [f"--model_dir={model_dir}", "--host=127.0.0.1", f"--http_port={ports[0]}", f"--grpc_port={ports[1]}"]
-    return [sys.executable, *container["command"][1:], *filled, *here]
+    return [sys.executable, *container.command[1:], *filled, *here]
 
 
 def fetch(storage_uri: str, folder: Path) -> None:
     """Copy a model artifact to `folder`, in full or not at all.
 
+    A path is taken as it stands; in a URI, as everywhere, %20 is a space.
     Raises UnavailableError: no local path, or no folder there.
     """
-    source = Path(storage_uri.removeprefix("file://"))
-    if re.match(r"[a-z0-9]+://", str(storage_uri)) and not storage_uri.startswith("file:///"):
+    if re.match(r"[a-z][a-z0-9+.-]*:/", storage_uri, re.IGNORECASE) and not storage_uri.startswith("file:///"):
         raise UnavailableError(f"storageUri {storage_uri} can't be read here; allowed: a path or file:///path")
+    path = storage_uri.removeprefix("file://")
+    source = Path(path if path == storage_uri else unquote(path))
     if not source.is_dir():
         raise UnavailableError(f"storageUri {storage_uri}: there is no such folder")
     with replaced(folder) as temporary:
@@ -54,18 +56,17 @@ class Predictor:
     """Keeps the process of one InferenceService running; call `step` often. Times are seconds, monotonic."""
 
     def __init__(
-        self, service: Mapping[str, Any], runtime: Mapping[str, Any], folder: Path, environment: Mapping[str, str]
+        self, service: InferenceService, runtime: ServingRuntime, folder: Path, environment: Mapping[str, str]
     ) -> None:
-        self.name: str = service["metadata"]["name"]
-        self.service = service
+        self.name = service.metadata.name
         self.log = folder / "logs" / f"{self.name}.log"
         self.ports: tuple[int, int] | None = None
         self.ready = False
         self.message = "starting"
         self.restarts = 0
         self.process: subprocess.Popen[bytes] | None = None
-        self._runtime, self._folder, self._environment = runtime, folder, environment
-        self._probe = runtime["spec"]["containers"][0]["readinessProbe"]
+        self._service, self._runtime, self._folder, self._environment = service, runtime, folder, environment
+        self._probe = runtime.spec.containers[0].readinessProbe
         self._crashes = self._missed = 0
         self._started = self._next = 0.0
 
@@ -92,30 +93,30 @@ class Predictor:
     def _start(self, now: float) -> None:
         models = self._folder / "models" / self.name
         try:
-            fetch(self.service["spec"]["predictor"]["model"]["storageUri"], models)
+            fetch(self._service.spec.predictor.model.storageUri, models)
             http, grpc = free_ports(2)
-            line = command(self._runtime, self.service, models, (http, grpc))
+            line = command(self._runtime, self._service, models, (http, grpc))
+            self.process = processes.spawn(line, self.log, self._environment, self._folder)
         except (UnavailableError, OSError) as error:
             self._ended(now, str(error))
             return
-        self.process = processes.spawn(line, self.log, self._environment, self._folder)
         self.ports, self.message = (http, grpc), "starting"
         self._started, self._missed = now, 0
 
     def _look(self, now: float) -> None:
         """The readiness probe; three misses in a row (failureThreshold) make a ready predictor unready."""
         assert self.ports is not None  # noqa: S101
-        path = self._probe["httpGet"]["path"]
+        path = self._probe.httpGet.path
         answer = get(self.ports[0], path, timeout=1.0)
         if answer and answer.is_success:
             self.ready, self.message, self._missed = True, "ready", 0
         else:
             self._missed += 1
-            if self.ready and self._missed >= self._probe["failureThreshold"]:
+            if self.ready and self._missed >= self._probe.failureThreshold:
                 self.ready, self.message = False, f"{path} answers {answer.status_code if answer else 'nothing'}"
         if self.ready and now - self._started > _STEADY:
             self._crashes = 0
-        self._next = now + (self._probe["periodSeconds"] if self.ready else 0.2)
+        self._next = now + (self._probe.periodSeconds if self.ready else 0.2)
 
     def _ended(self, now: float, message: str) -> None:
         self._crashes += 1

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -15,9 +16,16 @@ _PR_SET_PDEATHSIG = 1
 _JITTER = 2.0  # seconds
 
 
-def spawn(command: Sequence[str], log: Path, environment: Mapping[str, str], folder: Path) -> subprocess.Popen[bytes]:
+def spawn(
+    command: Sequence[str],
+    log: Path,
+    environment: Mapping[str, str],
+    folder: Path,
+    errors: int | None = subprocess.STDOUT,
+) -> subprocess.Popen[bytes]:
     """Start a child in `folder` whose output goes to `log` (the last run's is kept as `log`.1).
 
+    With `errors` None, its standard error is this process's own.
     Ctrl-C does not reach it, since it has its own session; it gets SIGTERM when the calling thread ends in
     any way (on Linux).
     """
@@ -29,7 +37,7 @@ def spawn(command: Sequence[str], log: Path, environment: Mapping[str, str], fol
             command,
             stdin=subprocess.DEVNULL,
             stdout=output,
-            stderr=subprocess.STDOUT,
+            stderr=errors,
             env=dict(environment),
             cwd=folder,
             start_new_session=True,
@@ -75,10 +83,13 @@ def is_same(pid: int, known: str | None) -> bool:
     The start is told from the boot time, which Linux rounds to seconds and may tell differently from call to call.
     """
     found = identity(pid)
-    return found is not None and bool(known) and abs(float(found) - float(known or 0)) < _JITTER
+    try:
+        return found is not None and abs(float(found) - float(known or "nan")) < _JITTER
+    except ValueError:
+        return False  # Whoever wrote that, `identity` did not.
 
 
-def end_stale(pid: int, known: str, grace: float) -> bool:
+def end_stale(pid: int, known: str | None, grace: float) -> bool:
     """End a process of an earlier run, if `pid` is still that very process; whether it was."""
     process = _process(pid)
     if process is None or not is_same(pid, known):
@@ -92,6 +103,32 @@ def end_stale(pid: int, known: str, grace: float) -> bool:
     except psutil.NoSuchProcess:
         pass
     return True
+
+
+def end_marked(variable: str, value: str, grace: float) -> None:
+    """End every other process that was started with an environment variable of that value, by whomever.
+
+    A step whose shell Ctrl-C ended before it is nobody's child any more, but still knows its runner.
+    """
+    marked = [process for process in psutil.process_iter() if _variable(process, variable) == value]
+    for process in marked:
+        with suppress(psutil.NoSuchProcess):
+            process.terminate()
+    _, alive = psutil.wait_procs(marked, grace)
+    for process in alive:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(alive, grace)
+
+
+def _variable(process: psutil.Process, name: str) -> str | None:
+    if process.pid == os.getpid():
+        return None
+    try:
+        found: str | None = process.environ().get(name)
+    except (psutil.Error, OSError):
+        return None  # Another user's, or gone.
+    return found
 
 
 def _process(pid: int) -> psutil.Process | None:

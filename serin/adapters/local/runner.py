@@ -11,13 +11,18 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from io import TextIOBase
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
+import psutil
+
 from serin import environment
+from serin.adapters.local.processes import end_marked
 from serin.errors import SerinError
 from serin.progress import Listener, heard
 from serin.workspace import Workspace
 
+_GRACE = 5.0
 _COLOUR = re.compile(r"\x1b\[\d+m")
 
 
@@ -28,7 +33,7 @@ class LocalRunner:
         self._workspace = workspace
 
     def run(self, pipeline: Any, arguments: Mapping[str, Any], listener: Listener) -> None:
-        """See PipelineBackend. The message ends with the last lines of the log where the step left no words."""
+        """See PipelineBackend. Ctrl-C and SIGTERM end the step that runs, then raise KeyboardInterrupt."""
         from kfp import local
 
         root = self._workspace.state / "runs" / f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{pipeline.name}"
@@ -51,6 +56,9 @@ class LocalRunner:
                     pipeline(**arguments)
                 except RuntimeError:
                     raise SerinError(_failure(watcher.current, last_words, log)) from None
+                finally:
+                    # Nothing runs any more, but after Ctrl-C: KFP lets go of a step without ending it.
+                    end_marked(environment.RUNNER, str(os.getpid()), _GRACE)
 
 
 def _failure(task: str, last_words: Path, log: Path) -> str:
@@ -72,11 +80,21 @@ def _logging_kept() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
-    """SIGTERM does what Ctrl-C does: the run ends, and its steps with it."""
+    """SIGTERM does what Ctrl-C does in a terminal: the run ends, and its steps with it.
+
+    The steps are told first: where several run at once, KFP waits for all of them, whatever happens.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+    def end(number: int, frame: FrameType | None) -> None:
+        for step in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                step.terminate()
+        signal.default_int_handler(number, frame)
+
+    before = signal.signal(signal.SIGTERM, end)
     try:
         yield
     finally:

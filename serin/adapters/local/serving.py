@@ -7,17 +7,22 @@ status/      NAME.yaml: what does run; written by `controller`, which also keeps
 import os
 import re
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from serin.adapters.local import envoy, processes
+from serin.adapters.local import documents, processes
+from serin.adapters.local.documents import StatusFile
 from serin.atomic import write_text
 from serin.errors import ConflictError, NotFoundError, UnavailableError
 from serin.ports import INFERENCE_SERVICE, VIRTUAL_SERVICE, Document, Lease, Status
 
-_KINDS = (INFERENCE_SERVICE, VIRTUAL_SERVICE)
+_KINDS: dict[str, type[documents.InferenceService] | type[documents.VirtualService]] = {
+    INFERENCE_SERVICE: documents.InferenceService,
+    VIRTUAL_SERVICE: documents.VirtualService,
+}
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
@@ -38,7 +43,7 @@ class LocalServing:
         path = self._checked(document)
         with self._writing():
             try:
-                stored = _read(path)
+                stored = self._read(path)
             except NotFoundError:
                 return _write(path, document, version=1)
         version = stored["metadata"]["resourceVersion"]
@@ -53,7 +58,7 @@ class LocalServing:
             raise ConflictError(f"{_title(document)} is never edited; create one of another version")
         with self._writing():
             try:
-                stored = _read(path)
+                stored = self._read(path)
             except NotFoundError:
                 raise NotFoundError(f"{_title(document)} was deleted since version {given} was read") from None
             version = stored["metadata"]["resourceVersion"]
@@ -65,17 +70,21 @@ class LocalServing:
 
     def get(self, kind: str, name: str) -> Document:
         """See ServingTarget."""
-        return _read(self._path(kind, name))
+        return self._read(self._path(kind, name))
 
     def list(self, kind: str) -> tuple[Document, ...]:
         """See ServingTarget."""
         found = []
-        for path in sorted((self.folder / "documents").glob(f"{kind.lower()}.*.yaml")):
-            try:
-                found.append(_read(path))
-            except (NotFoundError, UnavailableError):
-                continue  # Deleted meanwhile, or broken: the controller reports it.
+        for name in self.names(kind):
+            # Deleted meanwhile, or broken: the controller reports it.
+            with suppress(NotFoundError, UnavailableError, ConflictError):
+                found.append(self.get(kind, name))
         return tuple(found)
+
+    def names(self, kind: str) -> tuple[str, ...]:
+        """The names of the documents of a kind that are there, whether or not they can be read."""
+        start = f"{kind.lower()}."
+        return tuple(sorted(p.stem.removeprefix(start) for p in (self.folder / "documents").glob(f"{start}*.yaml")))
 
     def stamp(self) -> frozenset[tuple[str, int, int]]:
         """Changes whenever a document does."""
@@ -96,28 +105,38 @@ class LocalServing:
         found = read_status(self.folder, name)
         if found is None:
             return Status(ready=False, message="not started; `serin serve` starts it")
-        port, restarts = found.get("http_port"), found["restarts"]
-        if found.get("pid") and not processes.is_same(found["pid"], found["identity"]):
-            return Status(ready=False, message="its process is gone", restarts=restarts)
-        url = f"http://127.0.0.1:{port}" if port else ""
-        return Status(ready=found["ready"], message=found["message"], restarts=restarts, url=url)
+        if found.pid and not processes.is_same(found.pid, found.identity):
+            return Status(ready=False, message="its process is gone", restarts=found.restarts)
+        url = f"http://127.0.0.1:{found.http_port}" if found.http_port else ""
+        return Status(ready=found.ready, message=found.message, restarts=found.restarts, url=url)
 
-    def check(self) -> None:
+    def check(self) -> str:
         """See ServingTarget."""
-        if self._lease.holder(self.controller_lease) is None:
+        holder = self._lease.holder(self.controller_lease)
+        if holder is None:
             name = self.folder.name.replace("-", "_")
             raise UnavailableError(
                 f"nothing serves {name} on this machine; start `serin serve {name}` in another terminal and leave it "
                 "running"
             )
+        return holder
 
-    def _writing(self) -> Any:
+    def _writing(self) -> AbstractContextManager[None]:
         return self._lease.hold(f"documents-{self.folder.name}", wait=True)
 
     def _checked(self, document: Mapping[str, Any]) -> Path:
-        if document["kind"] == VIRTUAL_SERVICE:
-            envoy.routes(document)
-        return self._path(document["kind"], document["metadata"]["name"])
+        path = self._path(document["kind"], document["metadata"]["name"])
+        documents.read(_KINDS[document["kind"]], document, _title(document))
+        return path
+
+    def _read(self, path: Path) -> Document:
+        kind, name = _named(path)
+        document = _load(path, f"there is no {kind} {name}")
+        found = documents.read(_KINDS[kind], document, str(path))
+        if found.metadata.name != name:
+            raise UnavailableError(f"{path}: metadata.name is {found.metadata.name!r}; allowed: {name}, as the file")
+        document["metadata"].setdefault("resourceVersion", found.metadata.resourceVersion)
+        return document
 
     def _path(self, kind: str, name: str) -> Path:
         if kind not in _KINDS or not _NAME.fullmatch(name):
@@ -127,16 +146,20 @@ class LocalServing:
         return self.folder / "documents" / f"{kind.lower()}.{name}.yaml"
 
 
-def read_status(folder: Path, name: str) -> dict[str, Any] | None:
-    """The status file of a deployment, or of the gateway; None where there is none."""
+def read_status(folder: Path, name: str) -> StatusFile | None:
+    """The status file of a deployment, or of the gateway; None where there is none.
+
+    Raises UnavailableError: it can't be read.
+    """
+    path = folder / "status" / f"{name}.yaml"
     try:
-        return _read(folder / "status" / f"{name}.yaml")
+        return documents.read(StatusFile, _load(path, ""), str(path))
     except NotFoundError:
         return None
 
 
 def write_status(folder: Path, name: str, status: Mapping[str, Any]) -> None:
-    """Write the status file of a deployment: ready, message, restarts, pid, identity, ports."""
+    """Write the status file of a deployment, or of the gateway, with the keys of StatusFile."""
     write_text(folder / "status" / f"{name}.yaml", yaml.safe_dump(dict(status), sort_keys=False))
 
 
@@ -162,14 +185,22 @@ def _write(path: Path, document: Mapping[str, Any], version: int) -> Document:
     return new
 
 
-def _read(path: Path) -> Document:
+def _named(path: Path) -> tuple[str, str]:
+    """Kind and name of a document, from its file's name."""
+    lower, _, name = path.stem.partition(".")
+    return next(kind for kind in _KINDS if kind.lower() == lower), name
+
+
+def _load(path: Path, absent: str) -> Document:
+    """The YAML of a file. Raises NotFoundError with the text `absent`; UnavailableError: it can't be read."""
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        kind, _, name = path.stem.partition(".")
-        raise NotFoundError(f"there is no {kind} {name}") from None
+        raise NotFoundError(absent) from None
     except yaml.YAMLError as error:
         raise UnavailableError(f"{path} is no valid YAML: {error}") from None
+    except (OSError, ValueError) as error:
+        raise UnavailableError(f"{path} can't be read: {error}") from None
     if not isinstance(document, dict):
         raise UnavailableError(f"{path} holds no document: found {type(document).__name__}, allowed: a mapping")
     return document

@@ -50,6 +50,13 @@ def test_option_that_is_none_is_exit_code_2():
     assert "No such option: --dta" in done.stderr
 
 
+def test_days_are_not_replaced_without_a_table():
+    done = serin("train", "card_fraud", "--replace-days")
+    assert done.returncode == 2
+    assert "Invalid value for --replace-days" in done.stderr
+    assert "--data TABLE" in done.stderr
+
+
 def test_simulate_writes_what_card_fraud_takes(tmp_path):
     done = serin("simulate", "--out", str(tmp_path / "t.csv"), "--rows", "1000", "--days", "5", "--json")
     assert done.returncode == 0, done.stderr
@@ -81,7 +88,9 @@ def test_new_does_not_replace_a_use_case_unasked(root, tmp_path):
 def test_rollout_without_a_server_says_how_to_start_one(root):
     done = serin("rollout", "card_fraud", root=root)
     assert done.returncode == 1
-    assert "nothing serves card_fraud; start `serin serve card_fraud` in another terminal" in done.stderr
+    assert (
+        "nothing serves card_fraud on this machine; start `serin serve card_fraud` in another terminal" in done.stderr
+    )
 
 
 def test_new_refuses_a_name_that_python_knows_already(root, tmp_path):

@@ -29,9 +29,9 @@ def test_pipeline_takes_the_use_case_as_text(compiled, name):
     assert parameters["use_case"]["parameterType"] == "STRING"
 
 
-def test_training_has_a_task_a_step_and_loops_over_candidates(compiled):
+def test_training_has_a_task_a_step_and_loops_over_estimators(compiled):
     tasks = compiled["training"]["root"]["dag"]["tasks"]
-    assert {"ingest", "features", "candidate-names", "evaluate", "register"} < set(tasks)
+    assert {"ingest", "features", "estimator-names", "evaluate", "register"} < set(tasks)
     assert any("parameterIterator" in task for task in tasks.values())
 
 

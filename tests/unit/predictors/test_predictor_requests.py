@@ -230,7 +230,7 @@ def test_unknown_column_is_named() -> None:
 
 def test_known_columns_that_a_message_names_are_bounded() -> None:
     schema = RequestSchema(make_manifest(features=tuple(f"f{n}" for n in range(3000))))
-    assert refusal({"f0": 1, "X": 1}, schema=schema).endswith(", f44, f45, …")
+    assert refusal({"f0": 1, "X": 1}, schema=schema).endswith(", f43, f44, …")
 
 
 def test_all_bad_rows_are_named_with_all_that_is_wrong() -> None:

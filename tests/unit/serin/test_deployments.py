@@ -9,7 +9,7 @@ from serin import use_case
 from serin.adapters import templates
 from serin.errors import ConflictError, UnavailableError
 
-ROOT = Path(__file__).resolve().parents[4]
+ROOT = Path(__file__).resolve().parents[3]
 CASE = use_case.load("card_fraud", ROOT / "pipelines" / "use_cases")
 TEMPLATES = templates.load(ROOT)
 
@@ -72,6 +72,12 @@ def test_version_is_read_back_from_a_deployment_name() -> None:
 def test_version_of_another_models_deployment_is_an_error(name: str) -> None:
     with pytest.raises(ConflictError, match=f"routes to '{name}'; allowed: card-fraud-v<version>"):
         logic.version_of(CASE, name)
+
+
+def test_versions_are_those_of_this_model_alone() -> None:
+    names = ("card-fraud-v2", "card-fraud-test", "bank-churn-v1", "card-fraud-v10")
+    services = [{"metadata": {"name": name}} for name in names]
+    assert logic.versions_of(CASE, services) == {"card-fraud-v2": 2, "card-fraud-v10": 10}
 
 
 def test_templates_that_are_missing_are_named(tmp_path: Path) -> None:

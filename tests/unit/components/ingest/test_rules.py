@@ -112,6 +112,10 @@ def test_types_of_the_source_do_not_matter() -> None:
         ({"at": ["9999-12-31"]}, "at: not an ISO 8601 time (2018-06-01T12:00) from 1970 to 2199 (found '9999-12-31')"),
         ({"who": ["x" * 1025]}, f"who: not text of at most 1024 characters (UTF-8) (found '{'x' * 27}...{'x' * 28}')"),
         ({"channel": ["mail"]}, "channel: not one of shop, web (found 'mail')"),
+        (
+            {"visits": ["9007199254740993"]},
+            "visits: beyond 9007199254740991, the largest that a nullable column holds (found '9007199254740993')",
+        ),
         ({"known": ["perhaps"]}, "known: not true or false (found 'perhaps')"),
         ({"fraud": ["2"]}, "fraud: not one of 0, 1 (found '2')"),
         ({"fraud": [None]}, "fraud: missing"),
@@ -217,3 +221,8 @@ def test_ingest_and_predictor_refuse_the_same_values_with_the_same_words() -> No
     rows = [{"n": n, "t": t} for n, t in zip(bad["n"], bad["t"], strict=True)]
     refused = schema.from_v1({"instances": [*rows, {"n": 5, "t": "a"}], "parameters": {"partial": True}}, NOW).refused
     assert check(frame, case, "t.csv").bad["reason"].tolist() == [refused[row] for row in sorted(refused)]
+
+
+def test_large_integers_stay_apart_where_no_null_is_allowed() -> None:
+    good = check(make_frame(id=["9007199254740993", "9007199254740992"]), make_case(), "t.csv").good
+    assert good["id"].tolist()[:2] == [9007199254740993, 9007199254740992]

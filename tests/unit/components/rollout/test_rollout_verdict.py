@@ -5,7 +5,7 @@ import math
 import pytest
 
 from components.rollout.measurement import Measurement
-from components.rollout.states import Outcome, Verdict, beyond_chance, judge
+from components.rollout.verdict import Outcome, Verdict, beyond_chance, judge
 from serin.use_case import Slo
 
 SLO = Slo(error_rate=0.01, latency_p95_ms=50)

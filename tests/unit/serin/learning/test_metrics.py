@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from serin.learning.metrics import confusion, decision_metrics, precision_at_k, ranking_metrics
+from serin.learning.metrics import decision_metrics, precision_at_k, ranking_metrics
 
 LABELS = np.array([0, 1, 0, 1], np.int8)
 SCORES = np.array([0.1, 0.9, 0.8, 0.7])
@@ -18,7 +18,6 @@ def test_ranking_metrics_of_four_rows():
 
 
 def test_decision_counts_a_score_at_the_threshold_as_positive():
-    assert confusion(LABELS, SCORES, 0.7) == [[1, 1], [0, 2]]
     assert decision_metrics(LABELS, SCORES, 0.7) == pytest.approx({"precision": 2 / 3, "recall": 1, "f1": 0.8})
 
 

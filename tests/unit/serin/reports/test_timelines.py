@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from serin.errors import DataError
-from serin.reports.timelines import Event, latency, traffic
+from serin.reports.timelines import Mark, latency, traffic
 from tests.markup import texts
 
 
@@ -18,22 +18,22 @@ def test_traffic_without_failures_has_no_panel_for_them(samples):
     assert "Failed" not in texts(traffic(samples[samples["status"] == 200]))
 
 
-def test_traffic_numbers_events_and_lists_them(samples):
-    found = texts(traffic(samples, [Event(40, "v2: 5 %"), Event(50, "<b>promoted</b> $x$")]))
+def test_traffic_numbers_marks_and_lists_them(samples):
+    found = texts(traffic(samples, [Mark(40, "v2: 5 %"), Mark(50, "<b>promoted</b> $x$")]))
     assert {"1", "2"} <= set(found)
     assert any("1 v2: 5 %" in " ".join(text.split()) for text in found)
     assert any("<b>promoted</b> $x$" in text for text in found)
 
 
-def test_traffic_takes_events_before_the_first_and_after_the_last_request(samples):
-    assert texts(traffic(samples, [Event(-1e6, "early"), Event(1e6, "late")]))
+def test_traffic_takes_marks_before_the_first_and_after_the_last_request(samples):
+    assert texts(traffic(samples, [Mark(-1e6, "early"), Mark(1e6, "late")]))
 
 
 def test_traffic_takes_datetimes(samples):
     start = pd.Timestamp("2018-06-01", tz="UTC")
     dated = samples.assign(time=start + pd.to_timedelta(samples["time"], unit="s"))
-    event = Event((start + pd.Timedelta(40, unit="s")).to_pydatetime(), "v2: 5 %")
-    assert "2,000 requests to 2 versions, 4 failed" in texts(traffic(dated, [event]))
+    mark = Mark((start + pd.Timedelta(40, unit="s")).to_pydatetime(), "v2: 5 %")
+    assert "2,000 requests to 2 versions, 4 failed" in texts(traffic(dated, [mark]))
 
 
 def test_traffic_of_one_request():

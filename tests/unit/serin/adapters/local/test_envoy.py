@@ -1,17 +1,20 @@
 """The translation of documents to Envoy's configuration."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from serin import use_case
-from serin.adapters import envoy, templates
+from serin.adapters import templates
+from serin.adapters.local import envoy
 from serin.deployments import virtual_service
 from serin.errors import UnavailableError
 
-ROOT = Path(__file__).resolve().parents[4]
+ROOT = Path(__file__).resolve().parents[5]
 CASE = use_case.load("card_fraud", ROOT / "pipelines" / "use_cases")
 WEIGHTED = virtual_service(CASE, {"card-fraud-v1": 90, "card-fraud-v2": 10}, templates.load(ROOT).virtual_service)
 
@@ -63,29 +66,93 @@ def test_each_match_becomes_a_route() -> None:
 
 
 @pytest.mark.parametrize(
-    ("http", "key"),
+    ("http", "place", "key"),
     [
-        ({"mirror": {"host": "x"}}, r"http\[0\]\.mirror"),
-        ({"match": [{"uri": {"prefix": "/"}}]}, r"http\[0\]\.match\[0\]\.uri"),
-        ({"match": [{"headers": {"a": {"regex": "."}}}]}, r"http\[0\]\.match\[0\]\.headers\.a\.regex"),
-        ({"retries": {"attempts": 1, "perTryTimeout": "1s"}}, r"http\[0\]\.retries\.perTryTimeout"),
-        ({"route": [{"destination": {"host": "x"}, "headers": {}}]}, r"http\[0\]\.route\[0\]\.headers"),
+        ({"mirror": {"host": "x"}}, "http[0]", "mirror"),
+        ({"match": [{"uri": {"prefix": "/"}}]}, "http[0].match[0]", "uri"),
+        ({"retries": {"attempts": 1, "retryOn": "5xx", "perTryTimeout": "1s"}}, "http[0].retries", "perTryTimeout"),
         (
-            {"route": [{"destination": {"host": "x", "subset": "y"}}]},
-            r"http\[0\]\.route\[0\]\.destination\.subset",
+            {"route": [{"destination": {"host": "x", "port": {"number": 80}}, "headers": {}}]},
+            "http[0].route[0]",
+            "headers",
+        ),
+        (
+            {"route": [{"destination": {"host": "x", "port": {"number": 80}, "subset": "y"}}]},
+            "http[0].route[0].destination",
+            "subset",
         ),
     ],
 )
-def test_a_key_beyond_the_translation_is_named(http: dict[str, Any], key: str) -> None:
-    with pytest.raises(UnavailableError, match=rf"VirtualService m: spec\.{key} is beyond the local gateway"):
+def test_a_key_beyond_the_translation_is_named(http: dict[str, Any], place: str, key: str) -> None:
+    with pytest.raises(UnavailableError) as caught:
         envoy.routes(_document(**http))
+    assert f"VirtualService m: spec.{place}: {key} is beyond the local gateway; it knows " in str(caught.value)
 
 
 def test_a_spec_beyond_the_translation_says_what_is_known() -> None:
     document = _document()
     document["spec"]["tls"] = []
-    with pytest.raises(UnavailableError, match=r"spec\.tls is beyond .*; it knows gateways, hosts, http there"):
+    with pytest.raises(UnavailableError, match=r"spec: tls is beyond .*; it knows gateways, hosts, http there"):
         envoy.routes(document)
+
+
+@pytest.mark.parametrize(
+    ("http", "problem"),
+    [
+        ({"route": []}, "http[0].route: List should have at least 1 item"),
+        ({"route": None}, "http[0].route: Input should be a valid list (found None)"),
+        ({"route": [{"weight": 1}]}, "http[0].route[0].destination: Field required"),
+        ({"match": [{"headers": {"a": {"regex": "."}}}]}, "Input should be 'exact' or 'prefix' (found 'regex')"),
+        ({"timeout": "soon"}, "http[0].timeout: String should match"),
+        ({"retries": {"attempts": "2", "retryOn": "5xx"}}, "http[0].retries.attempts: Input should be a valid integer"),
+    ],
+)
+def test_a_malformed_virtual_service_is_told_by_key(http: dict[str, Any], problem: str) -> None:
+    with pytest.raises(UnavailableError) as caught:
+        envoy.routes(_document(**http))
+    assert str(caught.value).startswith("VirtualService m: spec.")
+    assert problem in str(caught.value)
+
+
+def test_weights_that_let_no_request_through_are_refused() -> None:
+    destination = {"host": "m-v1-predictor", "port": {"number": 80}}
+    with pytest.raises(UnavailableError, match="every weight is 0"):
+        envoy.routes(_document(route=[{"destination": destination, "weight": 0}]))
+
+
+@pytest.mark.parametrize("routes", [envoy.routes(WEIGHTED), envoy.no_routes()])
+def test_envoy_takes_the_configuration(tmp_path: Path, routes: dict[str, Any]) -> None:
+    """All of it in one static file: files that are discovered later are not read by --mode validate."""
+    listener = envoy.listener(8080)
+    (manager,) = listener["filter_chains"][0]["filters"]
+    del manager["typed_config"]["rds"]
+    manager["typed_config"]["route_config"] = _plain(routes)
+    clusters = envoy.clusters({"card-fraud-v1": (9001, 9002), "card-fraud-v2": None})
+    boot = envoy.bootstrap(9000)
+    static = {**boot, "static_resources": {"listeners": [_plain(listener)], "clusters": list(map(_plain, clusters))}}
+    del static["dynamic_resources"]
+    for name, config in {"static.json": static, "bootstrap.json": boot}.items():
+        (tmp_path / name).write_text(json.dumps(config))
+    for name in ("cds", "lds", "rds"):
+        (tmp_path / f"{name}.json").write_text(envoy.discovery()[0])
+    for name in ("static.json", "bootstrap.json"):
+        assert _validated(tmp_path, name) == "OK"
+
+
+def _plain(resource: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in resource.items() if key != "@type"}
+
+
+def _validated(folder: Path, name: str) -> str:
+    executable = Path(sys.executable).with_name("envoy")
+    line = [executable, "--mode", "validate", "-c", name, "--concurrency", "1", "--disable-hot-restart"]
+    done = subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    return "OK" if done.returncode == 0 else done.stderr
+
+
+def test_envoy_refuses_what_is_no_configuration(tmp_path: Path) -> None:
+    (tmp_path / "boot.json").write_text(json.dumps({**envoy.bootstrap(9000), "nods": {}}))
+    assert "nods" in _validated(tmp_path, "boot.json")
 
 
 def test_a_deployment_has_a_cluster_for_http_and_one_for_grpc() -> None:

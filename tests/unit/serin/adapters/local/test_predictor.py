@@ -8,18 +8,29 @@ import pytest
 
 from serin import use_case
 from serin.adapters import templates
+from serin.adapters.local import documents
+from serin.adapters.local.documents import InferenceService, ServingRuntime
 from serin.adapters.local.predictor import Predictor, command, fetch
 from serin.deployments import inference_service
 from serin.errors import UnavailableError
 
-ROOT = Path(__file__).resolve().parents[4]
+ROOT = Path(__file__).resolve().parents[5]
 CASE = use_case.load("card_fraud", ROOT / "pipelines" / "use_cases")
 TEMPLATES = templates.load(ROOT)
-RUNTIME = TEMPLATES.serving_runtime
 
 
-def _service(uri: str = "/models/3") -> dict[str, object]:
-    return inference_service(CASE, 3, uri, TEMPLATES.inference_service)
+def _runtime(**container: object) -> ServingRuntime:
+    changed = copy.deepcopy(TEMPLATES.serving_runtime)
+    changed["spec"]["containers"][0].update(container)
+    return documents.read(ServingRuntime, changed, "the ServingRuntime")
+
+
+RUNTIME = _runtime()
+
+
+def _service(uri: str = "/models/3") -> InferenceService:
+    document = inference_service(CASE, 3, uri, TEMPLATES.inference_service)
+    return documents.read(InferenceService, document, "card-fraud-v3")
 
 
 def test_the_command_joins_runtime_and_inference_service_as_kserve_does() -> None:
@@ -41,25 +52,33 @@ def test_the_command_joins_runtime_and_inference_service_as_kserve_does() -> Non
 
 
 def test_a_placeholder_that_is_not_known_is_named() -> None:
-    runtime = copy.deepcopy(RUNTIME)
-    runtime["spec"]["containers"][0]["args"].append("--x={{.Namespace}}")
+    runtime = _runtime(args=["--x={{.Namespace}}"])
     with pytest.raises(UnavailableError, match=r"serin-predictor: '--x=\{\{.Namespace\}\}'; allowed: \{\{.Name\}\}"):
         command(runtime, _service(), Path("/state/m"), (9001, 9002))
 
 
-@pytest.mark.parametrize("scheme", ["", "file://"])
-def test_an_artifact_is_copied_over_what_was_there(tmp_path: Path, scheme: str) -> None:
+def test_an_artifact_is_copied_over_what_was_there(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "manifest.json").write_text("{}")
     (tmp_path / "copy").mkdir()
     (tmp_path / "copy" / "old").write_text("")
-    fetch(f"{scheme}{tmp_path / 'model'}", tmp_path / "copy")
+    fetch(str(tmp_path / "model"), tmp_path / "copy")
     assert [path.name for path in (tmp_path / "copy").iterdir()] == ["manifest.json"]
 
 
-def test_an_artifact_elsewhere_cannot_be_read_here(tmp_path: Path) -> None:
-    with pytest.raises(UnavailableError, match="storageUri s3://serin/m can't be read here; allowed: a path or"):
-        fetch("s3://serin/m", tmp_path / "copy")
+@pytest.mark.parametrize("name", ["with a space", "50% off", "für # alle?", "%20"])
+@pytest.mark.parametrize("as_uri", [True, False])
+def test_an_artifact_is_found_whatever_its_folder_is_called(tmp_path: Path, name: str, as_uri: bool) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "manifest.json").write_text("{}")
+    fetch((tmp_path / name).as_uri() if as_uri else str(tmp_path / name), tmp_path / "copy")
+    assert (tmp_path / "copy" / "manifest.json").read_text() == "{}"
+
+
+@pytest.mark.parametrize("uri", ["s3://serin/m", "S3://serin/m", "file://host/m", "file:/m"])
+def test_an_artifact_elsewhere_cannot_be_read_here(tmp_path: Path, uri: str) -> None:
+    with pytest.raises(UnavailableError, match=f"storageUri {uri} can't be read here; allowed: a path or"):
+        fetch(uri, tmp_path / "copy")
 
 
 def test_an_artifact_that_is_not_there_is_named(tmp_path: Path) -> None:
@@ -87,10 +106,18 @@ def test_a_predictor_without_artifact_is_tried_again_after_a_backoff_that_double
     }
 
 
+def test_a_predictor_whose_log_cannot_be_written_is_tried_again(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "logs").touch()
+    predictor = Predictor(_service(str(tmp_path / "model")), RUNTIME, tmp_path, {})
+    predictor.step(0.0)
+    assert (predictor.process, predictor.restarts) == (None, 1)
+    assert f"{tmp_path}/logs" in predictor.message
+
+
 def test_a_predictor_that_dies_is_started_again(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
-    runtime = copy.deepcopy(RUNTIME)
-    runtime["spec"]["containers"][0]["command"] = ["python", "-c", "print('no model'); raise SystemExit(3)"]
+    runtime = _runtime(command=["python", "-c", "print('no model'); raise SystemExit(3)"])
     predictor = Predictor(_service(str(tmp_path / "model")), runtime, tmp_path, {})
     _start_and_end(predictor, 0.0)
     predictor.step(0.5)

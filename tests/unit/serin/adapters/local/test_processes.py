@@ -60,7 +60,7 @@ def test_stop_kills_what_does_not_listen(tmp_path: Path) -> None:
 def test_a_child_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     code = (
         "import os, pathlib, sys, time\n"
-        "from serin.adapters import processes\n"
+        "from serin.adapters.local import processes\n"
         "here = pathlib.Path(sys.argv[1])\n"
         "child = processes.spawn(['sleep', '60'], here / 'log', dict(os.environ), here)\n"
         "(here / 'pid.tmp').write_text(str(child.pid)); (here / 'pid.tmp').rename(here / 'pid')\n"
@@ -96,7 +96,27 @@ def test_a_leftover_is_ended(tmp_path: Path) -> None:
     known = processes.identity(child.pid)
     assert known
     assert processes.end_stale(child.pid, known, 0.1)
-    assert child.wait() == -signal.SIGKILL
+    assert processes.identity(child.pid) is None
+    child.wait()
+
+
+def test_processes_are_ended_by_the_mark_that_they_were_started_with(tmp_path: Path) -> None:
+    mark = f"{tmp_path}"
+    shell = subprocess.Popen(["sh", "-c", "sleep 60 & echo $!; wait"], env={**os.environ, "MARK": mark}, stdout=-1)
+    unmarked = subprocess.Popen(["sleep", "60"])
+    try:
+        assert shell.stdout
+        orphan = int(shell.stdout.readline())
+        shell.stdout.close()
+        shell.kill()
+        shell.wait()
+        assert processes.identity(orphan)
+        processes.end_marked("MARK", mark, 5)
+        assert processes.identity(orphan) is None
+        assert unmarked.poll() is None
+    finally:
+        unmarked.kill()
+        unmarked.wait()
 
 
 def test_another_process_with_the_same_id_is_left_alone(tmp_path: Path) -> None:

@@ -1,0 +1,47 @@
+"""`serin refresh`."""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+
+from components.features.run import refresh
+from components.ingest.run import run as ingest
+from pipelines.console import Console
+from pipelines.runs import absolute
+from serin.platform import Platform
+from serin.progress import heard
+
+
+def run(console: Console, platform: Platform, name: str, data: str, as_of: str) -> None:
+    """Ingest the table, where one is given, and bring feature views and online store up to date; nothing is trained."""
+    case = platform.own_use_case(name)
+    console.title(f"Refreshing the features of {case.name}")
+    with _heard(console), console.working("ingest and check" if data else "look at what is stored"):
+        ingested = ingest(platform, case, absolute(data), as_of)
+    moment = ingested.known_at
+    with _heard(console), console.working("feature views and online store"):
+        served = refresh(platform, case, moment).served
+    views = [view.view for view in served]
+    published = max((at for view in served if (at := platform.features.published(view))), default=None)
+    if published == moment:
+        console.good(f"{', '.join(views)}: as of {moment:%Y-%m-%d %H:%M}")
+    else:
+        console.bad(f"{', '.join(views)}: not published as of {moment:%Y-%m-%d %H:%M}; what is served is later")
+    console.result(
+        {
+            "as_of": moment.isoformat(),
+            "views": views,
+            "published": published.isoformat() if published else None,
+            "new_rows": ingested.ingested.new if ingested.ingested else 0,
+        }
+    )
+
+
+@contextmanager
+def _heard(console: Console) -> Iterator[None]:
+    """What the steps say goes to the console; standard output belongs to the result."""
+    with redirect_stdout(io.StringIO()) as said:
+        yield
+    for line in said.getvalue().splitlines():
+        if progress := heard(line):
+            console.progress(progress)
