@@ -207,6 +207,7 @@ def test_file_without_column_names_says_that_they_look_like_values(tmp_path: Pat
         ("t.csv", gzip.compress(CSV.encode())),
         ("t.tsv.gz", gzip.compress(CSV.replace(",", "\t").encode())),
     ],
+    ids=["gzip", "bzip2", "zstd", "gzip called csv", "gzip of tabs"],
 )
 def test_compressed_file_is_read(tmp_path: Path, name: str, packed: bytes) -> None:
     assert rows(table(tmp_path, packed, name)) == [["1", "Österreich", "0"], ["2", "Spain", "1"]]
