@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test check format bench lock clean
+.PHONY: help setup demo unit test check format bench lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,11 +22,22 @@ $(READY): requirements.lock setup.cfg pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv~=0.13
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r requirements.lock
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps -e .
-	@$(BIN)/python -m compileall -q serin components pipelines predictors feature_repo
+	@out=$$(env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -c 'import $(IMPORTED)' 2>&1) || { echo "$$out"; exit 1; }
 	@touch $@
+
+# One process imports what is ever imported, so that its bytecode is kept: about 6,200 of 37,000 modules. It costs 15 s of
+# compiling once, where all of site-packages takes 80 s, and saves every process 4 s of 12 that imports Feast where the
+# environment forbids writing bytecode (PYTHONDONTWRITEBYTECODE), as many images do.
+IMPORTED := boto3, duckdb, evidently, feast.infra.online_stores.sqlite, kfp.compiler, kfp.local, kserve, \
+  matplotlib.pyplot, mlflow.store.tracking.sqlalchemy_store, mlflow.store.model_registry.sqlalchemy_store, \
+  rich.progress, scipy.stats, skops.io, sklearn.ensemble, sklearn.linear_model, typer, uvicorn, xgboost, \
+  pipelines.cli, pipelines.training, predictors.server, serin.platform
 
 demo: $(READY) ## the whole loop on this machine, from nothing, in a few minutes
 	@$(BIN)/serin demo
+
+unit: $(READY) ## the fast tests alone: no server, no check
+	@$(BIN)/python -m pytest tests/unit -q -n 2 --dist loadfile
 
 test: $(READY) check ## every test, from nothing
 	@tests/services.sh

@@ -47,7 +47,7 @@ AsOf = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else, on standard output.")]
-Table = Annotated[str, typer.Option("--data", help="CSV or Parquet: a path or an s3:// URI.")]
+Table = Annotated[str, typer.Option("--data", help="CSV or Parquet, or a folder of them: a path or an s3:// URI.")]
 
 
 @app.command(rich_help_panel=START)
@@ -74,16 +74,22 @@ def init(
 def new(
     name: Annotated[str, typer.Argument(help="The use case's name: small letters, digits, _.")],
     data: Table,
-    label: Annotated[str, typer.Option(help="The column to predict, of 0 and 1.")],
-    entity: Annotated[list[str], typer.Option(help="A column that says whom a row is about; may be repeated.")],
+    label: Annotated[str, typer.Option(help="The column to predict: 0 and 1, or words with --positive.")],
+    entity: Annotated[
+        list[str] | None,
+        typer.Option(help="A column that says whom a row is about; may be repeated. Without: each row for itself."),
+    ] = None,
     timestamp: Annotated[str, typer.Option(help="The column of event times, where rows are events.")] = "",
+    positive: Annotated[str, typer.Option(help="The outcome to predict, of a label in words, such as Yes.")] = "",
     force: Annotated[bool, typer.Option(help="Replace a use case of that name.")] = False,
     json: Json = False,
 ) -> None:
     """Write a use case for your own table: its YAML and its Feast definitions."""
     from pipelines.commands import new as command
 
-    command.run(_console(json), _platform(), name, data, label, entity, timestamp or None, force)
+    command.run(
+        _console(json), _platform(), name, data, label, entity or [], timestamp or None, positive or None, force
+    )
 
 
 @app.command(rich_help_panel=START)

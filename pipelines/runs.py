@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from components.register.run import RUN_TAG
 from serin.atomic import write_text
+from serin.errors import NotFoundError
 from serin.platform import Platform
 from serin.ports import RegisteredVersion
 from serin.progress import Listener
@@ -69,7 +70,10 @@ class TrainedVersion:
 def train(
     platform: Platform, case: UseCase, data: str, as_of: str, listener: Listener, *, replace_days: bool = False
 ) -> TrainedVersion:
-    """Run the training pipeline; its evaluation report is kept as .serin/report/MODEL-vVERSION.html."""
+    """Run the training pipeline; its evaluation report is kept as .serin/report/MODEL-vVERSION.html.
+
+    Raises NotFoundError where the run ended well and the registry has no version of it.
+    """
     from pipelines.training import training
 
     run_id = uuid4().hex
@@ -82,7 +86,11 @@ def train(
     }
     platform.pipelines.run(training, arguments, listener)
     trained = _trained(platform, case, run_id)
-    assert trained is not None, f"run {run_id} ended well and registered no version"  # noqa: S101
+    if trained is None:
+        raise NotFoundError(
+            f"the training of {case.name} ended well, but the model registry has no version of {case.model_name} "
+            f"whose tag {RUN_TAG} is {run_id}; was it deleted meanwhile?"
+        )
     return trained
 
 

@@ -12,7 +12,7 @@ import json
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from serin.errors import ConflictError
+from serin.errors import ConflictError, NotFoundError
 from serin.ports import Lease, ModelRegistry, RegisteredVersion
 
 CANDIDATE, CHALLENGER, CHAMPION, PREVIOUS = "candidate", "challenger", "champion", "previous"
@@ -49,7 +49,7 @@ class Aliases:
         """Give a new version the aliases that it may take; returns those that it has then.
 
         It becomes `candidate`. With `metric`, the one that decides, it passed the gate: it becomes `challenger`
-        unless the one there supersedes it, and `champion` where there is none yet.
+        unless the one there supersedes it, and `champion` where there is none yet, or none but a lost one.
         """
         with self._held():
             self.registry.set_alias(self.model, CANDIDATE, version.version)
@@ -57,7 +57,8 @@ class Aliases:
                 holder = self.registry.by_alias(self.model, CHALLENGER)
                 if supersedes(_standing(version, metric), _standing(holder, metric) if holder else None):
                     self.registry.set_alias(self.model, CHALLENGER, version.version)
-                if self.registry.by_alias(self.model, CHAMPION) is None:
+                champion = self.registry.by_alias(self.model, CHAMPION)
+                if champion is None or self._is_lost(champion):
                     self.registry.set_alias(self.model, CHAMPION, version.version)
             return self.registry.version(self.model, version.version).aliases
 
@@ -86,6 +87,13 @@ class Aliases:
             holder = self.registry.by_alias(self.model, CHALLENGER)
             if holder and holder.version == version:
                 self.registry.delete_alias(self.model, CHALLENGER)
+
+    def _is_lost(self, version: RegisteredVersion) -> bool:
+        try:
+            self.registry.storage_uri(version)
+        except NotFoundError:
+            return True
+        return False
 
     def _held(self) -> AbstractContextManager[None]:
         return self.lease.hold(f"aliases-{self.model}", wait=True)

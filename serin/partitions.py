@@ -87,8 +87,8 @@ def read(
     """The rows of the dates `first` to `last` as one table; columns that a file lacks are null there.
 
     `timestamp` names the column that a row's date comes from: a file with a time of another date is damaged.
-    Raises UnavailableError where the place can't be reached; DataError where nothing sound is there, or files don't go
-    together.
+    Raises UnavailableError where the place can't be reached; DataError where nothing sound is there, files don't go
+    together, or none has one of `columns`.
     """
     wanted = None if columns is None else list(dict.fromkeys([*columns, *([timestamp] if timestamp else [])]))
     tables, damaged = [], []
@@ -101,6 +101,8 @@ def read(
         named = "".join(f"\n  {one.cause}" for one in damaged)
         raise DataError(f"nothing that can be used is stored at {folder}{named}")
     table = storage.joined(tables, folder)
+    if missing := [name for name in columns or () if name not in table.column_names]:
+        raise DataError(f"{folder} lacks {', '.join(missing)}; found {', '.join(table.column_names)}")
     table = table if where is None else table.filter(where)
     return Rows(table if columns is None else table.select(list(columns)), tuple(damaged))
 

@@ -47,13 +47,14 @@ class Lease(Protocol):
 
 @dataclass(frozen=True)
 class RegisteredVersion:
-    """A version of a registered model; `tags` are those that `components.register` writes."""
+    """A version of a registered model: `tags` are those that `components.register` writes, `source` is where the
+    registry says that its artifact lies."""
 
     name: str
     version: int
     tags: Mapping[str, str]
     aliases: tuple[str, ...]
-    run: str = ""
+    source: str = ""
 
 
 class ModelRegistry(Protocol):
@@ -95,10 +96,13 @@ class ModelRegistry(Protocol):
         """Let `alias` name nothing; that it names nothing already, or that there is no such model, is no error."""
 
     def storage_uri(self, version: RegisteredVersion) -> str:
-        """Where the version's artifact lies, for whoever serves it."""
+        """Where the version's artifact lies, for whoever serves it. Raises NotFoundError where it is lost."""
 
     def fetch(self, version: RegisteredVersion, folder: Path) -> Path:
-        """Download the version's artifact to `folder`; the caller verifies it."""
+        """Download the version's artifact to `folder`; the caller verifies it.
+
+        Raises NotFoundError where it is lost.
+        """
 
     def report(self, version: RegisteredVersion, name: str) -> str:
         """The text of a report that was kept with the version."""

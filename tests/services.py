@@ -23,6 +23,8 @@ with FileLease(pathlib.Path(sys.argv[1])).hold(sys.argv[2], wait=True):
     time.sleep(600)
 """
 
+CHECKOUT = Path(__file__).resolve().parents[1]
+
 
 def free_port() -> int:
     """A port on 127.0.0.1 that nothing listens on just now."""
@@ -82,6 +84,21 @@ def postgres() -> Iterator[str]:
 
 
 @contextlib.contextmanager
+def mlflow(database: Path, artifacts: Path) -> Iterator[str]:
+    """MLflow's tracking server over an SQLite file and a folder of artifacts; gives its URI."""
+    port = free_port()
+    command = [
+        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", port, "--workers", "1",
+        "--backend-store-uri", f"sqlite:///{database}", "--artifacts-destination", artifacts,
+    ]  # fmt: skip
+    artifacts.mkdir(exist_ok=True)
+    with _running([str(part) for part in command], cwd=artifacts) as process:
+        # It imports half of MLflow, twice.
+        _await_port(port, process, 180)
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextlib.contextmanager
 def s3(bucket: str) -> Iterator[dict[str, str]]:
     """An S3 server (moto's, over HTTP) with an empty bucket; gives the variables that lead AWS clients to it."""
     import boto3
@@ -121,8 +138,8 @@ def _running(command: list[object], **options: object) -> Iterator[subprocess.Po
         process.wait(20)
 
 
-def _await_port(port: int, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 30
+def _await_port(port: int, process: subprocess.Popen[bytes], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and process.poll() is None:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:

@@ -13,8 +13,9 @@ from components.drift.measure import Measured, measure
 from serin import partitions, predictions
 from serin.aliases import CHAMPION
 from serin.artifact import REFERENCE, Manifest, verify
-from serin.errors import ConflictError, DataError, UnavailableError
+from serin.errors import ArtifactError, ConflictError, DataError, NotFoundError, UnavailableError
 from serin.platform import Platform
+from serin.ports import RegisteredVersion
 from serin.use_case import UseCase
 
 
@@ -34,15 +35,12 @@ class DriftCheck:
 def check_drift(platform: Platform, case: UseCase, as_of: datetime | None) -> DriftCheck:
     """Look for drift in the window before `as_of` (None: the end of the prediction log).
 
-    Raises UnavailableError where there is no champion or no prediction was logged.
+    Raises UnavailableError where there is no champion, its artifact is lost, or no prediction was logged.
     """
     champion = platform.registry.by_alias(case.model_name, CHAMPION)
     if champion is None:
         raise UnavailableError(f"{case.name} has no champion yet; `serin train {case.name}` makes one")
-    with tempfile.TemporaryDirectory() as folder:
-        model = platform.registry.fetch(champion, Path(folder) / "model")
-        manifest = verify(model)
-        reference = pd.read_parquet(model / REFERENCE)
+    manifest, reference = _reference(platform, case, champion)
     log = platform.workspace.predictions(case.name)
     moment = as_of or _end(log, case)
     found = predictions.read(
@@ -57,6 +55,18 @@ def check_drift(platform: Platform, case: UseCase, as_of: datetime | None) -> Dr
     passed_over = tuple(f"passed over: {one.cause}" for one in found.damaged)
     decision = replace(decision, reasons=(*decision.reasons, *passed_over, *_compacted(platform, case, moment)))
     return DriftCheck(champion.version, moment, len(current), decision, measured, reference, current)
+
+
+def _reference(platform: Platform, case: UseCase, champion: RegisteredVersion) -> tuple[Manifest, pd.DataFrame]:
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            model = platform.registry.fetch(champion, Path(folder) / "model")
+            return verify(model), pd.read_parquet(model / REFERENCE)
+    except (NotFoundError, ArtifactError) as error:
+        raise UnavailableError(
+            f"{case.name}: champion v{champion.version} is lost, and with it what drift is measured against: {error}; "
+            f"`serin train {case.name}` and `serin rollout {case.name}` replace it"
+        ) from None
 
 
 def _judge(

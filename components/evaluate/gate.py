@@ -14,11 +14,24 @@ class GateResult:
     reasons: tuple[str, ...]
 
 
-def judge(candidate: Mapping[str, float], champion: Mapping[str, float] | str | None, case: UseCase) -> GateResult:
+@dataclass(frozen=True)
+class Incomparable:
+    """Why there is no comparison with the champion.
+
+    It fails the gate, as a comparison that did not happen is no pass; but one that is `lost` can't serve any more, so
+    it can't stop its successor.
+    """
+
+    reason: str
+    lost: bool = False
+
+
+def judge(
+    candidate: Mapping[str, float], champion: Mapping[str, float] | Incomparable | None, case: UseCase
+) -> GateResult:
     """Hold a candidate's test metrics against `gates` and against the champion's on the same rows.
 
-    `champion` is None where there is none yet, and a text where it can't be compared (which fails the gate:
-    a comparison that did not happen is no pass).
+    `champion` is None where there is none yet.
     """
     checks: list[tuple[bool, str]] = []
     for metric, least in case.gates.minimum.items():
@@ -27,8 +40,8 @@ def judge(candidate: Mapping[str, float], champion: Mapping[str, float] | str | 
     metric = case.training.primary_metric
     if champion is None:
         checks.append((True, "no champion to compare with"))
-    elif isinstance(champion, str):
-        checks.append((False, champion))
+    elif isinstance(champion, Incomparable):
+        checks.append((champion.lost, champion.reason))
     else:
         least = champion[metric] - case.gates.max_loss
         ok = candidate[metric] >= least

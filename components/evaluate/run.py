@@ -11,11 +11,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from components.evaluate.comparison import Scored, best, evaluate
-from components.evaluate.gate import GateResult, judge
+from components.evaluate.gate import GateResult, Incomparable, judge
 from serin.aliases import CHAMPION
 from serin.artifact import Manifest, seal, verify
 from serin.atomic import replaced
 from serin.engines import load
+from serin.errors import ArtifactError, NotFoundError
 from serin.learning.encoding import labels
 from serin.learning.split import SPLIT
 from serin.platform import Platform
@@ -49,33 +50,36 @@ def evaluate_models(
     test = frame[frame[SPLIT] == "test"].reset_index(drop=True)
     manifest, scorer = load(folders[chosen])
     candidate = evaluate(chosen, test, manifest, scorer, case)
-    champion, problem = _champion(platform, case, test, manifest.as_of)
-    verdict = judge(candidate.metrics, champion.metrics if champion else problem, case)
+    champion = _champion(platform, case, test, manifest.as_of)
+    compared = champion if isinstance(champion, Scored) else None
+    verdict = judge(candidate.metrics, champion.metrics if isinstance(champion, Scored) else champion, case)
     with replaced(winner) as temporary:
         shutil.copytree(folders[chosen], temporary)
         sealed = seal(temporary, manifest.model_copy(update={"metrics": manifest.metrics | candidate.metrics}))
-    return Evaluation(sealed, validation, labels(test, case), candidate, champion, verdict)
+    return Evaluation(sealed, validation, labels(test, case), candidate, compared, verdict)
 
 
-def _champion(platform: Platform, case: UseCase, test: pd.DataFrame, as_of: str) -> tuple[Scored | None, str | None]:
-    """The champion on the test rows; else why it can't be compared, or None where there is no champion."""
-    registry = platform.registry
-    version = registry.by_alias(case.model_name, CHAMPION)
+def _champion(platform: Platform, case: UseCase, test: pd.DataFrame, as_of: str) -> Scored | Incomparable | None:
+    """The champion on the test rows, or why it can't be compared; None where there is no champion."""
+    version = platform.registry.by_alias(case.model_name, CHAMPION)
     if version is None:
-        return None, None
-    with tempfile.TemporaryDirectory() as folder:
-        manifest, scorer = load(registry.fetch(version, Path(folder) / "model"))
+        return None
+    title = f"champion v{version.version}"
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            manifest, scorer = load(platform.registry.fetch(version, Path(folder) / "model"))
+    except (NotFoundError, ArtifactError) as error:
+        return Incomparable(f"{title} is lost, and counts as none: {error}", lost=True)
     if case.timestamp and parse_time(manifest.as_of) > parse_time(as_of):
-        return None, (
-            f"champion v{version.version} can't be compared: it was trained as of {manifest.as_of[:16]} and has seen "
-            f"the rows that are held back as of {as_of[:16]}"
+        return Incomparable(
+            f"{title} can't be compared: it was trained as of {manifest.as_of[:16]} and has seen the rows that are "
+            f"held back as of {as_of[:16]}"
         )
     if lacking := [name for name in manifest.inputs.names if name not in test]:
-        return None, (
-            f"champion v{version.version} can't be compared: it needs {', '.join(lacking)}, which the use case no "
-            "longer declares"
+        return Incomparable(
+            f"{title} can't be compared: it needs {', '.join(lacking)}, which the use case no longer declares"
         )
-    return evaluate(f"champion v{version.version}", test, manifest, scorer, case), None
+    return evaluate(title, test, manifest, scorer, case)
 
 
 def _validation_metrics(manifest: Manifest) -> dict[str, float]:

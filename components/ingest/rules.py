@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from serin.columns import MAX_EXACT, MISSING, TYPES, Column, problem, shown
 from serin.errors import DataError
 from serin.use_case import UseCase
-from serin.values import convert
+from serin.values import typed as as_declared
 
 _EXAMPLES = 5
 _MOST = 0.5  # beyond this share of misfits the column's type is wrong, not its rows
@@ -19,16 +19,26 @@ _MOST = 0.5  # beyond this share of misfits the column's type is wrong, not its 
 
 @dataclass(frozen=True)
 class Checked:
-    """The rows of a source: `good` ones typed, `bad` ones as they were, with row number (from 1) and `reason`."""
+    """The rows of a source: `good` ones typed, `bad` ones as they were, with row number (from 1) and `reason`.
+
+    A bad row that could not be read has no row number; its reason names the line of the file and holds its text.
+    """
 
     good: pd.DataFrame
     bad: pd.DataFrame
 
 
-def check(frame: pd.DataFrame, case: UseCase, source: str, stored_labels: Collection[float] = ()) -> Checked:
+def check(
+    frame: pd.DataFrame,
+    case: UseCase,
+    source: str,
+    stored_labels: Collection[float] = (),
+    lines: pd.DataFrame | None = None,
+) -> Checked:
     """Hold a source table to the rules of `case.data`; `source` names it in messages.
 
-    `stored_labels` are those of the rows that stay beside it: together, both classes must be there.
+    `stored_labels` are those of the rows that stay beside it: together, both classes must be there. `lines` are rows
+    of the source that could not be read, as serin.tables gives them: they count as bad rows.
 
     Good rows have exactly the declared columns: int64, float64 (also nullable integers), str, bool (object
     where nullable) and datetime64[us, UTC].
@@ -44,10 +54,14 @@ def check(frame: pd.DataFrame, case: UseCase, source: str, stored_labels: Collec
         raise _error(source, problems)
     reasons = _reasons(typed, frame, case, misfits)
     is_good = (reasons == "").to_numpy()
-    problems = [*_one_class(typed[is_good], case, stored_labels), *_too_many(reasons[~is_good], len(frame), case)]
+    bad, rows = (
+        _with_lines(_quarantined(frame, case, reasons), lines),
+        len(frame) + (0 if lines is None else len(lines)),
+    )
+    problems = [*_one_class(typed[is_good], case, stored_labels), *_too_many(bad, rows, case)]
     if problems:
         raise _error(source, problems)
-    return Checked(good=_canonical(typed[is_good], case), bad=_quarantined(frame, case, reasons))
+    return Checked(good=_canonical(typed[is_good], case), bad=bad)
 
 
 def _error(source: str, problems: list[str]) -> DataError:
@@ -73,7 +87,7 @@ def _missing(frame: pd.DataFrame, case: UseCase) -> Iterator[str]:
 
 def _typed(frame: pd.DataFrame, case: UseCase) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The declared columns that are there, as their types, and where a value does not fit."""
-    pairs = {name: convert(frame[name], column.type) for name, column in case.data.columns.items() if name in frame}
+    pairs = {name: as_declared(frame[name], case, name) for name in case.data.columns if name in frame}
     typed = pd.DataFrame({name: values for name, (values, _) in pairs.items()}, index=frame.index)
     misfits = pd.DataFrame({name: misfit for name, (_, misfit) in pairs.items()}, index=frame.index)
     return typed, misfits
@@ -112,12 +126,14 @@ def _one_class(good: pd.DataFrame, case: UseCase, stored: Collection[float]) -> 
         )
 
 
-def _too_many(reasons: "pd.Series[str]", rows: int, case: UseCase) -> Iterator[str]:
+def _too_many(bad: pd.DataFrame, rows: int, case: UseCase) -> Iterator[str]:
+    reasons = bad["reason"]
     if len(reasons) <= case.data.max_bad_share * rows:
         return
-    common = reasons.str.split("; ").explode().str.replace(r" \(found .*", "", regex=True).value_counts()
+    common = reasons.str.split("; ").explode().str.replace(r"^line \d+: | \(found .*", "", regex=True).value_counts()
     rules = ", ".join(f"{rule} ({count:,} rows)" for rule, count in common.head(_EXAMPLES).items())
-    examples = ", ".join(f"row {row + 1}: {reason}" for row, reason in reasons.head(_EXAMPLES).items())  # type: ignore[operator]
+    numbered = zip(bad["row"].head(_EXAMPLES), reasons, strict=False)
+    examples = ", ".join(reason if pd.isna(row) else f"row {row}: {reason}" for row, reason in numbered)
     yield (
         f"{len(reasons):,} of {rows:,} rows break a rule; data.max_bad_share allows "
         f"{case.data.max_bad_share:.0%}. Rules broken: {rules}. Examples: {examples}"
@@ -174,6 +190,15 @@ def _quarantined(frame: pd.DataFrame, case: UseCase, reasons: "pd.Series[str]") 
     bad = rows.astype(object).where(rows.isna(), rows.astype(str)).astype(object)
     bad.insert(0, "row", np.flatnonzero(is_bad) + 1, allow_duplicates=True)
     return bad.assign(reason=reasons[is_bad]).reset_index(drop=True)
+
+
+def _with_lines(bad: pd.DataFrame, lines: pd.DataFrame | None) -> pd.DataFrame:
+    if lines is None or lines.empty:
+        return bad
+    read = zip(lines["line"], lines["reason"], lines["text"], strict=True)
+    reasons = [f"line {line}: {problem(reason, text)}" for line, reason, text in read]
+    unread = pd.DataFrame({"row": pd.array([None] * len(lines), "Int64"), "reason": reasons})
+    return pd.concat([bad.astype({"row": "Int64"}), unread], ignore_index=True)
 
 
 def _examples(values: "pd.Series[Any]") -> str:

@@ -33,7 +33,8 @@ class IngestRun:
             lines += ["", f"From `{self.source}`:", "", "| | rows |", "|---|---|"]
             counts = ("rows", "new", "corrected", "known", "deleted", "quarantined")
             lines += [f"| {'good' if name == 'rows' else name} | {getattr(done, name):,} |" for name in counts]
-        lines += [f"- passed over: {one.cause}" for one in self.damaged]
+        told = [*(self.ingested.notes if self.ingested else ()), *(f"passed over: {one.cause}" for one in self.damaged)]
+        lines += ["", *(f"- {line}" for line in told)]
         return "\n".join(lines) + "\n"
 
 
@@ -96,7 +97,7 @@ def _told(done: Ingested, case: UseCase) -> list[str]:
     """What an ingest did, in sentences; what it deleted above all."""
     counts = [f"{done.rows:,} good rows", f"{done.new:,} new"]
     counts += [f"{done.corrected:,} corrected"] * bool(done.corrected) + [f"{done.known:,} known"] * bool(done.known)
-    lines = [", ".join(counts)]
+    lines = [*done.notes, ", ".join(counts)]
     if done.quarantined:
         lines.append(f"{done.quarantined:,} bad rows set aside, with reasons: {done.quarantine}")
     if done.deleted and case.timestamp:

@@ -29,7 +29,8 @@ class Ingested:
 
     `rows` are the source's good rows: `new`, `corrected` (their key was stored with other values) and `known` (stored
     as they are). `deleted` are stored rows that went without a successor: of replaced days, or of the snapshot before.
-    `written` names the dates written; `replaced` the damaged files that were in their place, as they lie now.
+    `written` names the dates written; `replaced` the damaged files that were in their place, as they lie now. `notes`
+    say what the reader of the table detected, left out and replaced.
     """
 
     rows: int
@@ -43,6 +44,7 @@ class Ingested:
     replaced: tuple[Damaged, ...]
     first: datetime | None
     last: datetime | None
+    notes: tuple[str, ...] = ()
 
 
 def ingest(
@@ -57,7 +59,9 @@ def ingest(
     Raises DataError and UnavailableError as `source_table.read` and `check` do; nothing is written then.
     """
     folder = workspace.events(case.name)
-    checked = check(source_table.read(source), case, source, _labels(folder, case))
+    theirs = {mine: name for name, mine in case.data.rename.items()}
+    table = source_table.read(source, needed=[theirs.get(name, name) for name in case.data.columns])
+    checked = check(table.frame, case, source, _labels(folder, case), table.bad_lines)
     rows = to_table(checked.good, case.data.columns)
     broken = {partitions.date_of(one.location): one for one in partitions.damaged(folder, case.timestamp)}
     if case.timestamp:
@@ -82,6 +86,7 @@ def ingest(
         replaced=replaced,
         first=first,
         last=last,
+        notes=table.notes,
     )
 
 

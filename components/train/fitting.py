@@ -38,7 +38,8 @@ def train(frame: pd.DataFrame, case: UseCase, name: str) -> Fitted:
     fit, validation = frame[frame[SPLIT] == "fit"], frame[frame[SPLIT] == "validation"]
     known = frame[frame[SPLIT] != "test"]
     inputs = input_schema(known, case)
-    estimator, parameters, seed = estimators.known()[name], case.training.estimators[name], case.training.seed
+    estimator, seed = estimators.known()[name], case.training.seed
+    parameters = estimator.settings(case.training.estimators[name])
     judged = estimator.make(parameters, inputs, seed)
     judged.fit(encode(fit, inputs), labels(fit, case))
     scores = judged.predict_proba(encode(validation, inputs))[:, 1].astype(np.float64)

@@ -21,10 +21,11 @@ def run(
     label: str,
     entities: list[str],
     timestamp: str | None,
+    positive: str | None,
     force: bool,
 ) -> None:
     """Propose a use case from a table and write its two files; neither is written when one can't be."""
-    from serin import tables as source_table
+    from serin import tables
     from serin.scaffold.proposal import propose
     from serin.scaffold.render import render_definitions, render_yaml
 
@@ -33,19 +34,43 @@ def run(
     if not force:
         _refuse_to_replace(files)
     _refuse_module_names(name)
-    frame = source_table.read(data)
-    proposal = propose(frame, name=name, label=label, entities=entities, timestamp=timestamp)
+    table = tables.read(data, needed=[label, *entities, *([timestamp] if timestamp else [])])
+    proposal = propose(
+        table.frame,
+        name=name,
+        label=label,
+        entities=entities,
+        timestamp=timestamp,
+        positive=positive,
+        unread_rows=len(table.bad_lines),
+    )
     _refuse_taken_views(workspace, proposal.case)
     with replaced(files[0]) as declaration, replaced(files[1]) as definitions:
         declaration.write_text(render_yaml(proposal.case), encoding="utf-8")
         definitions.write_text(render_definitions(proposal.case), encoding="utf-8")
     for path in files:
         console.good(str(path))
+    if table.notes:
+        console.title("How the table was read")
+        for note in table.notes:
+            console.say(f"  - {note}")
     console.title("What was guessed; change it in the files")
     for note in proposal.notes:
         console.say(f"  - {note}")
+    if proposal.warnings:
+        console.title("Look at this first")
+        for warning in proposal.warnings:
+            console.bad(warning)
     console.next(f"serin train {name} --data {data}")
-    console.result({"files": [str(path) for path in files], "notes": proposal.notes, "data": absolute(data)})
+    console.result(
+        {
+            "files": [str(path) for path in files],
+            "read": list(table.notes),
+            "notes": proposal.notes,
+            "warnings": proposal.warnings,
+            "data": absolute(data),
+        }
+    )
 
 
 def _refuse_to_replace(files: tuple[Path, ...]) -> None:

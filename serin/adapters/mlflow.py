@@ -6,14 +6,14 @@ MLflow takes seconds to import, so this module imports it where it is used.
 import contextlib
 import functools
 import hashlib
-import logging
 import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from serin import engines, environment
+from serin import engines
+from serin.adapters import tracking
 from serin.artifact import Manifest
 from serin.atomic import replaced
 from serin.errors import NotFoundError, UnavailableError
@@ -25,24 +25,24 @@ _FOLDER = "model"
 _ABSENT = "RESOURCE_DOES_NOT_EXIST"
 _EXISTS = "RESOURCE_ALREADY_EXISTS"
 _INVALID = "INVALID_PARAMETER_VALUE"
-# MLflow's own defaults, 7 retries of 120 s, let a command hang for minutes when its server is away.
-_DEFAULTS = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
-    # A bar for three small files, in the middle of a command's own progress.
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-}
-_CONNECT_SECONDS = 10
+# The scheme of artifacts that an MLflow server keeps, in a folder which it is told at its start.
+_KEPT_BY_SERVER = "mlflow-artifacts:"
 
 
 class MlflowRegistry:
     """The tracking server and model registry of a workspace.
 
-    A local SQLite file that is not there yet is a registry without versions; only writing creates it.
+    A local SQLite file that is not there yet is a registry without versions; only writing creates it. A database has
+    no server before it that would say where artifacts lie: they lie at <storage>/mlflow/artifacts. Where that is a
+    folder, the database names it as a server would, so that no path stands in it: the workspace can be copied and
+    moved, and `mlflow server --artifacts-destination <storage>/mlflow/artifacts` shows it all the same.
     """
 
     def __init__(self, workspace: Workspace, lease: Lease) -> None:
-        self._workspace = workspace
+        """Raises UnavailableError for a tracking URI that can't work; nobody is asked yet."""
+        tracking.check(workspace.tracking_uri)
+        self._uri = workspace.tracking_uri
+        self._artifacts = f"{workspace.storage}/mlflow/artifacts"
         self._lease = lease
 
     def register(
@@ -67,8 +67,8 @@ class MlflowRegistry:
             version = self._ask(
                 "create_model_version",
                 name,
-                source=f"runs:/{run}/{_FOLDER}",
-                run_id=run,
+                source=f"{run.artifact_uri}/{_FOLDER}",
+                run_id=run.run_id,
                 tags={**tags, ARTIFACT_TAG: digest},
             )
         return self.version(name, int(version.version))
@@ -123,42 +123,37 @@ class MlflowRegistry:
 
     def storage_uri(self, version: RegisteredVersion) -> str:
         """See ModelRegistry."""
-        return f"{self._artifacts(version)}/{_FOLDER}"
+        place = self._place(version.source)
+        with _named(f"the artifact of {_title(version)}", place):
+            found = self._open(place).list_artifacts()
+        if not found:
+            raise NotFoundError(f"the artifact of {_title(version)} is lost: nothing is stored at {place}")
+        return place
 
     def fetch(self, version: RegisteredVersion, folder: Path) -> Path:
         """See ModelRegistry."""
-        with replaced(folder) as temporary:
+        place = self.storage_uri(version)
+        with replaced(folder) as temporary, _named(f"the artifact of {_title(version)}", place):
             temporary.mkdir(parents=True)
-            path = self._download(version, _FOLDER, temporary)
-            if path != temporary:
-                for item in path.iterdir():
-                    item.rename(temporary / item.name)
-                path.rmdir()
+            self._open(place).download_artifacts("", str(temporary))
         return folder
 
     def report(self, version: RegisteredVersion, name: str) -> str:
         """See ModelRegistry."""
-        with tempfile.TemporaryDirectory() as folder:
-            return self._download(version, name, Path(folder)).read_text(encoding="utf-8")
+        place = self._place(version.source.removesuffix(f"/{_FOLDER}"))
+        with tempfile.TemporaryDirectory() as folder, _named(f"{name} of {_title(version)}", place):
+            return Path(self._open(place).download_artifacts(name, folder)).read_text(encoding="utf-8")
 
-    def _artifacts(self, version: RegisteredVersion) -> str:
-        return str(self._ask("get_run", version.run).info.artifact_uri)
+    def _place(self, uri: str) -> str:
+        """Where an artifact URI of MLflow's leads."""
+        if tracking.has_server(self._uri) or not uri.startswith(_KEPT_BY_SERVER):
+            return uri
+        return Path(self._artifacts).absolute().as_uri() + uri.removeprefix(_KEPT_BY_SERVER)
 
-    def _download(self, version: RegisteredVersion, path: str, folder: Path) -> Path:
-        """Raises UnavailableError where the artifact store lacks it or can't be reached."""
-        source = f"{self._artifacts(version)}/{path}"
-        import mlflow
-        from mlflow.exceptions import MlflowException
+    def _open(self, place: str) -> Any:
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-        try:
-            found = mlflow.artifacts.download_artifacts(
-                artifact_uri=source, dst_path=str(folder), tracking_uri=self._workspace.tracking_uri
-            )
-        except (MlflowException, *_storage_errors()) as error:
-            raise UnavailableError(
-                f"{path} of {version.name} version {version.version} can't be read from {source}: {_line(error)}"
-            ) from None
-        return Path(found)
+        return get_artifact_repository(place, tracking_uri=self._uri)
 
     def _log_run(
         self,
@@ -167,35 +162,39 @@ class MlflowRegistry:
         params: Mapping[str, Any],
         tags: Mapping[str, str],
         reports: Mapping[str, str],
-    ) -> str:
+    ) -> Any:
         experiment = self._experiment(manifest.use_case)
         title = f"{manifest.estimator} {manifest.as_of[:10]}"
-        run = str(self._ask("create_run", experiment, run_name=title, tags=tags).info.run_id)
+        run = self._ask("create_run", experiment, run_name=title, tags=tags).info
         try:
             for name, value in params.items():
-                self._ask("log_param", run, name, value)
+                self._ask("log_param", run.run_id, name, value)
             for name, number in manifest.metrics.items():
-                self._ask("log_metric", run, name, number)
-            for name, text in reports.items():
-                self._ask("log_text", run, text, name)
-            self._ask("log_artifacts", run, str(folder), _FOLDER)
+                self._ask("log_metric", run.run_id, name, number)
+            self._keep(folder, reports, self._place(run.artifact_uri))
         except BaseException:
             # The first error is the one to tell, whether or not the server still answers.
             with contextlib.suppress(UnavailableError):
-                self._ask("set_terminated", run, "FAILED")
+                self._ask("set_terminated", run.run_id, "FAILED")
             raise
-        self._ask("set_terminated", run)
+        self._ask("set_terminated", run.run_id)
         return run
+
+    def _keep(self, folder: Path, reports: Mapping[str, str], place: str) -> None:
+        with tempfile.TemporaryDirectory() as texts, _named("nothing was registered: the artifact", place, "stored at"):
+            store = self._open(place)
+            store.log_artifacts(str(folder), _FOLDER)
+            for name, text in reports.items():
+                Path(texts, name).write_text(text, encoding="utf-8")
+                store.log_artifact(str(Path(texts, name)))
 
     def _experiment(self, name: str) -> str:
         found = self._ask("get_experiment_by_name", name)
         if found:
             return str(found.experiment_id)
         location = None
-        if not self._workspace.tracking_uri.startswith(("http:", "https:")):
-            # A database has no server before it that would say where artifacts lie.
-            folder = f"{self._workspace.storage}/mlflow/artifacts/{name}"
-            location = folder if "://" in folder else Path(folder).absolute().as_uri()
+        if not tracking.has_server(self._uri):
+            location = f"{self._artifacts}/{name}" if "://" in self._artifacts else f"{_KEPT_BY_SERVER}/{name}"
         return str(self._ask("create_experiment", name, artifact_location=location))
 
     def _search(self, wanted: str) -> Iterator[Any]:
@@ -208,32 +207,34 @@ class MlflowRegistry:
                 return
 
     def _is_new(self) -> bool:
-        file = _sqlite_file(self._workspace.tracking_uri)
+        file = tracking.sqlite_file(self._uri)
         return file is not None and not file.is_file()
 
     def _ask(self, operation: str, *arguments: Any, none_for: tuple[str, ...] = (), **options: Any) -> Any:
         """What the MLflow client's `operation` returns, or None where it fails with a code in `none_for`."""
         client = self._client
         from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
 
         try:
             return getattr(client, operation)(*arguments, **options)
         except MlflowException as error:
             if error.error_code in none_for:
                 return None
-            if error.error_code in (_ABSENT, _EXISTS, _INVALID):
-                raise
+            if error.error_code == _ABSENT:
+                raise NotFoundError(f"the model registry at {tracking.shown(self._uri)}: {_line(error)}") from None
+            if error.error_code in (_EXISTS, _INVALID):
+                raise UnavailableError(
+                    f"the model registry at {tracking.shown(self._uri)} refuses {operation}: {_line(error)}"
+                ) from None
             # MLflow's text holds the URI with its password.
-            raise _unavailable(self._workspace.tracking_uri, f"{operation}: {error.error_code}") from None
-        except _storage_errors() as error:
-            raise UnavailableError(
-                f"{operation}: the artifact store of the model registry can't be used: {_line(error)}; "
-                "nothing was registered"
-            ) from None
+            raise tracking.unavailable(self._uri, f"{operation}: {error.error_code}") from None
+        except SQLAlchemyError as error:
+            raise tracking.unavailable(self._uri, f"{operation}: {type(error).__name__}") from None
 
     @functools.cached_property
     def _client(self) -> Any:
-        return _connect(self._workspace)
+        return tracking.connect(self._uri)
 
 
 def _described(version: Any, aliases: Iterable[str]) -> RegisteredVersion:
@@ -242,7 +243,7 @@ def _described(version: Any, aliases: Iterable[str]) -> RegisteredVersion:
         version=int(version.version),
         tags=dict(version.tags),
         aliases=tuple(sorted(aliases)),
-        run=version.run_id or "",
+        source=version.source or "",
     )
 
 
@@ -256,45 +257,21 @@ def _identity(manifest: Manifest) -> str:
     return hashlib.sha256(manifest.model_copy(update={"files": files}).model_dump_json().encode()).hexdigest()
 
 
-def _connect(workspace: Workspace) -> Any:
-    for noisy in ("alembic", "mlflow", "mlflow.store.db.utils"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
-    environment.set_defaults(_DEFAULTS)
-    file = _sqlite_file(workspace.tracking_uri)
-    if file is not None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-    elif workspace.tracking_uri.startswith(("postgresql", "mysql")):
-        _try_database(workspace.tracking_uri)
-    from mlflow import MlflowClient
-
-    return MlflowClient(tracking_uri=workspace.tracking_uri)
+def _title(version: RegisteredVersion) -> str:
+    return f"{version.name} version {version.version}"
 
 
-def _try_database(uri: str) -> None:
-    """Connect once: MLflow itself tries for minutes, and no setting bounds it."""
-    import sqlalchemy
+@contextlib.contextmanager
+def _named(what: str, place: str, done: str = "read from") -> Iterator[None]:
+    """Raises UnavailableError naming the place, for an error of a disk, of S3 or of MLflow's artifact stores."""
+    from boto3.exceptions import Boto3Error
+    from botocore.exceptions import BotoCoreError, ClientError
+    from mlflow.exceptions import MlflowException
 
-    engine = sqlalchemy.create_engine(uri, connect_args={"connect_timeout": _CONNECT_SECONDS})
     try:
-        engine.connect().close()
-    except sqlalchemy.exc.OperationalError as error:
-        raise _unavailable(uri, str(error.orig).strip().partition("\n")[0]) from None
-    finally:
-        engine.dispose()
-
-
-def _sqlite_file(uri: str) -> Path | None:
-    if not uri.startswith("sqlite:///"):
-        return None
-    return Path(uri.removeprefix("sqlite:///").partition("?")[0])
-
-
-def _unavailable(uri: str, reason: str) -> UnavailableError:
-    shown = uri if _sqlite_file(uri) else re.sub("//.*@", "//", uri).partition("?")[0]
-    return UnavailableError(
-        f"the model registry at {shown} does not answer ({reason}); start it, or set MLFLOW_TRACKING_URI"
-    )
+        yield
+    except (OSError, Boto3Error, BotoCoreError, ClientError, MlflowException) as error:
+        raise UnavailableError(f"{what} can't be {done} {place}: {_line(error)}") from None
 
 
 def _literal(name: str) -> str:
@@ -302,13 +279,6 @@ def _literal(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
         raise UnavailableError(f"{name!r} is no model name; allowed: letters, digits, '_', '.', '-'")
     return name
-
-
-def _storage_errors() -> tuple[type[Exception], ...]:
-    """What MLflow's artifact stores let through: errors of a disk, and those of S3."""
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    return (OSError, BotoCoreError, ClientError)
 
 
 def _line(error: Exception) -> str:

@@ -3,15 +3,14 @@
 Evaluation and the predictor score with these, so an offline score is the score served.
 """
 
-import pkgutil
 from collections.abc import Mapping
 from functools import cache
-from importlib import import_module
 from pathlib import Path
 
 from serin.artifact import Manifest, verify
 from serin.engines.base import Engine, Scorer
 from serin.errors import ArtifactError
+from serin.plugins import kinds
 
 __all__ = ["Engine", "Scorer", "known", "load"]
 
@@ -19,9 +18,7 @@ __all__ = ["Engine", "Scorer", "known", "load"]
 @cache
 def known() -> Mapping[str, Engine]:
     """Every engine by its name."""
-    for module in pkgutil.iter_modules(__path__):
-        import_module(f"{__name__}.{module.name}")
-    return {kind.name: kind() for kind in sorted(Engine.__subclasses__(), key=lambda kind: kind.name)}
+    return {kind.name: kind() for kind in kinds(__name__, __path__, Engine)}  # type: ignore[type-abstract]
 
 
 def load(folder: Path, engine: str | None = None) -> tuple[Manifest, Scorer]:

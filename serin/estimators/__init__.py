@@ -3,23 +3,20 @@
 Their libraries are imported when a model is made, so reading a use case stays quick.
 """
 
-import pkgutil
 from collections.abc import Mapping
 from functools import cache
-from importlib import import_module
 from typing import Any
 
 from pydantic import ValidationError
 
 from serin.estimators.base import Estimator
+from serin.plugins import kinds
 
 
 @cache
 def known() -> Mapping[str, Estimator]:
     """Every estimator by its name."""
-    for module in pkgutil.iter_modules(__path__):
-        import_module(f"{__name__}.{module.name}")
-    return {kind.name: kind() for kind in sorted(Estimator.__subclasses__(), key=lambda kind: kind.name)}
+    return {kind.name: kind() for kind in kinds(__name__, __path__, Estimator)}  # type: ignore[type-abstract]
 
 
 def problems(name: str, parameters: Mapping[str, Any]) -> list[str]:
@@ -28,7 +25,7 @@ def problems(name: str, parameters: Mapping[str, Any]) -> list[str]:
     if estimator is None:
         return [f"{name}: no such estimator; allowed: {', '.join(known())}"]
     try:
-        estimator.parameters.model_validate(dict(parameters))
+        estimator.settings(parameters)
     except ValidationError as error:
         allowed = ", ".join(sorted(estimator.parameters.model_fields))
         return [_problem(name, problem, allowed) for problem in error.errors()]

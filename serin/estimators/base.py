@@ -1,6 +1,7 @@
 """What an estimator declares, in a file of its own."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -11,7 +12,7 @@ from serin.schema import InputSchema
 
 
 class Parameters(BaseModel):
-    """The parameters of an estimator that a use case may set; the names and defaults are the library's own."""
+    """The parameters of an estimator that a use case may set, with the library's names and defaults."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -26,17 +27,27 @@ class Model(Protocol):
 class Estimator(ABC):
     """One kind of model. A subclass in a module of `serin.estimators` is found by its `name`.
 
-    `parameters` are validated when the use case is read, so a misspelt one costs no minute of training; `engine` is
-    the module of `serin.engines` that keeps the model and scores with it.
+    `parameters` are validated when the use case is read, so a misspelt one costs no minute of training; `engine` names
+    the engine of `serin.engines` that keeps the model and scores with it.
     """
 
     name: ClassVar[str]
     engine: ClassVar[str]
     parameters: ClassVar[type[Parameters]]
 
+    def settings(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameters that a use case gives, as the library takes them: no more, and each of its type.
+
+        Raises pydantic's ValidationError for those that reading the use case refuses.
+        """
+        return self.parameters.model_validate(dict(given)).model_dump(exclude_unset=True)
+
     @abstractmethod
     def make(self, parameters: dict[str, Any], inputs: InputSchema, seed: int) -> Model:
-        """An unfitted model for encoded inputs (see `InputSchema.encode`: float32, NaN where missing)."""
+        """An unfitted model for encoded inputs (see `InputSchema.encode`: float32, NaN where missing).
+
+        `parameters` are what `settings` made of the use case's.
+        """
 
 
 def prepared(core: Any, inputs: InputSchema) -> Any:

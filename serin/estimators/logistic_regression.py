@@ -2,10 +2,13 @@
 
 from typing import Any, Literal
 
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 
 from serin.estimators.base import Estimator, Model, Parameters, prepared
 from serin.schema import InputSchema
+
+# Beyond the library's 100, with which many inputs do not converge.
+MAX_ITER = 1000
 
 
 class LogisticRegressionParameters(Parameters):
@@ -14,8 +17,8 @@ class LogisticRegressionParameters(Parameters):
     C: PositiveFloat = 1.0
     class_weight: Literal["balanced"] | dict[int, float] | None = None
     fit_intercept: bool = True
-    l1_ratio: float | None = None
-    max_iter: PositiveInt = 1000
+    l1_ratio: float = Field(default=0.0, ge=0, le=1)
+    max_iter: PositiveInt = MAX_ITER
     solver: Literal["lbfgs", "liblinear", "newton-cg", "newton-cholesky", "sag", "saga"] = "lbfgs"
     tol: PositiveFloat = 1e-4
 
@@ -31,5 +34,5 @@ class LogisticRegression(Estimator):
         """See Estimator."""
         from sklearn.linear_model import LogisticRegression as Core
 
-        model: Model = prepared(Core(**{"max_iter": 1000, "random_state": seed, **parameters}), inputs)
+        model: Model = prepared(Core(**{"max_iter": MAX_ITER, "random_state": seed, **parameters}), inputs)
         return model

@@ -1,11 +1,14 @@
 """Random forest: scikit-learn's RandomForestClassifier."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import NonNegativeFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveInt
 
 from serin.estimators.base import Estimator, Model, Parameters, prepared
 from serin.schema import InputSchema
+
+# Of the rows, or of the inputs; a whole number counts them.
+Share = Annotated[float, Field(gt=0, le=1)]
 
 
 class RandomForestParameters(Parameters):
@@ -16,12 +19,12 @@ class RandomForestParameters(Parameters):
     class_weight: Literal["balanced", "balanced_subsample"] | dict[int, float] | None = None
     criterion: Literal["gini", "entropy", "log_loss"] = "gini"
     max_depth: PositiveInt | None = None
-    max_features: Literal["sqrt", "log2"] | PositiveInt | float | None = "sqrt"
+    max_features: Literal["sqrt", "log2"] | PositiveInt | Share | None = "sqrt"
     max_leaf_nodes: PositiveInt | None = None
-    max_samples: PositiveInt | float | None = None
+    max_samples: PositiveInt | Share | None = None
     min_impurity_decrease: NonNegativeFloat = 0.0
-    min_samples_leaf: PositiveInt | float = 1
-    min_samples_split: PositiveInt | float = 2
+    min_samples_leaf: PositiveInt | Share = 1
+    min_samples_split: PositiveInt | Share = 2
     n_estimators: PositiveInt = 100
     n_jobs: int | None = None
 

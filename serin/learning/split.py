@@ -34,11 +34,12 @@ def split_by_time(times: "pd.Series[pd.Timestamp]", case: UseCase, as_of: dateti
 
 
 def split_by_entity(frame: pd.DataFrame, case: UseCase) -> "pd.Series[str]":
-    """The part of each row of a table without times, from a hash of its entities.
+    """The part of each row of a table without times, from a hash of its entities; without any, of its features.
 
-    An entity stays in its part for good, so a champion is never compared on rows it was trained on.
+    An entity stays in its part for good, so a champion is never compared on rows it was trained on. Rows that are
+    the same in all features fall into one part.
     """
-    keys = frame[list(case.entities.values())].astype(str).agg("|".join, axis=1)
+    keys = frame[[*case.entities.values()] or [*case.features.request]].astype(str).agg("|".join, axis=1)
     hashed = pd.util.hash_array(keys.to_numpy(dtype=object), categorize=False)
     place = hashed / np.float64(2**64)
     test, validation = case.training.test_share, case.training.validation_share

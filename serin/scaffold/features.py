@@ -18,20 +18,31 @@ def propose(
     usable: Mapping[str, Described],
     entities: Sequence[str],
     timestamp: str | None,
+    kept: Sequence[str],
     notes: list[str],
 ) -> dict[str, Any]:
-    """The `entities` and `features` of the use case `name`, as plain data; says in `notes` what it chose."""
+    """The `entities` and `features` of the use case `name`, as plain data; says in `notes` what it chose.
+
+    `kept` are all columns of the table that the use case declares: no feature is called as one of them.
+    """
     named = _entity_names(entities)
     features: dict[str, Any] = {"service": _fit(f"{name}_v1")}
+    if timestamp is None and not named:
+        features["request"] = list(usable)
+        notes.append(f"No --entity: each row stands for itself, and a request carries {', '.join(usable)}.")
+        return {"entities": {}, "features": features}
     if timestamp is None:
         (entity,) = named
         features["tables"] = {_fit(f"{name}_{entity}"): {"entity": entity, "columns": list(usable)}}
         notes.append(f"A request carries {named[entity]}; the {len(usable)} features are looked up by it.")
         return {"entities": named, "features": features}
     features["request"] = list(usable)
-    features["calendar"] = [part for part in ("hour", "weekday") if part not in usable]
-    features["windows"] = _windows(name, usable, named, notes)
+    features["calendar"] = [part for part in ("hour", "weekday") if part not in kept]
     carried = ", ".join([*named.values(), timestamp, *usable])
+    if not named:
+        notes.append(f"No --entity, so no window features: a request carries {carried}.")
+        return {"entities": named, "features": features}
+    features["windows"] = _windows(name, usable, named, kept, notes)
     notes.append(f"A request carries {carried}; the window features are looked up.")
     return {"entities": named, "features": features}
 
@@ -49,11 +60,11 @@ def _entity_names(columns: Sequence[str]) -> dict[str, str]:
 
 
 def _windows(
-    name: str, usable: Mapping[str, Described], entities: Mapping[str, str], notes: list[str]
+    name: str, usable: Mapping[str, Described], entities: Mapping[str, str], kept: Sequence[str], notes: list[str]
 ) -> dict[str, Any]:
     numeric = [column for column, described in usable.items() if described.type in ("integer", "number")]
     averaged = numeric[:_MEANS]
-    taken = {column.lower() for column in usable} | {"hour", "weekday"}
+    taken = {column.lower() for column in kept} | {"hour", "weekday"}
     views = {}
     for entity in entities:
         features = []

@@ -1,31 +1,33 @@
 """Guess a use case from a table: what `serin new` writes down and tells its user."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from serin.columns import TypeName
+from serin.columns import TYPES
 from serin.errors import DataError
 from serin.prediction_log import COLUMNS
-from serin.scaffold import features
-from serin.scaffold.columns import Described, describe, identifier
-from serin.times import format_duration
-from serin.use_case import UseCase, parse
+from serin.scaffold import features, leaks, notation, training
+from serin.scaffold.columns import Described, describe, describe_key, identifier
+from serin.scaffold.label import describe_label
+from serin.use_case import RESERVED_PREFIX, UseCase, parse
 
 _MAX_CATEGORIES = 100
-_BALANCED = 0.05  # share of positives from which ROC AUC says enough
-_WEEK = timedelta(days=7)
+_BAD_SHARE = 0.05  # of rows that ingest may set aside
+_MOST_BAD = 0.5
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """A use case, and in whole sentences what was guessed and left out."""
+    """A use case, in whole sentences what was guessed and left out, and what its user should look at first."""
 
     case: UseCase
     notes: list[str]
+    warnings: list[str]
 
 
 @dataclass(frozen=True)
@@ -41,44 +43,64 @@ class _Table:
     def named(self) -> set[str]:
         return {self.label, *self.entities, *([self.timestamp] if self.timestamp else [])}
 
+    @property
+    def rows(self) -> int:
+        return len(self.columns[self.label].values)
+
+    @property
+    def times(self) -> "pd.Series[Any] | None":
+        return self.columns[self.timestamp].values.dropna() if self.timestamp else None
+
 
 def propose(
-    frame: pd.DataFrame, *, name: str, label: str, entities: Sequence[str], timestamp: str | None = None
+    frame: pd.DataFrame,
+    *,
+    name: str,
+    label: str,
+    entities: Sequence[str] = (),
+    timestamp: str | None = None,
+    positive: str | None = None,
+    unread_rows: int = 0,
 ) -> Proposal:
-    """Make a use case called `name` from a table as `source_table.read` gives it.
+    """Make a use case called `name` from a table as `serin.tables.read` gives it.
 
     With `timestamp` the rows are events: their columns come with the request, and window features are made
-    for each entity. Without, the table is a snapshot: one row an entity, looked up by its key.
-    Raises DataError for a column that is not there, a label that is not 0 and 1, an entity or timestamp that
-    can't be one, or a table with nothing to learn from; UseCaseError for a name that is none.
+    for each entity. Without, the table is a snapshot: one row an entity, looked up by its key. Without `entities`
+    each row stands for itself, and a request carries all of it. `positive` is the outcome to predict of a label in
+    words; `unread_rows` are rows that could not be read: ingest will count them as bad.
+    Raises DataError for a column that is not there, a label that has not two outcomes, an entity or timestamp that
+    can't be one, a table with nothing to learn from, or of which most rows are bad; UseCaseError for a name that is
+    none.
     """
     _check_named(frame, [label, *entities, *([timestamp] if timestamp else [])])
     rename, notes = _renames([str(column) for column in frame.columns])
     ours = {theirs: rename.get(theirs, theirs) for theirs in frame.columns}
-    table = _described(
-        frame.rename(columns=rename), ours[label], [ours[e] for e in entities], timestamp and ours[timestamp]
+    table, label_part = _described(
+        frame.rename(columns=rename), ours[label], [ours[e] for e in entities], timestamp and ours[timestamp], positive
     )
-    _check_label(table)
     _check_entities(table)
+    notes += [f"{name}: {table.columns[name].almost}." for name in table.entities if table.columns[name].almost]
+    warnings = list(_warnings_of_time(table))
     key = _key(table, notes)
-    usable = _usable(table, key, notes)
-    part = features.propose(name, usable, table.entities, table.timestamp, notes)
+    usable = _usable(table, key, notes, warnings)
     kept = [c for c in table.columns if c in usable or c in key or c in table.named]
+    part = features.propose(name, usable, table.entities, table.timestamp, kept, notes)
     document = {
         "name": name,
         "data": {
             "columns": {column: _declaration(column, table, key, notes) for column in kept},
             "key": key,
             "rename": {theirs: mine for theirs, mine in rename.items() if mine in kept},
+            **_bad_share(table, kept, key, unread_rows, notes),
         },
-        "label": {"column": table.label},
+        "label": label_part,
         "gates": {"minimum": {"roc_auc": 0.6}},
-        "drift": {"min_rows": 1000},
-        "training": _training(table, notes),
+        "drift": training.drift(table.rows, table.times, notes),
+        "training": training.training(table.columns[table.label].values, table.times, notes),
         **part,
         **({"timestamp": table.timestamp} if table.timestamp else {}),
     }
-    return Proposal(parse(document, f"the use case proposed for {name}"), notes)
+    return Proposal(parse(document, f"the use case proposed for {name}"), notes, warnings)
 
 
 def _check_named(frame: pd.DataFrame, named: Sequence[str]) -> None:
@@ -93,12 +115,12 @@ def _check_named(frame: pd.DataFrame, named: Sequence[str]) -> None:
 
 
 def _renames(names: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-    """Serin's names for columns whose own are no identifiers, differ by case alone, or are Feast's
+    """Serin's names for columns whose own are no identifiers, differ by case alone, or are Feast's, Serin's own
     or the prediction log's."""
     rename: dict[str, str] = {}
     taken = {"event_timestamp", "created_timestamp", *COLUMNS}
     for name in names:
-        mine = identifier(name, taken)
+        mine = identifier(f"column_{name}" if name.lower().startswith(RESERVED_PREFIX) else name, taken)
         taken.add(mine.lower())
         if mine != name:
             rename[name] = mine
@@ -106,29 +128,19 @@ def _renames(names: Sequence[str]) -> tuple[dict[str, str], list[str]]:
     return rename, notes
 
 
-def _described(frame: pd.DataFrame, label: str, entities: Sequence[str], timestamp: str | None) -> _Table:
-    prefer: dict[str, TypeName] = dict.fromkeys((label, *entities), "integer")
-    if timestamp:
-        prefer[timestamp] = "timestamp"
-    columns = {str(name): describe(frame[name], prefer=prefer.get(str(name))) for name in frame}
-    return _Table(columns, label, tuple(entities), timestamp)
-
-
-def _check_label(table: _Table) -> None:
-    described = table.columns[table.label]
-    counts = described.values.value_counts()
-    if described.type == "integer" and set(counts.index) == {0, 1}:
-        return
-    listed = ", ".join(f"{value!s} ({count:,})" for value, count in counts.head(5).items()) or "nothing"
-    more = f" and {len(counts) - 5:,} more" if len(counts) > 5 else ""
-    advice = (
-        "write 1 for the outcome to predict and 0 for the other"
-        if len(counts) == 2
-        else "one class alone teaches nothing"
-        if len(counts) < 2
-        else "a label has two values"
-    )
-    raise DataError(f"the label {table.label} must be 0 or 1 (or true and false); it holds {listed}{more}: {advice}")
+def _described(
+    frame: pd.DataFrame, label: str, entities: Sequence[str], timestamp: str | None, positive: str | None
+) -> tuple[_Table, Mapping[str, Any]]:
+    described, label_part = describe_label(label, frame[label], positive)
+    columns = {
+        str(name): described
+        if name == label
+        else describe_key(frame[name])
+        if name in entities
+        else describe(frame[name], prefer="timestamp" if name == timestamp else None)
+        for name in frame
+    }
+    return _Table(columns, label, tuple(entities), timestamp), label_part
 
 
 def _check_entities(table: _Table) -> None:
@@ -145,18 +157,36 @@ def _check_entities(table: _Table) -> None:
                 f"({repeated.index[0]} occurs {repeated.iloc[0]:,} times); a table without --timestamp holds one "
                 "row an entity. Name its time column with --timestamp if the rows are events"
             )
-    if not table.entities or (table.timestamp is None and len(table.entities) > 1):
-        raise DataError(f"{len(table.entities)} entities named; a table without --timestamp has exactly one")
+    if table.timestamp is None and len(table.entities) > 1:
+        raise DataError(f"{len(table.entities)} entities named; a table without --timestamp has at most one")
     if table.timestamp and table.columns[table.timestamp].type != "timestamp":
         example = table.columns[table.timestamp].values.dropna().head(1).tolist()
         raise DataError(
             f"timestamp {table.timestamp} holds {table.columns[table.timestamp].type} values such as {example}; "
-            "allowed: ISO 8601 times (2018-06-01T12:00)"
+            "allowed: ISO 8601 times (2018-06-01T12:00), or numbers of s, ms, us or ns since 1970"
+        )
+
+
+def _warnings_of_time(table: _Table) -> Iterator[str]:
+    if table.timestamp:
+        return
+    if times := [name for name, column in table.columns.items() if column.type == "timestamp"]:
+        yield (
+            f"{', '.join(times)}: times, but no --timestamp. If rows are events, name their time: a random split "
+            "lets a model learn from rows that are later than those it is tested on."
+        )
+    elif parts := leaks.parts_of_dates({n: c for n, c in table.columns.items() if n not in table.named}):
+        yield (
+            f"{', '.join(parts)}: parts of a date, but no time column. If rows are events, a random split flatters "
+            "the model: write the date into a column (2018-06-01) and name it with --timestamp."
         )
 
 
 def _key(table: _Table, notes: list[str]) -> list[str]:
-    """The columns that tell rows apart: the entity of a snapshot; of events an identifier of their own."""
+    """The columns that tell rows apart: the entity of a snapshot; of events an identifier of their own.
+
+    Of rows that stand for themselves there is none.
+    """
     if table.timestamp is None:
         return [*table.entities]
     for column, described in table.columns.items():
@@ -167,7 +197,7 @@ def _key(table: _Table, notes: list[str]) -> list[str]:
     if not pd.DataFrame({column: table.columns[column].values for column in key}).duplicated().any():
         notes.append(f"No column identifies a row; the key is {', '.join(key)} (data.key).")
         return key
-    notes.append("Nothing identifies a row, so there is no key: ingesting a date again replaces that date.")
+    notes.append("Nothing identifies a row, so there is no key (data.key).")
     return []
 
 
@@ -176,8 +206,8 @@ def _is_identifier(name: str, column: Described) -> bool:
     return column.is_unique and not column.values.hasnans and (is_named_so or column.is_row_number)
 
 
-def _usable(table: _Table, key: Sequence[str], notes: list[str]) -> dict[str, Described]:
-    """The columns that a model may learn from; a note on each of the others."""
+def _usable(table: _Table, key: Sequence[str], notes: list[str], warnings: list[str]) -> dict[str, Described]:
+    """The columns that a model may learn from; a note on each of the others, a warning of each that may be a leak."""
     usable = {}
     label = table.columns[table.label].values
     for column, described in table.columns.items():
@@ -185,20 +215,26 @@ def _usable(table: _Table, key: Sequence[str], notes: list[str]) -> dict[str, De
             continue
         if described.almost:
             notes.append(f"{column}: {described.almost}.")
-        reason = _useless(described) or _tells(described, label)
-        if reason:
+        if reason := _useless(column, described):
             notes.append(f"{column}: {reason}, left out; add it to data.columns and features if you know better.")
-            continue
-        usable[column] = described
+        elif (area := leaks.tells(described, label) or 0) >= leaks.SUSPECT:
+            ones, known = int(label.sum()), int(label.notna().sum())
+            warnings.append(
+                f"{column} alone tells the label (area under the ROC curve {area:.4f}, out of fold, {ones:,} ones in "
+                f"{known:,} rows): it is probably known only afterwards. Left out; add it to data.columns and features "
+                "if it is known when a prediction is asked for."
+            )
+        else:
+            usable[column] = described
     if not usable and table.timestamp is None:
         raise DataError(f"the table has no column to learn from besides {', '.join(sorted(table.named))}")
     return usable
 
 
-def _useless(column: Described) -> str | None:
+def _useless(name: str, column: Described) -> str | None:
     if column.distinct < 2:
         return "the same value in every row" if column.distinct else "no values"
-    if column.is_row_number:
+    if column.is_row_number or column.is_index(name):
         return "counts the rows"
     if column.type == "text" and column.distinct > _MAX_CATEGORIES:
         return f"{column.distinct:,} different texts in {len(column.values):,} rows"
@@ -207,53 +243,53 @@ def _useless(column: Described) -> str | None:
     return None
 
 
-def _tells(column: Described, label: "pd.Series[Any]") -> str | None:
-    """Whether the column's values tell the label, but for one in a hundred of the rarer class: a leak."""
-    if column.distinct > _MAX_CATEGORIES:
-        return None
-    known = label.notna()
-    counts = pd.crosstab(column.values[known].astype(str), label[known].astype(int))
-    wrong, rarer = counts.min(axis=1).sum(), counts.sum().min()
-    return "tells the label all by itself, so it is known only afterwards" if wrong < 0.01 * rarer else None
-
-
 def _declaration(column: str, table: _Table, key: Sequence[str], notes: list[str]) -> Mapping[str, Any]:
     described = table.columns[column]
-    rules: dict[str, Any] = {"type": described.type}
+    rules: dict[str, Any] = {"type": described.type, **dict(notation.declared(described.notation))}
+    notes += [f"{column}: {text}." for text in notation.in_words(described.notation, described.type, described.example)]
     if column == table.label:
         rules["allowed"] = [0, 1]
         if described.nulls:
             notes.append(f"{column} is unknown in {described.nulls:,} rows; they are not trained on.")
     if described.misfits:
-        notes.append(f"{column}: {described.misfits:,} values are no {described.type}; such rows are quarantined.")
-    required = column in key or column in table.named - {table.label}
-    if described.nulls and required:
+        expected = TYPES[described.type].expected
+        notes.append(f"{column}: {described.misfits:,} values are not {expected}; such rows are quarantined.")
+    if described.nulls and column in _required(table, key):
         notes.append(f"{column} is empty in {described.nulls:,} rows; such rows are quarantined.")
     elif described.nulls:
         rules["nullable"] = True
     return rules
 
 
-def _training(table: _Table, notes: list[str]) -> Mapping[str, Any]:
-    values = table.columns[table.label].values.dropna()
-    share = float(values.mean())
-    metric = "roc_auc" if share >= _BALANCED else "average_precision"
-    notes.append(f"{values.sum():,} of {len(values):,} labels are 1 ({share:.2%}): estimators compete by {metric}.")
-    training: dict[str, Any] = {
-        "estimators": {
-            "logistic_regression": {"C": 1.0},
-            "xgboost": {"n_estimators": 200, "max_depth": 4, "learning_rate": 0.05},
-        },
-        "primary_metric": metric,
-    }
-    if table.timestamp:
-        times = table.columns[table.timestamp].values
-        days = (times.max() - times.min()).days
-        period = min(_WEEK, timedelta(days=max(1, days // 5)))
-        training |= {"test": format_duration(period), "validation": format_duration(period)}
-        notes.append(
-            f"The rows span {days:,} days; the last {format_duration(period)} are held back for the test, "
-            "as many before them for validation."
-        )
-        notes.append("Labels count as known at once (label.delay: 0d); set it if yours arrive later, e.g. 7d.")
-    return training
+def _required(table: _Table, key: Sequence[str]) -> set[str]:
+    return {*key, *table.named} - {table.label}
+
+
+def _bad_share(
+    table: _Table, kept: Sequence[str], key: Sequence[str], unread_rows: int, notes: list[str]
+) -> dict[str, float]:
+    """`max_bad_share` where the usual one would refuse this very table.
+
+    Raises DataError where most rows are bad.
+    """
+    is_bad = np.zeros(table.rows, dtype=bool)
+    for name in kept:
+        column = table.columns[name]
+        is_bad |= column.values.isna().to_numpy() if name in _required(table, key) else column.misfit
+    bad, rows = int(is_bad.sum()) + unread_rows, table.rows + unread_rows
+    if bad <= _BAD_SHARE * rows:
+        return {}
+    found = f"{bad:,} of {rows:,} rows can't be used ({bad / rows:.1%}): {_culprits(table, kept, key, unread_rows)}"
+    if bad > _MOST_BAD * rows:
+        raise DataError(f"{found}; a table of which most rows are set aside teaches nothing")
+    share = math.ceil(100 * bad / rows) / 100
+    notes.append(f"{found}; they are quarantined, and max_bad_share is {share:.2f} so that training goes on.")
+    return {"max_bad_share": share}
+
+
+def _culprits(table: _Table, kept: Sequence[str], key: Sequence[str], unread_rows: int) -> str:
+    counts = {name: table.columns[name].misfits for name in kept}
+    for name in _required(table, key):
+        counts[name] += table.columns[name].nulls
+    texts = [f"{name} is empty or does not fit in {count:,}" for name, count in counts.items() if count]
+    return ", ".join(texts + ([f"{unread_rows:,} can't be read"] if unread_rows else []))

@@ -1,22 +1,15 @@
 """A use case as the two files that its user keeps: the YAML, and the Feast definitions that go with it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from serin.columns import TypeName
+from serin.columns import TYPES
 from serin.times import format_duration
 from serin.use_case import DAY, TableView, UseCase, WindowFeature, WindowView
 
-FEAST_TYPES: Mapping[TypeName, str] = {
-    "integer": "Int64",
-    "number": "Float64",
-    "text": "String",
-    "boolean": "Bool",
-}
-_VALUE_TYPES: Mapping[TypeName, str] = {"integer": "INT64", "text": "STRING"}
 _WORDS = {
     "count": "Number of events",
     "sum": "Sum of {}",
@@ -31,8 +24,9 @@ def render_yaml(case: UseCase) -> str:
     split = ["test", "validation"] if case.timestamp else ["test_share", "validation_share"]
     optional = ["precision_at"] if case.training.precision_at else []
     whole = case.model_dump(mode="json")
-    if not case.timestamp:
-        del whole["label"]["delay"]
+    optional_label = {"positive", "negative"} if case.label.positive is None else set()
+    optional_label |= set() if case.timestamp else {"delay"}
+    whole["label"] = {key: value for key, value in whole["label"].items() if key not in optional_label}
     text = _templates().get_template("use_case.yaml.j2")
     return text.render(
         case=case,
@@ -50,7 +44,7 @@ def render_definitions(case: UseCase) -> str:
     views = [_view(case, name, view) for name, view in case.views.items()]
     types = sorted({field["type"] for view in views for field in view["fields"]})
     text = _templates().get_template("definitions.py.j2")
-    return text.render(case=case, views=views, types=types, value_types=_VALUE_TYPES)
+    return text.render(case=case, views=views, types=types, column_types=TYPES)
 
 
 def _templates() -> Environment:
@@ -102,13 +96,13 @@ def _fields(case: UseCase, view: WindowView | TableView) -> Iterator[dict[str, s
             yield _field(case, column, f"{column}, as the table has it.")
         return
     for feature in view.features:
-        yield {"name": feature.name, "type": "Float64", "description": _describe(feature)}
+        yield {"name": feature.name, "type": TYPES["number"].feast, "description": _describe(feature)}
 
 
 def _field(case: UseCase, column: str, description: str) -> dict[str, str]:
     return {
         "name": column,
-        "type": FEAST_TYPES[case.data.columns[column].type],
+        "type": TYPES[case.data.columns[column].type].feast,
         "description": description,
     }
 

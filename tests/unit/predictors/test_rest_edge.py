@@ -162,6 +162,7 @@ def test_gzip_body_that_becomes_larger_than_allowed_is_refused() -> None:
         (gzip.compress(BODY) * 2, "the body's gzip is cut short, or something follows it"),
         (b"", "the body's gzip is cut short, or something follows it"),
     ],
+    ids=["plain", "cut short", "wrong checksum", "two members", "empty"],
 )
 def test_body_that_is_no_gzip_is_refused(body: bytes, text: str) -> None:
     edge = Edge(Application())

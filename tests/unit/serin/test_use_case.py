@@ -193,3 +193,45 @@ def test_view_under_windows_and_tables_is_refused(document):
 def test_misspelt_parameter_of_an_estimator_is_refused(document):
     document["training"]["estimators"]["xgboost"] = {"max_dept": 3}
     assert "training.estimators.xgboost.max_dept: unknown parameter; allowed: " in problem(document)
+
+
+@pytest.mark.parametrize(
+    ("column", "text"),
+    [
+        ({"type": "text", "decimal": ","}, "decimal, thousands and percent are of numbers, not of a text column"),
+        ({"type": "integer", "percent": True}, "percent makes fractions: the type is number"),
+        ({"type": "number", "unit": "s"}, "unit is of a timestamp column, not of a number column"),
+        ({"type": "number", "decimal": ",", "thousands": ","}, "can't mark both the decimals and the thousands"),
+        ({"type": "text", "nulls": [False]}, "YAML reads this word as False; put it in quotes"),
+        ({"type": "number", "thousands": "_"}, "Input should be '', ',', '.', ' ' or"),
+    ],
+)
+def test_notation_that_does_not_fit_its_column_is_refused(document, column, text):
+    document["data"]["columns"]["odd"] = column
+    assert text in problem(document)
+
+
+def test_words_that_yaml_reads_as_something_else_stay_words(document):
+    document["data"] |= yaml.safe_load("nulls: [-999, null, ~, '?']")
+    document["label"] |= yaml.safe_load("{positive: Yes, negative: [No]}")
+    case = use_case.parse(document, "here")
+    assert case.data.nulls == ("-999", "null", "null", "?")
+    assert (case.label.positive, case.label.negative) == ("Yes", ("No",))
+
+
+@pytest.mark.parametrize(
+    ("label", "text"),
+    [
+        ({"negative": ["No"]}, "label.negative: means something beside label.positive only"),
+        ({"positive": "Yes", "negative": ["yes"]}, "label.negative: 'Yes' is label.positive"),
+    ],
+)
+def test_label_in_words_that_contradicts_itself_is_refused(document, label, text):
+    document["label"] |= label
+    assert text in problem(document)
+
+
+def test_label_in_words_is_of_an_integer_column(document):
+    document["label"]["positive"] = "Yes"
+    document["data"]["columns"]["TX_FRAUD"] = {"type": "text"}
+    assert "label.positive: makes a label of 0 and 1, so TX_FRAUD has type integer, not text" in problem(document)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from components.evaluate.gate import judge
+from components.evaluate.gate import Incomparable, judge
 from serin import use_case
 from serin.workspace import Workspace
 
@@ -45,6 +45,14 @@ def test_nan_never_passes(case):
 
 
 def test_champion_that_can_not_be_compared_fails_the_gate(case):
-    verdict = judge(metrics(0.9), "champion v3 can't be compared: it needs x", case)
+    verdict = judge(metrics(0.9), Incomparable("champion v3 can't be compared: it needs x"), case)
     assert not verdict.passed
     assert "champion v3 can't be compared: it needs x" in verdict.reasons
+
+
+def test_champion_that_is_lost_stops_no_successor_and_is_named(case):
+    lost = Incomparable("champion v3 is lost, and counts as none", lost=True)
+    verdict = judge(metrics(0.9), lost, case)
+    assert verdict.passed
+    assert lost.reason in verdict.reasons
+    assert not judge(metrics(0.9, auc=0.69), lost, case).passed

@@ -229,6 +229,18 @@ def test_column_that_an_older_date_lacks_is_null_in_its_rows(run: Ingest, worksp
     assert labels[[20, 21]].tolist() == [0, 1]
 
 
+def test_key_that_older_dates_lack_is_no_key_of_theirs(run: Ingest, workspace: Workspace) -> None:
+    run(EVENTS, rows(range(10)))
+    folder = workspace.events("toy")
+    for date in partitions.dates(folder):
+        older = storage.read_file(partitions.location(folder, date)).drop_columns(["id", "label"])
+        partitions.write(folder, date, older, ())
+    done = run(EVENTS, rows(range(20, 24)))
+    assert (done.new, done.corrected, done.known) == (4, 0, 0)
+    assert sorted(stored(workspace)["id"].dropna()) == [20, 21, 22, 23]
+    assert len(stored(workspace)) == 14
+
+
 def test_column_that_changed_its_type_names_the_stored_file(run: Ingest, workspace: Workspace) -> None:
     run(KEYLESS, rows(range(10)))
     folder = workspace.events("toy")

@@ -29,6 +29,6 @@ def test_every_rule_of_a_request_column_reaches_the_artifact(tmp_path: Path) -> 
     values = rng.integers(-1, 2, 90)
     part = np.repeat(["fit", "validation", "test"], 30)
     frame = pd.DataFrame({"id": map(str, range(90)), "x": values, "y": (values > 0).astype(int), SPLIT: part})
-    manifest = train_estimator(frame, case, "logistic_regression", tmp_path / "model", "snapshot", "2026-01-01")
+    manifest = train_estimator(frame, case, "logistic_regression", tmp_path / "model", "snapshot", "2026-01-01", "t_v1")
     assert manifest.request == (RequestColumn(name="x", **x),)
     assert manifest.entities == (RequestColumn(name="id", type="text"),)

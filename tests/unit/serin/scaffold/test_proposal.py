@@ -82,11 +82,148 @@ def test_each_column_that_is_left_out_has_a_note() -> None:
     assert note(proposal, "Planet").startswith("Planet: the same value in every row, left out")
 
 
-def test_column_that_gives_the_label_away_is_left_out() -> None:
+def test_column_that_tells_the_label_alone_is_left_out_with_a_warning() -> None:
     frame = snapshot().assign(Reason=lambda f: np.where(f["Left"] == "1", "moved", "none"))
     proposal = of_snapshot(frame)
     assert "Reason" not in proposal.case.data.columns
-    assert "tells the label all by itself" in note(proposal, "Reason")
+    (warning,) = proposal.warnings
+    ones = (frame["Left"] == "1").sum()
+    assert warning.startswith(
+        f"Reason alone tells the label (area under the ROC curve 1.0000, out of fold, {ones} ones in 400 rows)"
+    )
+
+
+def test_small_table_of_unique_values_is_not_accused() -> None:
+    frame = snapshot(60).assign(Balance=[f"{place * 7919 % 60}.5" for place in range(60)])
+    proposal = of_snapshot(frame)
+    assert proposal.warnings == []
+    assert "Balance" in proposal.case.data.columns
+
+
+def test_written_index_is_left_out_whatever_its_order() -> None:
+    frame = snapshot()
+    frame.insert(0, "Unnamed: 0", np.argsort(np.argsort(frame["Left"].astype(int) * 1000 + np.arange(400))).astype(str))
+    proposal = of_snapshot(frame)
+    assert "Unnamed_0" not in proposal.case.data.columns
+    assert note(proposal, "Unnamed_0").startswith("Unnamed_0: counts the rows, left out")
+
+
+def test_parts_of_a_date_without_a_time_are_told() -> None:
+    frame = events().assign(year="2025", month=[["Jan", "Feb"][place % 2] for place in range(400)])
+    (warning,) = of_events(frame.drop(columns="at"), entities=[], timestamp=None).warnings
+    assert warning.startswith("year, month: parts of a date, but no time column. If rows are events, a random split")
+    assert of_events(frame).warnings == []
+
+
+def test_time_that_nobody_named_is_told() -> None:
+    (warning,) = of_events(events(), entities=[], timestamp=None).warnings
+    assert warning.startswith("at: times, but no --timestamp. If rows are events, name their time")
+
+
+def test_table_without_an_entity_is_used_row_by_row() -> None:
+    proposal = of_snapshot(snapshot().drop(columns=["ClientId", "RowNumber"]), entities=[])
+    case = proposal.case
+    assert (case.entities, case.views, case.data.key) == ({}, {}, ())
+    assert case.features.request == ("Region", "Age", "Income")
+    assert "each row stands for itself, and a request carries Region, Age, Income" in note(proposal, "No --entity")
+
+
+def test_events_without_an_entity_have_no_windows() -> None:
+    case = of_events(events(), entities=[]).case
+    assert (case.entities, case.views, case.features.calendar) == ({}, {}, ("weekday",))
+    assert "n0" in case.features.request
+
+
+def test_padded_numbers_and_blanks_stay_numbers_with_missing_values() -> None:
+    frame = snapshot().assign(Income=lambda f: f["Income"].str[:8].str.rjust(12))
+    frame.loc[:9, "Income"] = " " * 12
+    case = of_snapshot(frame).case
+    assert (case.data.columns["Income"].type, case.data.columns["Income"].nullable) == ("number", True)
+
+
+def test_notations_are_declared_and_told() -> None:
+    german = [f"{place % 9 + 1}.{place % 1000:03d},{place % 100:02d}" for place in range(400)]
+    frame = snapshot().assign(Income=german, Age=lambda f: f["Age"].where(f.index > 5, "?"), Rate="3.5%")
+    frame.loc[:99, "Rate"] = "41.0%"
+    proposal = of_snapshot(frame)
+    columns = proposal.case.data.columns
+    assert (columns["Income"].decimal, columns["Income"].thousands) == (",", ".")
+    assert (columns["Age"].nulls, columns["Age"].nullable) == (("?",), True)
+    assert (columns["Rate"].percent, columns["Rate"].type) == (True, "number")
+    assert note(proposal, "Income") == "Income: numbers such as '1.000,00' are read with decimal ',', thousands '.'."
+    assert note(proposal, "Age") == "Age: '?' stands for a missing value (nulls)."
+    assert "percent: stored as a fraction of 1" in note(proposal, "Rate")
+
+
+def test_times_that_are_numbers_are_declared_with_their_unit() -> None:
+    frame = events().assign(at=lambda f: pd.to_datetime(f["at"]).astype("int64") // 10**6)
+    proposal = of_events(frame)
+    assert proposal.case.data.columns["at"].unit == "ms"
+    assert note(proposal, "at: times") == "at: times are numbers of ms since 1970 (unit)."
+
+
+def test_entities_with_leading_zeros_stay_text_and_apart() -> None:
+    frame = events().assign(USER_ID=[["0417", "417", "22"][place % 3] for place in range(400)])
+    proposal = of_events(frame)
+    assert proposal.case.data.columns["USER_ID"].type == "text"
+    assert "no plain integer, such as '0417': kept as text" in note(proposal, "USER_ID")
+
+
+@pytest.mark.parametrize(("rows", "days", "window", "least"), [
+    (96 * 48, 96, 28, 650), (400, 100, 50, 100), (4_000, 10, 7, 1000), (3_000, 20, 14, 1000), (40, 100, 365, 100)
+])  # fmt: skip
+def test_drift_is_looked_for_in_a_window_that_the_tables_density_fills(
+    rows: int, days: int, window: int, least: int
+) -> None:
+    proposal = of_events(events(rows, days))
+    assert (proposal.case.drift.window.days, proposal.case.drift.min_rows) == (window, least)
+    assert f"drift is looked for in {window}d" in note(proposal, "The table has")
+
+
+def test_share_of_bad_rows_that_this_table_needs_is_declared_and_told() -> None:
+    frame = snapshot()
+    frame.loc[:39, "ClientId"] = None
+    proposal = of_snapshot(frame)
+    assert proposal.case.data.max_bad_share == 0.1
+    assert note(proposal, "40 of 400 rows") == (
+        "40 of 400 rows can't be used (10.0%): ClientId is empty or does not fit in 40; they are quarantined, and "
+        "max_bad_share is 0.10 so that training goes on."
+    )
+    assert of_snapshot(snapshot(), unread_rows=100).case.data.max_bad_share == 0.2
+    assert of_snapshot(snapshot(), unread_rows=10).case.data.max_bad_share == 0.05
+
+
+def test_table_of_which_most_rows_are_bad_is_refused_with_the_count() -> None:
+    frame = snapshot()
+    frame.loc[:249, "ClientId"] = None
+    with pytest.raises(
+        DataError, match=r"250 of 400 rows can't be used \(62\.5%\): ClientId is empty .* in 250; a table"
+    ):
+        of_snapshot(frame)
+
+
+@pytest.mark.parametrize(
+    ("words", "positive", "label"),
+    [
+        (("Yes", "No"), "Yes", {"positive": "Yes", "negative": ("No",)}),
+        (("Yes", "No"), "yes", {"positive": "Yes", "negative": ("No",)}),
+        (("fraud", "legit"), "fraud", {"positive": "fraud", "negative": ("legit",)}),
+        (("2", "1"), "2", {"positive": "2", "negative": ("1",)}),
+    ],
+)
+def test_label_in_words_is_mapped_by_declaration(words: tuple[str, str], positive: str, label: Any) -> None:
+    frame = snapshot()
+    ones = (frame["Left"] == "1").to_numpy()
+    proposal = of_snapshot(frame.assign(Left=np.where(ones, *words)), positive=positive)
+    case = proposal.case
+    assert case.label.model_dump(include={"positive", "negative"}) == label
+    assert case.data.columns["Left"].type == "integer"
+    assert f"{ones.sum()} of 400 labels are 1" in note(proposal, f"{ones.sum()} of 400")
+
+
+def test_outcome_that_the_label_does_not_hold_is_refused() -> None:
+    with pytest.raises(DataError, match=r"the label Left can't have 'Yes' as its positive outcome; it holds 0 \("):
+        of_snapshot(snapshot(), positive="Yes")
 
 
 def test_events_get_request_columns_calendar_and_windows() -> None:
@@ -135,7 +272,9 @@ def test_nullable_follows_the_nulls_and_keys_are_required() -> None:
 def test_mixed_column_is_named_with_what_happens_to_it() -> None:
     frame = snapshot()
     frame.loc[3, "Age"] = "old"
-    assert note(of_snapshot(frame), "Age") == "Age: 1 values are no integer; such rows are quarantined."
+    assert note(of_snapshot(frame), "Age") == (
+        "Age: 1 values are not a whole number (64 bits); such rows are quarantined."
+    )
 
 
 def test_column_of_two_minds_is_text_and_says_so() -> None:
@@ -170,6 +309,13 @@ def test_names_that_are_no_identifiers_are_renamed() -> None:
     assert note(proposal, repr(evil)) == f"{evil!r} is called Age_DROP_TABLE_events here (data.rename)."
 
 
+def test_names_that_serin_and_its_features_use_are_renamed_or_left_alone() -> None:
+    frame = events().rename(columns={"n0": "serin_split", "order_id": "shop_count_1d"})
+    proposal = of_events(frame.assign(shop_count_1d=lambda f: f["shop_count_1d"].str.replace("o", "")))
+    assert proposal.case.data.rename == {"serin_split": "column_serin_split"}
+    assert "shop_count_1d_2" in proposal.case.feature_names
+
+
 @pytest.mark.parametrize("truth", [(True, False), ("true", "false"), (1.0, 0.0)])
 def test_labels_that_mean_0_and_1_are_fine(truth: tuple[Any, Any]) -> None:
     frame = snapshot()
@@ -180,11 +326,14 @@ def test_labels_that_mean_0_and_1_are_fine(truth: tuple[Any, Any]) -> None:
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        (["Yes", "No", "No"], r"it holds No \(267\), Yes \(133\).*: write 1 for the outcome to predict"),
+        (
+            ["Yes", "No", "No"],
+            r"it holds No \(267\), Yes \(133\): name the outcome to predict, such as --positive 'Yes'",
+        ),
         ([None], "it holds nothing: one class alone"),
         (["0"], r"it holds 0 \(400\): one class alone teaches nothing"),
-        (["a", "b", "c"], r"it holds .*: a label has two values"),
-        ([str(i) for i in range(9)], r"and 4 more: a label has two values"),
+        (["a", "b", "c"], r"it holds .*: name the outcome to predict, such as --positive '.'; the others count as 0"),
+        ([str(i) for i in range(30)], r"and 25 more: a label has two values"),
     ],
 )
 def test_labels_of_other_values_are_refused(labels: list[str | None], message: str) -> None:
@@ -200,16 +349,15 @@ def test_labels_of_other_values_are_refused(labels: list[str | None], message: s
         ({"label": "Gone"}, "no column 'Gone'; the table has RowNumber, ClientId, Surname"),
         ({"entities": ["Left"]}, "Left can be only one of label, entity and timestamp"),
         ({"entities": ["Region"]}, "entity Region has 2 different values in 400 rows"),
-        ({"entities": ["Income"]}, "entity Income holds number values; allowed: integer, text"),
-        ({"entities": ["ClientId", "RowNumber"]}, "2 entities named; a table without --timestamp has exactly one"),
-        ({"entities": []}, "0 entities named"),
+        ({"entities": ["Share"]}, "entity Share holds number values; allowed: integer, text"),
+        ({"entities": ["ClientId", "RowNumber"]}, "2 entities named; a table without --timestamp has at most one"),
         ({"entities": ["Empty"]}, "entity Empty has no value in any row"),
         ({"timestamp": "Surname"}, "timestamp Surname holds text values such as .'name 0'.; allowed: ISO 8601"),
     ],
 )
 def test_columns_that_can_not_be_what_they_are_named_for_are_refused(changes: Any, message: str) -> None:
     with pytest.raises(DataError, match=message):
-        of_snapshot(snapshot().assign(Empty=None), **changes)
+        of_snapshot(snapshot().assign(Empty=None, Share=np.arange(400) / 7), **changes)
 
 
 def test_table_with_nothing_to_learn_from_is_refused() -> None:
@@ -228,9 +376,34 @@ def test_longest_name_still_gives_names_that_fit() -> None:
     assert len(set(case.views)) == 2
 
 
-@pytest.mark.parametrize("proposal", [of_snapshot(snapshot()), of_events(events())], ids=["snapshot", "events"])
+def declared() -> pd.DataFrame:
+    rates = [f"{place % 50},5 %" for place in range(400)]
+    return snapshot().assign(
+        Rate=rates, Age=lambda f: f["Age"].where(f.index > 5, "?"), Left=["Yes", "No", "No", "No"] * 100
+    )
+
+
+@pytest.mark.parametrize(
+    "proposal",
+    [
+        of_snapshot(snapshot()),
+        of_snapshot(snapshot(), entities=[]),
+        of_snapshot(declared(), positive="Yes"),
+        of_snapshot(snapshot(), unread_rows=100),
+        of_events(events()),
+        of_events(events().assign(at=lambda f: pd.to_datetime(f["at"]).astype("int64") // 10**9)),
+    ],
+    ids=["snapshot", "rows", "declared", "bad rows", "events", "epochs"],
+)
 def test_yaml_reads_back_as_the_same_use_case(proposal: Proposal) -> None:
     assert parse(yaml.safe_load(render_yaml(proposal.case)), "it") == proposal.case
+
+
+def test_yaml_carries_what_is_declared_of_the_table_as_a_whole() -> None:
+    case = of_snapshot(snapshot()).case
+    data = case.data.model_copy(update={"nulls": ("-", "\\N"), "decimal": ",", "thousands": "."})
+    case = case.model_copy(update={"data": data})
+    assert parse(yaml.safe_load(render_yaml(case)), "it") == case
 
 
 def test_yaml_quotes_what_yaml_would_take_for_something_else() -> None:
@@ -244,3 +417,11 @@ def test_definitions_are_python_that_names_every_feature() -> None:
     strings = {node.value for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Constant)}
     assert {"USER_ID", "shop", "orders_user", "orders_shop", "orders_v1", *case.views} <= strings
     assert {f.name for view in case.features.windows.values() for f in view.features} <= strings
+
+
+def test_definitions_without_entities_are_python_that_needs_no_view() -> None:
+    text = render_definitions(of_snapshot(snapshot(), entities=[]).case)
+    imported = {
+        alias.name for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
+    assert imported == {"FeatureService"}

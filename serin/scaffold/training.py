@@ -1,0 +1,67 @@
+"""How the proposed use case trains, and when its inputs have drifted: periods that fit the table at hand."""
+
+import math
+from datetime import timedelta
+from typing import Any
+
+import pandas as pd
+
+from serin.times import format_duration
+
+_BALANCED = 0.05  # share of positives from which ROC AUC says enough
+_WEEK = timedelta(days=7)
+_DRIFT_DAYS = (7, 14, 28)
+_YEAR = 365
+_DRIFT_ROWS = 1000
+_FEWEST_DRIFT_ROWS = 100  # below, chance alone moves a population stability index past its limit
+
+
+def training(label: "pd.Series[Any]", times: "pd.Series[Any] | None", notes: list[str]) -> dict[str, Any]:
+    """The part `training` of a use case as plain data; says in `notes` what it chose."""
+    values = label.dropna()
+    share = float(values.mean())
+    metric = "roc_auc" if share >= _BALANCED else "average_precision"
+    notes.append(f"{values.sum():,} of {len(values):,} labels are 1 ({share:.2%}): estimators compete by {metric}.")
+    chosen: dict[str, Any] = {
+        "estimators": {
+            "logistic_regression": {"C": 1.0},
+            "xgboost": {"n_estimators": 200, "max_depth": 4, "learning_rate": 0.05},
+        },
+        "primary_metric": metric,
+    }
+    if times is not None:
+        days = (times.max() - times.min()).days
+        period = min(_WEEK, timedelta(days=max(1, days // 5)))
+        chosen |= {"test": format_duration(period), "validation": format_duration(period)}
+        notes.append(
+            f"The rows span {days:,} days; the last {format_duration(period)} are held back for the test, "
+            "as many before them for validation."
+        )
+        notes.append("Labels count as known at once (label.delay: 0d); set it if yours arrive later, e.g. 7d.")
+    return chosen
+
+
+def drift(rows: int, times: "pd.Series[Any] | None", notes: list[str]) -> dict[str, Any]:
+    """The part `drift`: a window that holds enough rows at the density of the table, and half of them as minimum."""
+    if times is None:
+        least = _least(rows // 2)
+        notes.append(
+            f"Drift is looked for in {_DRIFT_DAYS[0]}d of requests, of which there must be {least:,}; set drift.window "
+            "and min_rows to what your requests a day are."
+        )
+        return {"min_rows": least}
+    a_day = rows / max(1.0, (times.max() - times.min()) / timedelta(days=1))
+    enough = [days for days in _DRIFT_DAYS if days * a_day >= 2 * _DRIFT_ROWS]
+    longest = min(_YEAR, max(_DRIFT_DAYS[-1], math.ceil(2 * _FEWEST_DRIFT_ROWS / a_day)))
+    days = enough[0] if enough else longest
+    least = _least(int(days * a_day / 2))
+    notes.append(
+        f"The table has {a_day:,.3g} rows a day: drift is looked for in {days}d, about {days * a_day:,.0f} rows, of "
+        f"which at least {least:,} must be there (drift.window, drift.min_rows)."
+    )
+    return {"window": f"{days}d", "min_rows": least}
+
+
+def _least(half: int) -> int:
+    """Half of the expected rows within limits, in round numbers."""
+    return max(_FEWEST_DRIFT_ROWS, min(_DRIFT_ROWS, half // 50 * 50))
