@@ -20,13 +20,14 @@ from serin.use_case import UseCase
 from serin.workspace import Workspace
 
 # The days of the story, each from its midnight (UTC).
-START, DAYS, ROWS, SEED = date(2026, 1, 1), 101, 180_000, 7
+START, DAYS, ROWS, SEED = date(2025, 12, 18), 129, 230_000, 7
 # By now the first model has seen 30-day windows for weeks.
 TRAINED = date(2026, 3, 5)
 # Customers and fraudsters behave differently from now on; a week later the windows are full of it.
 DRIFT, A_WEEK_LATER = date(2026, 3, 7), date(2026, 3, 14)
-# Two weeks of the new behaviour can be trained on: delay, validation and test week, and delay lie between.
-LABELS_KNOWN = date(2026, 4, 11)
+# Two weeks of the new behaviour can be learnt from: validation and test week, and the labels' delay after each of the
+# three parts, lie between.
+LABELS_KNOWN = date(2026, 4, 25)
 
 PORT = 8080
 _A_DAY = timedelta(days=1)
@@ -117,7 +118,7 @@ def tell(narrator: Narrator, main: Workspace) -> Story:
         calm_day(story)
         chapter("4/7  Customers and fraudsters change")
         drifted_day(story)
-        chapter("5/7  Four weeks on, the labels are in: look for drift, retrain")
+        chapter("5/7  Six weeks on, the labels are in: look for drift, retrain")
         retrain(story)
         chapter("6/7  The new version as a canary")
         roll_out(story, "second")
