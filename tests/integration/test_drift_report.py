@@ -210,7 +210,9 @@ def platform(tmp_path):
     for name in ("event_timestamp", "logged_at"):
         logged = logged.append_column(name, time)
     logged = logged.append_column("model_version", pa.array(["3"] * len(logged)))
-    workspace = Workspace(tmp_path, "local", str(tmp_path / "state"), "sqlite:////nowhere", tmp_path / "feature_store.yaml")
+    workspace = Workspace(
+        tmp_path, "local", str(tmp_path / "state"), "sqlite:////nowhere", tmp_path / "feature_store.yaml"
+    )
     for number in range(20):
         where = partitions.location(workspace.predictions(CASE.name), "2018-06-08", f"v3-{number}.parquet")
         storage.write_table(logged.slice(20 * number, 20), where)

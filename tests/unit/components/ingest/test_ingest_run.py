@@ -31,7 +31,9 @@ def make_case(timestamp: bool) -> UseCase:
 
 @pytest.fixture
 def platform(tmp_path: Path) -> Platform:
-    return build(Workspace(tmp_path, "local", str(tmp_path / "state"), "sqlite:////nowhere", tmp_path / "feature_store.yaml"))
+    return build(
+        Workspace(tmp_path, "local", str(tmp_path / "state"), "sqlite:////nowhere", tmp_path / "feature_store.yaml")
+    )
 
 
 @pytest.fixture

@@ -1,0 +1,47 @@
+"""The use case: one validated, frozen model of everything that differs between two use cases.
+
+It is read from `pipelines/use_cases/NAME.yaml`; unknown keys and contradictions are errors that name the key.
+
+model         what a use case may say, a class a section
+consistency   whether its sections agree with each other
+files         from its file, and as text between the steps of a pipeline
+"""
+
+from serin.use_case.consistency import RESERVED_PREFIX
+from serin.use_case.files import dumps, load, loads, parse
+from serin.use_case.model import (
+    DAY,
+    Drift,
+    Gates,
+    Label,
+    Rollout,
+    Slo,
+    SourceColumn,
+    Step,
+    TableView,
+    TimeUnit,
+    UseCase,
+    WindowFeature,
+    WindowView,
+)
+
+__all__ = [
+    "DAY",
+    "RESERVED_PREFIX",
+    "Drift",
+    "Gates",
+    "Label",
+    "Rollout",
+    "Slo",
+    "SourceColumn",
+    "Step",
+    "TableView",
+    "TimeUnit",
+    "UseCase",
+    "WindowFeature",
+    "WindowView",
+    "dumps",
+    "load",
+    "loads",
+    "parse",
+]

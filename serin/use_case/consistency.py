@@ -1,0 +1,145 @@
+"""Whether the sections of a use case agree with each other."""
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from serin import estimators
+from serin.columns import Column
+from serin.prediction_log import COLUMNS
+from serin.times import format_duration
+
+if TYPE_CHECKING:
+    from serin.use_case.model import Label, UseCase, WindowFeature, WindowView
+
+_DAY = timedelta(days=1)
+# Columns that Serin adds to a table while it works on it.
+RESERVED_PREFIX = "serin_"
+
+
+def contradictions(case: "UseCase") -> Iterator[str]:
+    """What is wrong with a use case whose sections are each in order, every problem with its key."""
+    yield from _unknown_columns(case)
+    yield from _label_contradictions(case.label, case.data.columns.get(case.label.column))
+    yield from _time_contradictions(case)
+    yield from _view_contradictions(case)
+    yield from _taken_names(case)
+    yield from _names_of_columns(case)
+    if case.label.column in case.feature_names:
+        yield f"features: the label {case.label.column} can't be a feature"
+    if not case.feature_names:
+        yield "features: no feature is named"
+    if not case.training.estimators:
+        yield f"training.estimators: name at least one of {', '.join(estimators.known())}"
+    for name, parameters in case.training.estimators.items():
+        yield from (f"training.estimators.{problem}" for problem in estimators.problems(name, parameters))
+
+
+def _label_contradictions(label: "Label", column: Column | None) -> Iterator[str]:
+    if label.positive is None and label.negative:
+        yield "label.negative: means something beside label.positive only"
+    if label.positive is not None and column and column.type != "integer":
+        yield f"label.positive: makes a label of 0 and 1, so {label.column} has type integer, not {column.type}"
+    if label.positive is not None and label.positive.casefold() in map(str.casefold, label.negative):
+        yield f"label.negative: {label.positive!r} is label.positive"
+
+
+def _taken_names(case: "UseCase") -> Iterator[str]:
+    """Names that already mean something else in the tables in which features, labels and keys stand side by side."""
+    if taken := sorted(COLUMNS.keys() & {*case.data.columns, *case.feature_names}):
+        yield f"{', '.join(taken)}: the prediction log has columns of these names; use others (data.rename)"
+    for name in sorted({*case.data.columns, *case.feature_names}):
+        if name.lower().startswith(RESERVED_PREFIX):
+            yield f"{name}: names that start with {RESERVED_PREFIX} are Serin's own; use another (data.rename)"
+    if repeated := sorted({n for n in case.feature_names if case.feature_names.count(n) > 1}):
+        yield f"features: {', '.join(repeated)} named more than once"
+    if repeated := sorted(case.features.windows.keys() & case.features.tables.keys()):
+        yield f"features: view {', '.join(repeated)} stands under windows and under tables; give one another name"
+
+
+def _names_of_columns(case: "UseCase") -> Iterator[str]:
+    """Features that would stand under the name of another column of the table."""
+    for entity, column in case.entities.items():
+        if column in case.feature_names:
+            yield f"features: {column} is the key of entity {entity}; allowed: any column that is no entity's"
+    for view_name, view in case.features.windows.items():
+        for name in (feature.name for feature in view.features if feature.name in case.data.columns):
+            yield f"features.windows.{view_name}.{name}: the table has a column of this name; allowed: any other name"
+    for name in case.features.calendar:
+        if name in case.data.columns:
+            yield f"features.calendar: the table has a column {name} too; give that another name (data.rename)"
+
+
+def _unknown_columns(case: "UseCase") -> Iterator[str]:
+    used = {
+        "timestamp": [case.timestamp] if case.timestamp else [],
+        "label.column": [case.label.column],
+        "data.key": case.data.key,
+        "entities": case.entities.values(),
+        "features.request": case.features.request,
+    }
+    for name, view in case.features.windows.items():
+        used[f"features.windows.{name}"] = [f.column for f in view.features if f.column]
+    for name, table in case.features.tables.items():
+        used[f"features.tables.{name}"] = table.columns
+    for where, columns in used.items():
+        for column in columns:
+            if column not in case.data.columns:
+                yield f"{where}: {column!r} is no column; data.columns has {', '.join(case.data.columns)}"
+
+
+def _time_contradictions(case: "UseCase") -> Iterator[str]:
+    if case.timestamp:
+        column = case.data.columns.get(case.timestamp)
+        if column and column.type != "timestamp":
+            yield f"timestamp: {case.timestamp} has type {column.type}, not timestamp"
+        if case.features.tables:
+            yield "features.tables: a table with event times (`timestamp`) holds no snapshot of its entities"
+        return
+    for key, used in (
+        ("features.windows", case.features.windows),
+        ("features.calendar", case.features.calendar),
+        ("label.delay", case.label.delay),
+    ):
+        if used:
+            yield f"{key}: needs event times, but `timestamp` names no column"
+
+
+def _view_contradictions(case: "UseCase") -> Iterator[str]:
+    for name, view in case.views.items():
+        if view.entity not in case.entities:
+            yield f"features: view {name} is of entity {view.entity!r}; entities are {', '.join(case.entities)}"
+    for name, table in case.features.tables.items():
+        column = case.entities.get(table.entity)
+        if column and case.data.key != (column,):
+            found = ", ".join(case.data.key) or "nothing"
+            yield f"features.tables.{name}: has one row a {table.entity}, so data.key must be [{column}], found {found}"
+    for name, view in case.features.windows.items():
+        if view.refresh > _DAY or _DAY % view.refresh:
+            yield f"features.windows.{name}.refresh: {format_duration(view.refresh)} does not divide a day"
+            continue
+        for feature in view.features:
+            yield from _window_contradictions(case, f"features.windows.{name}.{feature.name}", view, feature)
+    if case.training.precision_at and case.training.precision_at.entity not in case.entities:
+        yield f"training.precision_at.entity: {case.training.precision_at.entity!r} is no entity"
+
+
+def _window_contradictions(case: "UseCase", where: str, view: "WindowView", feature: "WindowFeature") -> Iterator[str]:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", feature.name):
+        yield f"{where}: a feature's name is letters, digits and underscores"
+    if feature.window % view.refresh or feature.delay % view.refresh:
+        yield (
+            f"{where}: window {format_duration(feature.window)} and delay {format_duration(feature.delay)} "
+            f"must be multiples of refresh {format_duration(view.refresh)}"
+        )
+    if (feature.aggregation == "count") != (feature.column is None):
+        yield f"{where}: `count` takes no column, every other aggregation needs one"
+    if feature.column == case.label.column and feature.delay < case.label.delay:
+        yield (
+            f"{where}: sees the label {format_duration(feature.delay)} after the event, "
+            f"but it is known only after {format_duration(case.label.delay)} (label.delay)"
+        )
+    column = case.data.columns.get(feature.column) if feature.column else None
+    if column and column.type not in ("integer", "number", "boolean"):
+        yield f"{where}: can't take the {feature.aggregation} of {feature.column}, a {column.type} column"
