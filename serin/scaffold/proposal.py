@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from serin.columns import TYPES
+from serin.columns import TYPES, YEARS
 from serin.errors import DataError
 from serin.prediction_log import COLUMNS
 from serin.scaffold import features, leaks, notation, training
@@ -163,7 +163,8 @@ def _check_entities(table: _Table) -> None:
         example = table.columns[table.timestamp].values.dropna().head(1).tolist()
         raise DataError(
             f"timestamp {table.timestamp} holds {table.columns[table.timestamp].type} values such as {example}; "
-            "allowed: ISO 8601 times (2018-06-01T12:00), or numbers of s, ms, us or ns since 1970"
+            "allowed: ISO 8601 times (2018-06-01T12:00) from "
+            f"{YEARS[0]} to {YEARS[1]}, or numbers of s, ms, us or ns since 1970"
         )
 
 
