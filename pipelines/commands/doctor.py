@@ -68,7 +68,9 @@ def _package(name: str) -> Check:
 def _workspace_checks(workspace: Workspace) -> Iterator[Check]:
     free = shutil.disk_usage(workspace.root).free / 2**30
     yield Check(free >= _NEED_GIB, "disk", f"{free:.0f} GiB free", f"keep {_NEED_GIB:g} GiB free")
-    yield Check(os.access(workspace.root, os.W_OK), "state folder", str(workspace.state), "make the folder writable")
+    state = workspace.state if workspace.state.exists() else workspace.root
+    writable = state.is_dir() and os.access(state, os.W_OK)
+    yield Check(writable, "state folder", str(workspace.state), f"{state} must be a folder that can be written")
     for path in sorted(workspace.use_cases.glob("*.yaml")):
         try:
             case = use_case.load(path.stem, workspace.use_cases)

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from components.ingest.store import ingest
-from pipelines.commands.doctor import stored
+from pipelines.commands.doctor import _workspace_checks, stored
 from serin import partitions, storage
 from serin.use_case import parse
 from serin.workspace import Workspace
@@ -91,3 +91,12 @@ def test_store_that_can_not_be_opened_is_named(workspace):
     (check,) = stored(replace(workspace, storage="ftp://there"), CASE)
     assert (check.ok, check.what) == (False, "stored rows of toy")
     assert check.found.startswith("ftp://there/events/toy can't be opened: ")
+
+
+@pytest.mark.parametrize("is_file", [False, True])
+def test_state_folder_that_is_a_file_is_not_in_order(workspace, is_file):
+    if is_file:
+        workspace.state.write_text("")
+    (check,) = [check for check in _workspace_checks(workspace) if check.what == "state folder"]
+    assert check.ok is not is_file
+    assert check.advice.endswith(" must be a folder that can be written")
