@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from serin import atomic
-from serin.errors import DataError, UnavailableError
+from serin.errors import DataError, UnavailableError, first_line
 
 # Errors of one file on a disk; on S3 every error may be the connection's.
 _OF_THE_FILE = {errno.EACCES, errno.EIO, errno.EPERM}
@@ -35,7 +35,7 @@ def filesystem(location: str) -> tuple[fs.FileSystem, str]:
     try:
         system, path = fs.FileSystem.from_uri(location)
     except (pa.ArrowInvalid, OSError) as error:
-        raise UnavailableError(f"{location} can't be opened: {_cause(error)}") from None
+        raise UnavailableError(f"{location} can't be opened: {first_line(error)}") from None
     return system, path
 
 
@@ -103,7 +103,7 @@ def joined(tables: Sequence[pa.Table], location: str) -> pa.Table:
     try:
         return pa.concat_tables(tables, promote_options="permissive")
     except pa.ArrowException as error:
-        raise DataError(f"the files of {location} don't go together: {_cause(error)}") from None
+        raise DataError(f"the files of {location} don't go together: {first_line(error)}") from None
 
 
 def read_file(location: str, columns: Sequence[str] | None = None) -> pa.Table:
@@ -121,7 +121,7 @@ def read_file(location: str, columns: Sequence[str] | None = None) -> pa.Table:
     try:
         return _decoded(pa.BufferReader(whole), columns)
     except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{location} is damaged: {_cause(error)}") from None
+        raise DataError(f"{location} is damaged: {first_line(error)}") from None
 
 
 def read_schema(location: str) -> pa.Schema:
@@ -146,8 +146,8 @@ def _bytes(location: str) -> bytes:
             return bytes(file.read())
     except OSError as error:
         if isinstance(system, fs.LocalFileSystem) and error.errno in _OF_THE_FILE:
-            raise DataError(f"{location} is damaged: {_cause(error)}") from None
-        raise UnavailableError(f"{location} can't be read: {_cause(error)}") from None
+            raise DataError(f"{location} is damaged: {first_line(error)}") from None
+        raise UnavailableError(f"{location} can't be read: {first_line(error)}") from None
 
 
 def write_table(table: pa.Table, location: str) -> None:
@@ -216,8 +216,4 @@ def named(location: str, done: str) -> Iterator[None]:
         yield
     except (OSError, pa.ArrowException) as error:
         nothing = "; nothing was half-written" if done == "written" else ""
-        raise UnavailableError(f"{location} can't be {done}: {_cause(error)}{nothing}") from None
-
-
-def _cause(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UnavailableError(f"{location} can't be {done}: {first_line(error)}{nothing}") from None

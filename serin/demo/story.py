@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Protocol
 
 import pandas as pd
@@ -16,6 +16,7 @@ from serin.demo.traffic import Traffic
 from serin.errors import SerinError, UnavailableError
 from serin.reports.page import Moment, Tone
 from serin.reports.timelines import Mark
+from serin.times import DAY
 from serin.use_case import UseCase
 from serin.workspace import Workspace
 
@@ -30,7 +31,6 @@ DRIFT, A_WEEK_LATER = date(2026, 3, 7), date(2026, 3, 14)
 LABELS_KNOWN = date(2026, 4, 25)
 
 PORT = 8080
-_A_DAY = timedelta(days=1)
 _QUIET, _LIVELY, _BUSY = 15.0, 60.0, 150.0  # requests a second
 _LOG_SECONDS = 2.0
 
@@ -93,7 +93,7 @@ class Story:
         """The transactions of a day."""
         start = pd.Timestamp(day, tz="UTC")
         times = self.transactions["TX_DATETIME"]
-        return self.transactions[(times >= start) & (times < start + _A_DAY)]
+        return self.transactions[(times >= start) & (times < start + DAY)]
 
 
 def tell(narrator: Narrator, main: Workspace) -> Story:
@@ -172,7 +172,7 @@ def retrain(story: Story) -> None:
     """The drift pipeline, run when the labels are in: it finds the drift itself, and trains."""
     with _background(story):
         trained = story.terminal.serin(
-            "retrain", stage.NAME, "--drift-as-of", str(A_WEEK_LATER + _A_DAY), "--as-of", str(LABELS_KNOWN)
+            "retrain", stage.NAME, "--drift-as-of", str(A_WEEK_LATER + DAY), "--as-of", str(LABELS_KNOWN)
         )
     if trained["decision"] != "retrain":
         raise _not_as_told("a day with drift, by the pipeline", story.checks["drifted"])
@@ -227,7 +227,7 @@ def _play(story: Story, day: date, text: str) -> None:
 
 
 def _check(story: Story, chapter: str, day: date) -> Result:
-    story.checks[chapter] = story.terminal.serin("drift", stage.NAME, "--as-of", str(day + _A_DAY))
+    story.checks[chapter] = story.terminal.serin("drift", stage.NAME, "--as-of", str(day + DAY))
     return story.checks[chapter]
 
 
