@@ -14,7 +14,6 @@ from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from pyarrow import fs
 
@@ -80,22 +79,6 @@ def _listed(folder: str, *, recursive: bool) -> list[tuple[str, fs.FileInfo]]:
 
 def _is_table(info: fs.FileInfo) -> bool:
     return bool(info.is_file and info.extension == "parquet" and not info.base_name.startswith("."))
-
-
-def read_table(location: str, columns: Sequence[str] | None = None, where: ds.Expression | None = None) -> pa.Table:
-    """A file, or all Parquet files below a folder as one table; columns that a file lacks are null there.
-
-    Raises UnavailableError where nothing is stored or the place can't be reached; DataError: a file is damaged, two
-    files don't go together, or none has one of `columns`.
-    """
-    found = [location] if location.endswith(".parquet") else files(location)
-    if not found or not exists(found[0]):
-        raise UnavailableError(f"nothing is stored at {location}")
-    table = joined([read_file(name, columns if where is None else None) for name in found], location)
-    if missing := [name for name in columns or () if name not in table.column_names]:
-        raise DataError(f"{location} lacks {', '.join(missing)}; found {', '.join(table.column_names)}")
-    table = table if where is None else table.filter(where)
-    return table if columns is None else table.select(list(columns))
 
 
 def joined(tables: Sequence[pa.Table], location: str) -> pa.Table:

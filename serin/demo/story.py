@@ -1,6 +1,5 @@
 """The demo's story, chapter by chapter; each does with `serin` what a person would do."""
 
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -10,10 +9,11 @@ from typing import Protocol
 
 import pandas as pd
 
+from serin.adapters.local import loopback
 from serin.demo import stage
 from serin.demo.terminal import Result, Terminal
 from serin.demo.traffic import Traffic
-from serin.errors import SerinError, UnavailableError
+from serin.errors import ConflictError, SerinError
 from serin.reports.page import Moment, Tone
 from serin.reports.timelines import Mark
 from serin.times import DAY
@@ -252,12 +252,8 @@ def _not_as_told(day: str, check: Result) -> SerinError:
 
 def _free_port(wanted: int) -> int:
     """`wanted`, or another where that is taken."""
-    for number in (wanted, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", number))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise UnavailableError("no free port on 127.0.0.1")
+    try:
+        loopback.check_free(wanted)
+    except ConflictError:
+        return loopback.free_ports(1)[0]
+    return wanted

@@ -14,7 +14,8 @@ import httpx
 import pytest
 from pyarrow.dataset import field
 
-from serin.storage import files, read_table
+from serin import partitions
+from serin.storage import files
 from tests.factories import make_artifact
 from tests.predictor_process import Predictor, grpc_refusal, infer, row, set_up_store, start, tensors, workspace
 
@@ -431,7 +432,8 @@ def test_scored_rows_reach_the_log_while_the_predictor_runs(predictor: Predictor
     found: list[dict[str, Any]] = []
     while len(found) < 2 and time.monotonic() < deadline:
         time.sleep(0.1)
-        found = read_table(log, where=field("request_id") == "log-1").to_pylist() if files(log) else []
+        wanted = field("request_id") == "log-1"
+        found = partitions.read(log, where=wanted).table.to_pylist() if files(log) else []
     found.sort(key=lambda logged: logged["row"])
     assert [logged["score"] for logged in found] == [item["score"] for item in answer.json()["predictions"]]
     assert [logged["missing_features"] for logged in found] == [0, 1]
