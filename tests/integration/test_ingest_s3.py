@@ -85,17 +85,17 @@ def test_new_snapshot_on_s3_replaces_the_old_one(workspace: Workspace, tmp_path:
     case = parse(
         {
             "name": "toy",
-            "data": {"columns": {"id": {"type": "integer"}, "label": {"type": "integer"}}, "key": ["id"]},
+            "data": {"columns": {c: {"type": "integer"} for c in ("id", "x", "label")}, "key": ["id"]},
             "label": {"column": "label"},
             "entities": {"thing": "id"},
-            "features": {"service": "toy_v1", "tables": {"toy_thing": {"entity": "thing", "columns": ["id"]}}},
+            "features": {"service": "toy_v1", "tables": {"toy_thing": {"entity": "thing", "columns": ["x"]}}},
             "training": {"estimators": {"xgboost": {}}},
         },
         "toy",
     )
     source = tmp_path / "t.csv"
-    for text, as_of in (("1,0\n2,1", datetime(2026, 1, 1, tzinfo=UTC)), ("2,0\n3,1\n4,1", AS_OF)):
-        source.write_text(f"id,label\n{text}\n")
+    for text, as_of in (("1,5,0\n2,6,1", datetime(2026, 1, 1, tzinfo=UTC)), ("2,6,0\n3,7,1\n4,8,1", AS_OF)):
+        source.write_text(f"id,x,label\n{text}\n")
         ingest(workspace, case, str(source), as_of)
     (part,) = storage.files(workspace.events("toy"))
     assert part.endswith("/events/toy/date=2026-02-01/part.parquet")
