@@ -400,16 +400,16 @@ def test_requests_are_counted_by_outcome(predictor: Predictor) -> None:
 def test_failing_online_store_is_503_and_heals(predictor: Predictor) -> None:
     errors = predictor.metric("model_predictions_total", status="error")
     with closing(sqlite3.connect(predictor.root / ".serin" / "feast-online.db")) as database:
-        database.execute("ALTER TABLE serin_terminal_view RENAME TO away")
+        database.execute("ALTER TABLE serin_served_terminal_view RENAME TO away")
         database.commit()
         try:
             answer = predictor.v1(row())
             code, text = grpc_refusal(predictor.grpc, tensors())
         finally:
-            database.execute("ALTER TABLE away RENAME TO serin_terminal_view")
+            database.execute("ALTER TABLE away RENAME TO serin_served_terminal_view")
             database.commit()
     assert answer.status_code == 503
-    assert "does not answer: OperationalError: no such table: serin_terminal_view" in answer.json()["error"]
+    assert "does not answer: OperationalError: no such table: serin_served_terminal_view" in answer.json()["error"]
     assert (code, text) == ("UNAVAILABLE", answer.json()["error"])
     assert predictor.metric("model_predictions_total", status="error") == errors + 2
     assert predictor.v1(row()).status_code == 200

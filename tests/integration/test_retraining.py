@@ -42,7 +42,7 @@ def sales(start: datetime, days: int, factor: float = 1.0) -> pd.DataFrame:
             "at": pd.date_range(start, periods=size, freq="9min").as_unit("us"),
             "shop": rng.integers(1, 41, size),
             "amount": amount * factor,
-            "fraud": (amount > rng.normal(120, 20, size)).astype(int),
+            "fraud": (amount > rng.normal(120, 60, size)).astype(int),
         }
     )
 
