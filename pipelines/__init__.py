@@ -1,8 +1,7 @@
 """Wiring and entry points.
 
 training, retraining, rollout, catalogue   the pipelines, and all of them by name
-local                                      KFP's local runner, with progress and one clear error
+runs                                       running them, and what came out of a run
 cli, commands, console                     the `serin` command
-demo                                       the story that `make demo` tells
 use_cases                                  one YAML file a use case
 """

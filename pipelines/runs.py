@@ -1,7 +1,5 @@
 """Running the pipelines, and what came out of a run: asked of the registry, wherever the run was."""
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,45 +22,15 @@ class TrainedVersion:
     registered: RegisteredVersion
     report: Path
 
-    @property
-    def version(self) -> int:
-        """Its number."""
-        return self.registered.version
-
-    @property
-    def passed(self) -> bool:
-        """Whether it passed the gate."""
-        return self.registered.tags["serin.gate"] == "passed"
-
-    @property
-    def gate(self) -> str:
-        """The gate's answer: passed or failed."""
-        return self.registered.tags["serin.gate"]
-
-    @property
-    def estimator(self) -> str:
-        """The estimator that won on validation."""
-        return self.registered.tags["serin.estimator"]
-
-    @property
-    def as_of(self) -> str:
-        """The time that it was trained as of."""
-        return self.registered.tags["serin.as_of"]
-
-    @property
-    def metrics(self) -> Mapping[str, float]:
-        """Its metrics on the held-back rows, and those on validation as `validation_...`."""
-        found: dict[str, float] = json.loads(self.registered.tags["serin.metrics"])
-        return found
-
     def summary(self) -> dict[str, Any]:
         """What a command tells programs of it."""
+        made = self.registered
         return {
-            "version": self.version,
-            "estimator": self.estimator,
-            "as_of": self.as_of,
-            "gate": self.gate,
-            "metrics": self.metrics,
+            "version": made.version,
+            "estimator": made.estimator,
+            "as_of": made.as_of,
+            "gate": made.gate,
+            "metrics": made.metrics,
             "report": self.report,
         }
 

@@ -13,7 +13,7 @@ from serin import engines
 from serin.artifact import REFERENCE, Manifest
 from serin.engines import Scorer
 from serin.errors import ArtifactError, RequestError
-from serin.storage import read_table
+from serin.storage import read_file
 
 SELF_TEST_ROWS = 64
 SELF_TEST_TOLERANCE = 1e-5
@@ -54,10 +54,10 @@ def _self_test(folder: Path, manifest: Manifest, predict: Scorer) -> None:
     path = folder / REFERENCE
     if REFERENCE not in manifest.files:
         raise ArtifactError(f"{folder} holds no {REFERENCE}; the self-test needs its rows")
-    try:
-        table = read_table(str(path), columns=[*manifest.inputs.names, "score"]).slice(0, SELF_TEST_ROWS)
-    except (ValueError, KeyError) as error:
-        raise ArtifactError(f"{path} can't be read: {error}") from None
+    wanted = [*manifest.inputs.names, "score"]
+    table = read_file(str(path), wanted).slice(0, SELF_TEST_ROWS)
+    if missing := [name for name in wanted if name not in table.column_names]:
+        raise ArtifactError(f"{path} lacks {', '.join(missing)}; the self-test needs them")
     if table.num_rows == 0:
         raise ArtifactError(f"{path} holds no row; the self-test needs one")
     data = table.to_pydict()

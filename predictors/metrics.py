@@ -1,10 +1,11 @@
 """What Prometheus reads at /metrics. Every series is there, at 0, before the first request."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
+_Kind = TypeVar("_Kind", Counter, Gauge, Histogram)
 Status = Literal["ok", "invalid", "error"]
 STATUSES: tuple[Status, ...] = ("ok", "invalid", "error")
 LABELS = ("model", "model_version", "deployment")
@@ -25,52 +26,49 @@ class Metrics:
         registry: CollectorRegistry = REGISTRY,
         categories: Sequence[str] = (),
     ) -> None:
-        labels = {"model": model, "model_version": version, "deployment": deployment}
-        requests = Counter(
+        own = {"model": model, "model_version": version, "deployment": deployment}
+
+        def series(kind: type[_Kind], name: str, text: str, *more: str, **options: Any) -> _Kind:
+            return kind(name, text, (*LABELS, *more), registry=registry, **options)
+
+        requests = series(
+            Counter,
             "model_predictions_total",
             "Prediction requests (not rows) by outcome: ok, invalid (the caller's fault, 4xx), error (ours, 5xx)",
-            (*LABELS, "status"),
-            registry=registry,
+            "status",
         )
-        self._requests = {status: requests.labels(**labels, status=status) for status in STATUSES}
-        self._latency = Histogram(
-            "model_prediction_latency_seconds",
-            "Time from a prediction request's arrival to its answer, whatever the outcome",
-            LABELS,
-            buckets=LATENCY_BUCKETS,
-            registry=registry,
-        ).labels(**labels)
-        self._positive = Counter(
-            "model_positive_predictions_total", "Rows whose decision was true", LABELS, registry=registry
-        ).labels(**labels)
-        self._misses = Counter(
-            "model_feature_misses_total",
-            "Feature values that the online store did not hold (rows times features)",
-            LABELS,
-            registry=registry,
-        ).labels(**labels)
-        unknown = Counter(
+        unknown = series(
+            Counter,
             "model_unknown_categories_total",
             "Values of a category input that training did not know, by column",
-            (*LABELS, "column"),
-            registry=registry,
+            "column",
         )
-        self._unknown = {column: unknown.labels(**labels, column=column) for column in categories}
-        self._age = Gauge(
-            "model_feature_age_seconds",
-            "Age of the oldest feature of the latest request at its event time",
-            LABELS,
-            registry=registry,
-        ).labels(**labels)
-        self._dropped = Counter(
+        latency = series(
+            Histogram,
+            "model_prediction_latency_seconds",
+            "Time from a prediction request's arrival to its answer, whatever the outcome",
+            buckets=LATENCY_BUCKETS,
+        )
+        positive = series(Counter, "model_positive_predictions_total", "Rows whose decision was true")
+        misses = series(
+            Counter,
+            "model_feature_misses_total",
+            "Feature values that the online store did not hold (rows times features)",
+        )
+        age = series(
+            Gauge, "model_feature_age_seconds", "Age of the oldest feature of the latest request at its event time"
+        )
+        dropped = series(
+            Counter,
             "model_prediction_log_rows_dropped_total",
             "Scored rows that the prediction log lost: its buffer was full, or a value did not fit its column",
-            LABELS,
-            registry=registry,
-        ).labels(**labels)
-        self._loaded = Gauge(
-            "model_load_timestamp", "When the model was ready, in seconds since 1970", LABELS, registry=registry
-        ).labels(**labels)
+        )
+        loaded = series(Gauge, "model_load_timestamp", "When the model was ready, in seconds since 1970")
+        self._requests = {status: requests.labels(**own, status=status) for status in STATUSES}
+        self._unknown = {column: unknown.labels(**own, column=column) for column in categories}
+        self._latency, self._positive = latency.labels(**own), positive.labels(**own)
+        self._misses, self._age = misses.labels(**own), age.labels(**own)
+        self._dropped, self._loaded = dropped.labels(**own), loaded.labels(**own)
 
     def answered(self, status: Status, seconds: float) -> None:
         """One request was answered after `seconds`."""

@@ -8,7 +8,6 @@
 Every move is decided and made under one lease, so two trainings or rollouts may end in any order.
 """
 
-import json
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -108,5 +107,4 @@ def lost(registry: ModelRegistry, model: str) -> dict[int, str]:
 
 
 def _standing(version: RegisteredVersion, metric: str) -> Standing:
-    metrics = json.loads(version.tags.get("serin.metrics", "{}"))
-    return Standing(version.version, version.tags.get("serin.as_of", ""), metrics.get(metric, 0.0))
+    return Standing(version.version, version.as_of, version.metrics.get(metric, 0.0))

@@ -9,9 +9,8 @@ from string import Template
 from typing import Any
 
 from serin.errors import ConflictError, UnavailableError
+from serin.ports import Document
 from serin.use_case import UseCase
-
-Document = dict[str, Any]
 
 
 def deployment_name(case: UseCase, version: int) -> str:

@@ -43,3 +43,8 @@ class NotFoundError(SerinError):
 
 class UnavailableError(SerinError):
     """Something that Serin needs is missing or does not answer."""
+
+
+def first_line(error: Exception) -> str:
+    """The first line of another library's error, or its kind where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -1,8 +1,7 @@
 """Tables as date partitions: files below `date=YYYY-MM-DD/` folders (Hive partitioning), on a disk or on S3.
 
-Events have one file a date, `part.parquet`, whose footer holds the SHA-256 of its content. Content means the values,
-not the bytes of the file, so that the hash is the same for every writer, machine and version. The prediction log has
-many files a date, which `compact` merges.
+Events have one file a date, `part.parquet`, whose footer holds the hash of its content. The prediction log has many
+files a date, which `compact` merges.
 
 A file that is damaged never hides the others: it is named and passed over.
 """
@@ -15,10 +14,9 @@ from datetime import datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from serin import storage
+from serin import content, storage
 from serin.columns import YEARS
 from serin.errors import DataError
 
@@ -102,7 +100,7 @@ def read(
         raise DataError(f"nothing that can be used is stored at {folder}{named}")
     table = storage.joined(tables, folder)
     if missing := [name for name in columns or () if name not in table.column_names]:
-        raise DataError(f"{folder} lacks {', '.join(missing)}; found {', '.join(table.column_names)}")
+        raise DataError(f"no file of {folder} has a column {', '.join(missing)}")
     table = table if where is None else table.filter(where)
     return Rows(table if columns is None else table.select(list(columns)), tuple(damaged))
 
@@ -138,7 +136,7 @@ def write(folder: str, date: str, rows: pa.Table, key: Sequence[str]) -> bool:
         storage.remove(where.rpartition("/")[0])
         return True
     rows = _sorted(rows, key)
-    digest = content_hash_of(rows)
+    digest = content.digest(rows)
     if storage.exists(where) and content_hash(where) == digest:
         return False
     storage.write_table(rows.replace_schema_metadata({_HASH: digest.encode()}), where)
@@ -181,19 +179,7 @@ def content_hash(where: str) -> str:
     Raises DataError for a damaged file.
     """
     stored = (storage.read_schema(where).metadata or {}).get(_HASH)
-    return stored.decode() if stored else content_hash_of(storage.read_file(where))
-
-
-def content_hash_of(rows: pa.Table) -> str:
-    """The SHA-256 of the values of a table, column by column."""
-    sha = hashlib.sha256()
-    for name in rows.column_names:
-        column = rows[name].combine_chunks()
-        sha.update(f"{name} {column.type} {len(column)}\n".encode())
-        sha.update(np.packbits(column.is_null().to_numpy(zero_copy_only=False)).tobytes())
-        for part in _values(column):
-            sha.update(part)
-    return sha.hexdigest()
+    return stored.decode() if stored else content.digest(storage.read_file(where))
 
 
 def compact(folder: str, before: str, now: datetime, least: int = 16) -> int:
@@ -281,17 +267,3 @@ def _date(folder: str) -> str:
 def _sorted(rows: pa.Table, key: Sequence[str]) -> pa.Table:
     """By key, or by all columns where there is none: the order of a source's rows must not matter."""
     return rows.sort_by([(name, "ascending") for name in key or rows.column_names])
-
-
-def _values(column: pa.Array) -> Iterator[bytes]:
-    """The values of a column as little-endian bytes, zeros and empty texts for nulls."""
-    if pa.types.is_string(column.type):
-        filled = pc.fill_null(column, "")
-        yield pc.binary_length(filled).to_numpy(zero_copy_only=False).astype("<i8").tobytes()
-        yield "".join(filled.to_pylist()).encode()
-        return
-    if pa.types.is_timestamp(column.type):
-        column = column.cast(pa.int64())
-    filled = pc.fill_null(column, False if pa.types.is_boolean(column.type) else 0)
-    values = filled.to_numpy(zero_copy_only=False)
-    yield values.astype(values.dtype.newbyteorder("<")).tobytes()

@@ -5,8 +5,9 @@ Built once, at the entry point (a command, a component's wrapper), and handed in
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NoReturn
 
 from serin import environment, storage
 from serin.adapters import templates
@@ -112,24 +113,14 @@ def _local(workspace: Workspace) -> Platform:
 def _cluster(workspace: Workspace) -> Platform:
     """Endpoints of a cluster. Kubernetes, Prometheus and KFP have their places here, and no adapter yet: pipelines run
     on this machine, leases hold between its processes, and serving is refused."""
-    lease = FileLease(workspace.state / "locks")
 
-    def unbuilt(model: str, *_: object) -> ServingTarget:
+    def unbuilt(model: str, *_: object) -> NoReturn:
         raise UnavailableError(
             f"{model}: Serin does not talk to Kubernetes yet; apply manifests/ and istio/ to the cluster, or use the "
             "profile local"
         )
 
-    return Platform(
-        workspace=workspace,
-        lease=lease,
-        registry=MlflowRegistry(workspace, lease),
-        features=FeastStore(workspace),
-        pipelines=LocalRunner(workspace),
-        serving=unbuilt,
-        metrics=unbuilt,  # type: ignore[arg-type]
-        attend=unbuilt,  # type: ignore[arg-type]
-    )
+    return replace(_local(workspace), serving=unbuilt, metrics=unbuilt, attend=unbuilt)
 
 
 _PROFILES: dict[str, Callable[[Workspace], Platform]] = {"local": _local, "cluster": _cluster}

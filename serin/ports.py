@@ -12,6 +12,7 @@ has no port of its own: it is pyarrow's FileSystem, which `serin.storage` opens 
 """
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -47,14 +48,42 @@ class Lease(Protocol):
 
 @dataclass(frozen=True)
 class RegisteredVersion:
-    """A version of a registered model: `tags` are those that `components.register` writes, `source` is where the
-    registry says that its artifact lies."""
+    """A version of a registered model; `source` is where the registry says that its artifact lies.
+
+    What `components.register` says of it stands in `tags`; of a version that somebody else registered they are empty.
+    """
 
     name: str
     version: int
     tags: Mapping[str, str]
     aliases: tuple[str, ...]
     source: str = ""
+
+    @property
+    def gate(self) -> str:
+        """The gate's answer: passed or failed."""
+        return self.tags.get("serin.gate", "")
+
+    @property
+    def estimator(self) -> str:
+        """The estimator that won on validation."""
+        return self.tags.get("serin.estimator", "")
+
+    @property
+    def as_of(self) -> str:
+        """The time that it was trained as of (ISO 8601, UTC)."""
+        return self.tags.get("serin.as_of", "")
+
+    @property
+    def feature_service(self) -> str:
+        """The feature service that it is served with."""
+        return self.tags.get("serin.feature_service", "")
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """Its metrics on the held-back rows, and those on validation as `validation_...`."""
+        found: dict[str, float] = json.loads(self.tags.get("serin.metrics", "{}"))
+        return found
 
 
 class ModelRegistry(Protocol):

@@ -11,6 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+# More categories than this are no category but free text; what goes beyond counts as unknown.
+MAX_CATEGORIES = 100
+
 
 class InputColumn(BaseModel):
     """One input of the model. A category's code is its place in `categories`."""

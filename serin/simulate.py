@@ -35,21 +35,12 @@ class _Transactions:
     fraud: NDArray[np.bool_]
 
 
-def simulate(
-    *,
-    seed: int,
-    start: date,
-    days: int,
-    rows: int | None = None,
-    customers: int = 5_000,
-    terminals: int | None = None,
-    drift_at: date | None = None,
-) -> pd.DataFrame:
+def simulate(*, seed: int, start: date, days: int, rows: int, drift_at: date | None = None) -> pd.DataFrame:
     """Transactions of `days` days from `start` (00:00 UTC), sorted by time; the same seed gives the same rows.
 
-    `rows` asks for about that many and then decides on the number of customers; there are two terminals a
-    customer unless `terminals` says otherwise. Customers make 1.9 transactions a day on average, near their
-    home, by day rather than by night, most on Saturdays. Some 0.7 % of the rows are fraud:
+    `rows` asks for about that many and decides on the number of customers; there are two terminals a customer.
+    Customers make 1.9 transactions a day on average, near their home, by day rather than by night, most on
+    Saturdays. Some 0.7 % of the rows are fraud:
 
     - large amounts: single transactions of 250 to 900;
     - compromised terminals: for four weeks most transactions at such a terminal are fraud, amounts as usual;
@@ -62,10 +53,9 @@ def simulate(
     Raises DataError for a size that is not positive or beyond 50 million rows, or a `drift_at` outside the
     simulated days.
     """
-    if rows is not None and days > 0:
-        customers = max(1, round(rows / (_RATE * days)))
-    terminals = 2 * customers if terminals is None else terminals
-    _check_sizes(rows, days, customers, terminals)
+    _check_sizes(rows, days)
+    customers = max(1, round(rows / (_RATE * days)))
+    terminals = 2 * customers
     people, habits, choices, crime, change = (
         np.random.default_rng(part) for part in np.random.SeedSequence(seed).spawn(5)
     )
@@ -78,13 +68,12 @@ def simulate(
     return _table(transactions, start)
 
 
-def _check_sizes(rows: int | None, days: int, customers: int, terminals: int) -> None:
-    for name, value in (("rows", rows), ("days", days), ("customers", customers), ("terminals", terminals)):
-        if value is not None and value < 1:
+def _check_sizes(rows: int, days: int) -> None:
+    for name, value in (("rows", rows), ("days", days)):
+        if value < 1:
             raise DataError(f"simulate: {name} is {value}; allowed: 1 and more")
-    expected = round(customers * days * _RATE)
-    if expected > _MAX_ROWS:
-        raise DataError(f"simulate: {expected:,} rows asked for; allowed: up to {_MAX_ROWS:,}")
+    if rows > _MAX_ROWS:
+        raise DataError(f"simulate: {rows:,} rows asked for; allowed: up to {_MAX_ROWS:,}")
 
 
 def _day_of_drift(drift_at: date, start: date, days: int) -> int:

@@ -14,12 +14,11 @@ from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from pyarrow import fs
 
 from serin import atomic
-from serin.errors import DataError, UnavailableError
+from serin.errors import DataError, UnavailableError, first_line
 
 # Errors of one file on a disk; on S3 every error may be the connection's.
 _OF_THE_FILE = {errno.EACCES, errno.EIO, errno.EPERM}
@@ -35,7 +34,7 @@ def filesystem(location: str) -> tuple[fs.FileSystem, str]:
     try:
         system, path = fs.FileSystem.from_uri(location)
     except (pa.ArrowInvalid, OSError) as error:
-        raise UnavailableError(f"{location} can't be opened: {_cause(error)}") from None
+        raise UnavailableError(f"{location} can't be opened: {first_line(error)}") from None
     return system, path
 
 
@@ -82,28 +81,12 @@ def _is_table(info: fs.FileInfo) -> bool:
     return bool(info.is_file and info.extension == "parquet" and not info.base_name.startswith("."))
 
 
-def read_table(location: str, columns: Sequence[str] | None = None, where: ds.Expression | None = None) -> pa.Table:
-    """A file, or all Parquet files below a folder as one table; columns that a file lacks are null there.
-
-    Raises UnavailableError where nothing is stored or the place can't be reached; DataError: a file is damaged, two
-    files don't go together, or none has one of `columns`.
-    """
-    found = [location] if location.endswith(".parquet") else files(location)
-    if not found or not exists(found[0]):
-        raise UnavailableError(f"nothing is stored at {location}")
-    table = joined([read_file(name, columns if where is None else None) for name in found], location)
-    if missing := [name for name in columns or () if name not in table.column_names]:
-        raise DataError(f"{location} lacks {', '.join(missing)}; found {', '.join(table.column_names)}")
-    table = table if where is None else table.filter(where)
-    return table if columns is None else table.select(list(columns))
-
-
 def joined(tables: Sequence[pa.Table], location: str) -> pa.Table:
     """Tables as one; columns that one lacks are null there. Raises DataError for types that don't go together."""
     try:
         return pa.concat_tables(tables, promote_options="permissive")
     except pa.ArrowException as error:
-        raise DataError(f"the files of {location} don't go together: {_cause(error)}") from None
+        raise DataError(f"the files of {location} don't go together: {first_line(error)}") from None
 
 
 def read_file(location: str, columns: Sequence[str] | None = None) -> pa.Table:
@@ -121,7 +104,7 @@ def read_file(location: str, columns: Sequence[str] | None = None) -> pa.Table:
     try:
         return _decoded(pa.BufferReader(whole), columns)
     except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{location} is damaged: {_cause(error)}") from None
+        raise DataError(f"{location} is damaged: {first_line(error)}") from None
 
 
 def read_schema(location: str) -> pa.Schema:
@@ -146,8 +129,8 @@ def _bytes(location: str) -> bytes:
             return bytes(file.read())
     except OSError as error:
         if isinstance(system, fs.LocalFileSystem) and error.errno in _OF_THE_FILE:
-            raise DataError(f"{location} is damaged: {_cause(error)}") from None
-        raise UnavailableError(f"{location} can't be read: {_cause(error)}") from None
+            raise DataError(f"{location} is damaged: {first_line(error)}") from None
+        raise UnavailableError(f"{location} can't be read: {first_line(error)}") from None
 
 
 def write_table(table: pa.Table, location: str) -> None:
@@ -216,8 +199,4 @@ def named(location: str, done: str) -> Iterator[None]:
         yield
     except (OSError, pa.ArrowException) as error:
         nothing = "; nothing was half-written" if done == "written" else ""
-        raise UnavailableError(f"{location} can't be {done}: {_cause(error)}{nothing}") from None
-
-
-def _cause(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UnavailableError(f"{location} can't be {done}: {first_line(error)}{nothing}") from None

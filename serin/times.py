@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, PlainSerializer
 
 from serin.errors import SerinError
 
+DAY = timedelta(days=1)
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _PATTERN = re.compile(r"(\d+)([smhdw])")
 

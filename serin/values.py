@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from serin.columns import MAX_NUMBER, TYPES, YEARS, TypeName
+from serin.columns import MAX_EXACT, MAX_NUMBER, TYPES, YEARS, TypeName
 from serin.use_case import Label, TimeUnit, UseCase
 
 NULL_WORDS = ("na", "n/a", "nan", "null", "none")
@@ -43,6 +43,11 @@ class Notation:
     unit: TimeUnit | None = None
     exact: bool = False
 
+    @property
+    def has_marks(self) -> bool:
+        """Whether numbers are written otherwise than Python writes them."""
+        return (self.decimal, self.thousands, self.percent) != (".", "", False)
+
 
 PLAIN = Notation()
 
@@ -72,7 +77,7 @@ def convert(values: "pd.Series[Any]", to: TypeName, notation: Notation = PLAIN) 
     The result has n values of Int64, float64, object (str), boolean or datetime64[us, UTC]. Blank texts are nulls,
     words such as `NaN` and `null` too in every type but text; a time without an offset is UTC.
     """
-    values = _plain_dtype(values.reset_index(drop=True))
+    values = as_objects(values.reset_index(drop=True))
     values = _without_nulls(values, to, notation)
     given = values.notna().to_numpy()
     if to == "text":
@@ -104,7 +109,8 @@ def outcome_word(value: object) -> str:
     return _NO_FRACTION.sub("", _as_text(value).strip().casefold())
 
 
-def _plain_dtype(values: "pd.Series[Any]") -> "pd.Series[Any]":
+def as_objects(values: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Categories and pandas' own texts as plain objects; any other column as it is."""
     if isinstance(values.dtype, pd.CategoricalDtype | pd.StringDtype):
         return values.astype(object)
     return values
@@ -125,7 +131,7 @@ def _without_nulls(values: "pd.Series[Any]", to: TypeName, notation: Notation) -
 def _words(values: "pd.Series[Any]", to: TypeName, notation: Notation) -> "pd.Series[Any]":
     """Objects as stripped text, so that a column of mixed origin is read in one way; numbers in plain notation."""
     text = values.map(lambda value: _as_text(value).strip(), na_action="ignore").astype(object)
-    if to not in ("integer", "number") or (notation.decimal, notation.thousands, notation.percent) == (".", "", False):
+    if to not in ("integer", "number") or not notation.has_marks:
         return text
     # A number that a file holds as a number is in nobody's notation.
     is_text = values.map(lambda value: isinstance(value, str)).astype(bool)
@@ -175,8 +181,7 @@ def _integers(values: "pd.Series[Any]", notation: Notation) -> "pd.Series[Any]":
     if not pd.api.types.is_numeric_dtype(values):
         return _nothing(values)
     if pd.api.types.is_float_dtype(values):
-        # Beyond 2^53 a float no longer tells neighbouring integers apart.
-        fits = np.isfinite(values) & (values == values.round()) & (values.abs() <= 2**53)
+        fits = np.isfinite(values) & (values == values.round()) & (values.abs() <= MAX_EXACT)
         return values.where(fits).astype("Int64")
     if values.dtype == np.uint64:
         return values.where(values <= _LARGEST).astype("Int64")

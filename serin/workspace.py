@@ -84,14 +84,14 @@ class Workspace:
         """Rows that broke a rule, with the reason, one Parquet file an ingested source."""
         return f"{self.storage}/quarantine/{use_case}"
 
-    def feature_source(self, use_case: str, view: str) -> str:
+    def feature_file(self, use_case: str, view: str) -> str:
         """The Parquet file behind a feature view."""
         return f"{self.storage}/features/{use_case}/{view}.parquet"
 
     def declared_source(self, use_case: str, view: str) -> str:
-        """`feature_source` as Feast is told it: relative to feature_repo/ where the file lies in the workspace, so that
+        """`feature_file` as Feast is told it: relative to feature_repo/ where the file lies in the workspace, so that
         the workspace can be copied and moved."""
-        location = self.feature_source(use_case, view)
+        location = self.feature_file(use_case, view)
         if "://" in location or not Path(location).is_relative_to(self.root):
             return location
         return os.path.relpath(location, self.feature_repo)

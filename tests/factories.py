@@ -1,5 +1,6 @@
-"""Small real things for tests: artifacts with a model that was really trained, on seeded data."""
+"""Small real things for tests: use cases, and artifacts with a model that was really trained, on seeded data."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,27 @@ from numpy.typing import NDArray
 from serin import engines
 from serin.artifact import REFERENCE, Manifest, RequestColumn, seal
 from serin.schema import InputColumn, InputSchema, calendar
+from serin.use_case import UseCase, parse
 
 STORE_FEATURES = ("customer_count_1d", "terminal_fraud_rate_7d")
 CHANNELS = ("chip", "online", "stripe")
 START = np.datetime64("2018-04-01T00:00:00", "s")
+
+
+def make_case(columns: Mapping[str, Any], *, request: Sequence[str] = (), **parts: Any) -> UseCase:
+    """The use case `toy` with these columns, each a type or a whole declaration; label `y`, entity `thing` by `id`.
+
+    Its model takes `request`; `parts` replace whole sections, but for `data`, to which it adds.
+    """
+    usual = {
+        "name": "toy",
+        "label": {"column": "y"},
+        "entities": {"thing": "id"},
+        "features": {"service": "toy_v1", "request": request},
+        "training": {"estimators": {"xgboost": {}}},
+    }
+    declared = {name: {"type": of} if isinstance(of, str) else of for name, of in columns.items()}
+    return parse({**usual, **parts, "data": {"columns": declared, **parts.get("data", {})}}, "test")
 
 
 def make_artifact(

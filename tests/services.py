@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from serin.adapters.local import loopback
 from serin.scaffold.workspace import make
 
 _HOLDER = """
@@ -28,9 +29,7 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 
 def free_port() -> int:
     """A port on 127.0.0.1 that nothing listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return loopback.free_ports(1)[0]
 
 
 def workspace_copy(root: Path) -> Path:

@@ -21,8 +21,6 @@ class Measured:
 
     psi: dict[str, float]
     limits: dict[str, float]
-    rows: int
-    reference_rows: int
     html: str
 
 
@@ -45,8 +43,6 @@ def measure(reference: pd.DataFrame, current: pd.DataFrame, inputs: InputSchema,
     return Measured(
         psi={name: values[_plain(name)] for name in before.columns},
         limits=bounds,
-        rows=len(after),
-        reference_rows=len(before),
         html=snapshot.get_html_str(as_iframe=False),
     )
 

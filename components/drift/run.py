@@ -28,8 +28,6 @@ class DriftCheck:
     rows: int
     decision: Decision
     measured: Measured | None
-    reference: pd.DataFrame
-    current: pd.DataFrame
 
 
 def check_drift(platform: Platform, case: UseCase, as_of: datetime | None) -> DriftCheck:
@@ -54,7 +52,7 @@ def check_drift(platform: Platform, case: UseCase, as_of: datetime | None) -> Dr
     decision, measured = _judge(case, manifest, reference, current)
     passed_over = tuple(f"passed over: {one.cause}" for one in found.damaged)
     decision = replace(decision, reasons=(*decision.reasons, *passed_over, *_compacted(platform, case, moment)))
-    return DriftCheck(champion.version, moment, len(current), decision, measured, reference, current)
+    return DriftCheck(champion.version, moment, len(current), decision, measured)
 
 
 def _reference(platform: Platform, case: UseCase, champion: RegisteredVersion) -> tuple[Manifest, pd.DataFrame]:

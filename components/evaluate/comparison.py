@@ -40,11 +40,5 @@ def evaluate(name: str, test: pd.DataFrame, manifest: Manifest, scorer: Scorer, 
     at = case.training.precision_at
     if at and case.timestamp:
         entities = test[case.entities[at.entity]]
-        metrics[precision_at_name(case)] = precision_at_k(entities, test[EVENT_TIME], truth, scores, at.k)
+        metrics[f"{at.entity}_precision_at_{at.k}"] = precision_at_k(entities, test[EVENT_TIME], truth, scores, at.k)
     return Scored(name, scores, metrics)
-
-
-def precision_at_name(case: UseCase) -> str:
-    """The metric's name, such as `customer_precision_at_100`."""
-    at = case.training.precision_at
-    return f"{at.entity}_precision_at_{at.k}" if at else ""

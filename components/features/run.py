@@ -16,7 +16,7 @@ from serin import partitions
 from serin.platform import Platform
 from serin.ports import ServedView
 from serin.progress import say
-from serin.storage import exists, read_table, write_table
+from serin.storage import exists, read_file, write_table
 from serin.use_case import TableView, UseCase
 
 
@@ -89,7 +89,7 @@ def _publish(platform: Platform, case: UseCase, refreshed: Refreshed, as_of: dat
                 continue
             if table := current.get(view.name):
                 _materialise(platform, view, table.table, as_of)
-                write_table(table.table, platform.workspace.feature_source(case.name, view.view))
+                write_table(table.table, platform.workspace.feature_file(case.name, view.view))
             elif missing := lacking(refreshed.events, view):
                 say(f"{view.name}, which a served version needs, stays as it is: the data lack {', '.join(missing)}")
             else:
@@ -111,10 +111,10 @@ def _materialise(platform: Platform, view: ServedView, table: pa.Table, as_of: d
     The rows are kept in a file once that is done: a run that is killed before finds again who is gone.
     """
     latest = _latest(table)
-    location = platform.workspace.feature_source(view.use_case, view.name)
+    location = platform.workspace.feature_file(view.use_case, view.name)
     rows = latest
     if latest.num_rows and exists(location):
-        taken_back = gone(read_table(location), latest, view.key)
+        taken_back = gone(read_file(location), latest, view.key)
         if taken_back.num_rows:
             say(f"{view.view}: {taken_back.num_rows:,} of {view.key} are gone from the data, and unknown from now on")
         rows = pa.concat_tables([latest, taken_back])

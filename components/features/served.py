@@ -16,8 +16,6 @@ from serin.platform import Platform
 from serin.ports import ServedView, ViewSource, digest
 from serin.use_case import TableView, UseCase
 
-SERVICE_TAG = "serin.feature_service"
-
 
 def served_view(case: UseCase, source: ViewSource) -> ServedView:
     """The feature view as the use case and Feast's definition, `source`, describe it now."""
@@ -51,7 +49,7 @@ def still_needed(platform: Platform, case: UseCase, current: str) -> dict[str, t
     if not others:
         return {}
     holders = [platform.registry.by_alias(case.model_name, alias) for alias in (CHAMPION, CHALLENGER, PREVIOUS)]
-    named = {holder.tags.get(SERVICE_TAG) for holder in holders if holder}
+    named = {holder.feature_service for holder in holders if holder}
     return {name: views for name, views in others.items() if name in named}
 
 

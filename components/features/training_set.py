@@ -1,7 +1,7 @@
 """The training set: labelled events, each with the features known at its time.
 
-The point-in-time join is DuckDB's ASOF join over the sources that Feast's definitions name: adr/0006 has the
-figures and why it is not Feast's own.
+The point-in-time join is DuckDB's ASOF join over the views' tables in memory, as they were just computed: adr/0006
+has the figures and why it is not Feast's own.
 """
 
 from collections.abc import Sequence

@@ -54,10 +54,8 @@ def check(
         raise _error(source, problems)
     reasons = _reasons(typed, frame, case, misfits)
     is_good = (reasons == "").to_numpy()
-    bad, rows = (
-        _with_lines(_quarantined(frame, case, reasons), lines),
-        len(frame) + (0 if lines is None else len(lines)),
-    )
+    bad = _with_lines(_quarantined(frame, case, reasons), lines)
+    rows = len(frame) + (0 if lines is None else len(lines))
     problems = [*_one_class(typed[is_good], case, stored_labels), *_too_many(bad, rows, case)]
     if problems:
         raise _error(source, problems)

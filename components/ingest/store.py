@@ -42,8 +42,6 @@ class Ingested:
     quarantine: str | None
     written: tuple[str, ...]
     replaced: tuple[Damaged, ...]
-    first: datetime | None
-    last: datetime | None
     notes: tuple[str, ...] = ()
 
 
@@ -73,7 +71,6 @@ def ingest(
         touched = set(broken)
     quarantine = _set_aside(workspace, case, source, checked.bad)
     replaced = _moved_aside(workspace, case, [one for date, one in sorted(broken.items()) if date in touched])
-    first, last = _span(rows, case.timestamp)
     return Ingested(
         rows=len(rows),
         new=merged.new,
@@ -84,8 +81,6 @@ def ingest(
         quarantine=quarantine,
         written=_written(folder, case, merged.contents, rows),
         replaced=replaced,
-        first=first,
-        last=last,
         notes=table.notes,
     )
 
@@ -195,10 +190,3 @@ def _holds(where: str, table: pa.Table) -> bool:
         return bool(storage.read_file(where).equals(table))
     except DataError:
         return False
-
-
-def _span(rows: pa.Table, timestamp: str | None) -> tuple[datetime | None, datetime | None]:
-    if not timestamp:
-        return None, None
-    ends = pc.min_max(rows[timestamp]).as_py()
-    return ends["min"], ends["max"]

@@ -45,7 +45,7 @@ def roll_out_version(
 def _find(registry: ModelRegistry, case: UseCase, version: int | None, force: bool) -> RegisteredVersion:
     if version is not None:
         found = registry.version(case.model_name, version)
-        if found.tags.get("serin.gate") == "failed" and not force:
+        if found.gate == "failed" and not force:
             raise SerinError(
                 f"{case.model_name} version {version} failed the gate; allowed: a version that passed it, "
                 "or this one with --force"

@@ -11,11 +11,9 @@ from serin import estimators
 from serin.estimators.base import Model
 from serin.learning.encoding import encode, labels
 from serin.learning.split import SPLIT
-from serin.schema import InputColumn, InputSchema
+from serin.schema import MAX_CATEGORIES, InputColumn, InputSchema
 from serin.use_case import UseCase
 
-# More categories than this are no category but free text; the rest counts as unknown.
-MAX_CATEGORIES = 100
 REFERENCE_ROWS = 5000
 
 

@@ -9,7 +9,6 @@ from serin import engines, estimators
 from serin.artifact import REFERENCE, Manifest, RequestColumn, seal
 from serin.atomic import replaced
 from serin.columns import Column
-from serin.engines import load
 from serin.learning.encoding import encode
 from serin.learning.metrics import ranking_metrics
 from serin.learning.split import SPLIT
@@ -46,9 +45,8 @@ def train_estimator(
     with replaced(folder) as temporary:
         temporary.mkdir(parents=True)
         engine.save(trained.model, temporary / engine.file)
-        seal(temporary, manifest)
         # The scores come from the saved file: what the predictor will load and check itself against.
-        _, scorer = load(temporary)
+        scorer = engine.load(temporary / engine.file)
         test = frame[frame[SPLIT] == "test"]
         scores = scorer(encode(test, trained.inputs))
         rows = reference_rows(test, trained.inputs, scores, case.training.seed)

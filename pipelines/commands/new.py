@@ -2,7 +2,9 @@
 
 import importlib.util
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipelines.console import Console
 from pipelines.runs import absolute
@@ -11,6 +13,9 @@ from serin.atomic import replaced
 from serin.errors import ConflictError, UseCaseError
 from serin.platform import Platform
 from serin.workspace import Workspace
+
+if TYPE_CHECKING:
+    from serin.scaffold.proposal import Proposal
 
 
 def run(
@@ -48,19 +53,7 @@ def run(
     with replaced(files[0]) as declaration, replaced(files[1]) as definitions:
         declaration.write_text(render_yaml(proposal.case), encoding="utf-8")
         definitions.write_text(render_definitions(proposal.case), encoding="utf-8")
-    for path in files:
-        console.good(str(path))
-    if table.notes:
-        console.title("How the table was read")
-        for note in table.notes:
-            console.say(f"  - {note}")
-    console.title("What was guessed; change it in the files")
-    for note in proposal.notes:
-        console.say(f"  - {note}")
-    if proposal.warnings:
-        console.title("Look at this first")
-        for warning in proposal.warnings:
-            console.bad(warning)
+    _tell(console, files, table.notes, proposal)
     console.next(f"serin train {name} --data {data}")
     console.result(
         {
@@ -71,6 +64,22 @@ def run(
             "data": absolute(data),
         }
     )
+
+
+def _tell(console: Console, files: Sequence[Path], read: Sequence[str], proposal: "Proposal") -> None:
+    for path in files:
+        console.good(str(path))
+    if read:
+        console.title("How the table was read")
+        for note in read:
+            console.say(f"  - {note}")
+    console.title("What was guessed; change it in the files")
+    for note in proposal.notes:
+        console.say(f"  - {note}")
+    if proposal.warnings:
+        console.title("Look at this first")
+        for warning in proposal.warnings:
+            console.bad(warning)
 
 
 def _refuse_to_replace(files: tuple[Path, ...]) -> None:

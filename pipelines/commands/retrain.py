@@ -14,7 +14,8 @@ def run(console: Console, platform: Platform, name: str, data: str, drift_as_of:
         console.good("nothing to do: the champion stays")
         console.result({"decision": "keep", "version": None, "gate": None})
         return
-    console.good(f"{case.model_name} v{trained.version} was trained, gate {trained.gate}")
-    if trained.passed:
+    made = trained.registered
+    console.good(f"{case.model_name} v{made.version} was trained, gate {made.gate}")
+    if made.gate == "passed":
         console.next(f"serin rollout {case.name}")
     console.result({"decision": "retrain", **trained.summary()})

@@ -53,9 +53,9 @@ def _describe(version: RegisteredVersion) -> dict[str, Any]:
     return {
         "version": version.version,
         "aliases": version.aliases,
-        "estimator": version.tags.get("serin.estimator", ""),
-        "as_of": version.tags.get("serin.as_of", "")[:10],
-        "gate": version.tags.get("serin.gate", ""),
+        "estimator": version.estimator,
+        "as_of": version.as_of[:10],
+        "gate": version.gate,
     }
 
 

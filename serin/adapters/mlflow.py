@@ -16,7 +16,7 @@ from serin import engines
 from serin.adapters import tracking
 from serin.artifact import Manifest
 from serin.atomic import replaced
-from serin.errors import NotFoundError, UnavailableError
+from serin.errors import NotFoundError, UnavailableError, first_line
 from serin.ports import Lease, RegisteredVersion
 from serin.workspace import Workspace
 
@@ -221,10 +221,12 @@ class MlflowRegistry:
             if error.error_code in none_for:
                 return None
             if error.error_code == _ABSENT:
-                raise NotFoundError(f"the model registry at {tracking.shown(self._uri)}: {_line(error)}") from None
+                raise NotFoundError(
+                    f"the model registry at {tracking.shown(self._uri)}: {first_line(error)[:300]}"
+                ) from None
             if error.error_code in (_EXISTS, _INVALID):
                 raise UnavailableError(
-                    f"the model registry at {tracking.shown(self._uri)} refuses {operation}: {_line(error)}"
+                    f"the model registry at {tracking.shown(self._uri)} refuses {operation}: {first_line(error)[:300]}"
                 ) from None
             # MLflow's text holds the URI with its password.
             raise tracking.unavailable(self._uri, f"{operation}: {error.error_code}") from None
@@ -270,7 +272,7 @@ def _named(what: str, place: str, done: str = "read from") -> Iterator[None]:
     try:
         yield
     except (OSError, Boto3Error, BotoCoreError, ClientError, MlflowException) as error:
-        raise UnavailableError(f"{what} can't be {done} {place}: {_line(error)}") from None
+        raise UnavailableError(f"{what} can't be {done} {place}: {first_line(error)[:300]}") from None
 
 
 def _literal(name: str) -> str:
@@ -278,8 +280,3 @@ def _literal(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
         raise UnavailableError(f"{name!r} is no model name; allowed: letters, digits, '_', '.', '-'")
     return name
-
-
-def _line(error: Exception) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0][:300] if text else type(error).__name__

@@ -1,21 +1,22 @@
 """The demo's story, chapter by chapter; each does with `serin` what a person would do."""
 
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Protocol
 
 import pandas as pd
 
+from serin.adapters.local import loopback
 from serin.demo import stage
 from serin.demo.terminal import Result, Terminal
 from serin.demo.traffic import Traffic
-from serin.errors import SerinError, UnavailableError
+from serin.errors import ConflictError, SerinError
 from serin.reports.page import Moment, Tone
 from serin.reports.timelines import Mark
+from serin.times import DAY
 from serin.use_case import UseCase
 from serin.workspace import Workspace
 
@@ -30,7 +31,6 @@ DRIFT, A_WEEK_LATER = date(2026, 3, 7), date(2026, 3, 14)
 LABELS_KNOWN = date(2026, 4, 25)
 
 PORT = 8080
-_A_DAY = timedelta(days=1)
 _QUIET, _LIVELY, _BUSY = 15.0, 60.0, 150.0  # requests a second
 _LOG_SECONDS = 2.0
 
@@ -93,7 +93,7 @@ class Story:
         """The transactions of a day."""
         start = pd.Timestamp(day, tz="UTC")
         times = self.transactions["TX_DATETIME"]
-        return self.transactions[(times >= start) & (times < start + _A_DAY)]
+        return self.transactions[(times >= start) & (times < start + DAY)]
 
 
 def tell(narrator: Narrator, main: Workspace) -> Story:
@@ -172,7 +172,7 @@ def retrain(story: Story) -> None:
     """The drift pipeline, run when the labels are in: it finds the drift itself, and trains."""
     with _background(story):
         trained = story.terminal.serin(
-            "retrain", stage.NAME, "--drift-as-of", str(A_WEEK_LATER + _A_DAY), "--as-of", str(LABELS_KNOWN)
+            "retrain", stage.NAME, "--drift-as-of", str(A_WEEK_LATER + DAY), "--as-of", str(LABELS_KNOWN)
         )
     if trained["decision"] != "retrain":
         raise _not_as_told("a day with drift, by the pipeline", story.checks["drifted"])
@@ -227,7 +227,7 @@ def _play(story: Story, day: date, text: str) -> None:
 
 
 def _check(story: Story, chapter: str, day: date) -> Result:
-    story.checks[chapter] = story.terminal.serin("drift", stage.NAME, "--as-of", str(day + _A_DAY))
+    story.checks[chapter] = story.terminal.serin("drift", stage.NAME, "--as-of", str(day + DAY))
     return story.checks[chapter]
 
 
@@ -252,12 +252,8 @@ def _not_as_told(day: str, check: Result) -> SerinError:
 
 def _free_port(wanted: int) -> int:
     """`wanted`, or another where that is taken."""
-    for number in (wanted, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", number))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise UnavailableError("no free port on 127.0.0.1")
+    try:
+        loopback.check_free(wanted)
+    except ConflictError:
+        return loopback.free_ports(1)[0]
+    return wanted

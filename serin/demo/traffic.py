@@ -10,6 +10,8 @@ from itertools import count
 import httpx
 import pandas as pd
 
+from serin.adapters.local import loopback
+
 _CLIENTS = 4
 _TIMEOUT = 10.0
 _JSON = {"Content-Type": "application/json"}
@@ -26,10 +28,8 @@ class Traffic:
 
     def answered(self) -> bool:
         """Whether the model is up behind the gateway; this request is not counted."""
-        try:
-            return httpx.get(self._url, timeout=_TIMEOUT, trust_env=False).is_success
-        except httpx.TransportError:
-            return False
+        answer = loopback.get(self._url, _TIMEOUT)
+        return answer is not None and answer.is_success
 
     def play(self, rows: pd.DataFrame, rate: float) -> None:
         """Send each row once, `rate` a second."""

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from serin.engines.base import Engine, Scorer
-from serin.errors import ArtifactError
+from serin.errors import ArtifactError, first_line
 
 
 class Xgboost(Engine):
@@ -27,7 +27,7 @@ class Xgboost(Engine):
         try:
             booster.load_model(path)
         except xgboost.core.XGBoostError as error:
-            raise ArtifactError(f"{path} can't be read: {str(error).splitlines()[0]}") from None
+            raise ArtifactError(f"{path} can't be read: {first_line(error)}") from None
         # Requests are spread over threads already; a second level of them only makes both wait.
         booster.set_param({"nthread": 1})
         return lambda inputs: np.asarray(booster.inplace_predict(inputs), dtype=np.float64)

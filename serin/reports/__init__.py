@@ -1,1 +1,6 @@
-"""Pages and plots that a person reads: self-contained HTML with inline SVG."""
+"""Pages and plots that a person reads: self-contained HTML with inline SVG.
+
+page                      a page from plain data
+evaluation                the report of a training run
+plots, timelines, style   figures of a model and of traffic, and the look of both
+"""

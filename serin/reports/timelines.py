@@ -1,11 +1,11 @@
 """Figures of traffic over time, each as the text of one `<svg>` element.
 
-`samples` is a table of requests: time (seconds since any moment, or datetimes), version (text), status (HTTP; 0
-for no answer), latency_ms.
+`samples` is a table of requests: time, version (text), status (HTTP; 0 for no answer), latency_ms.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -19,9 +19,9 @@ _BINS = 80
 
 @dataclass(frozen=True)
 class Mark:
-    """Something that happened at `time` (the unit of the samples' times), such as a step of a canary's weight."""
+    """Something that happened, such as a step of a canary's weight."""
 
-    time: Any
+    time: datetime
     text: str
 
 
@@ -55,7 +55,7 @@ def traffic(samples: pd.DataFrame, marks: Sequence[Mark] = ()) -> str:
         base = base + share
     axes.set(ylabel="Requests (%)", ylim=(0, 100), xlim=(edges[0], edges[-1]))
     axes.legend(loc="upper left", bbox_to_anchor=(1.005, 1), title="version")
-    _mark(axes, [_seconds(mark.time, start) for mark in marks], edges)
+    _mark(axes, [(mark.time - start).total_seconds() for mark in marks], edges)
     plural = "s" if len(counts) > 1 else ""
     axes.set_title(
         f"{len(table):,} requests to {len(counts)} version{plural}, {len(failed):,} failed",
@@ -100,19 +100,12 @@ def latency(samples: pd.DataFrame, *, limit_ms: float | None = None) -> str:
     return svg(figure, f"Latency of {', '.join(worst)} over time")
 
 
-def _timed(samples: pd.DataFrame) -> tuple[pd.DataFrame, Any]:
+def _timed(samples: pd.DataFrame) -> tuple[pd.DataFrame, datetime]:
     """The samples with `second`, their seconds since the first one, and the time of that."""
     if samples.empty:
         raise DataError("traffic over time: the samples hold no rows; at least one is needed")
     start = samples["time"].min()
-    passed = samples["time"] - start
-    seconds = passed.dt.total_seconds() if pd.api.types.is_timedelta64_dtype(passed) else passed.astype(float)
-    return samples.assign(second=seconds), start
-
-
-def _seconds(time: Any, start: Any) -> float:
-    passed = time - start
-    return float(passed) if isinstance(passed, int | float | np.number) else pd.Timedelta(passed).total_seconds()
+    return samples.assign(second=(samples["time"] - start).dt.total_seconds()), start
 
 
 def _by_version(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:

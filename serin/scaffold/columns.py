@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from serin.columns import TypeName
 from serin.scaffold import notation as notations
-from serin.values import NULL_WORDS, PLAIN, Notation, convert
+from serin.values import NULL_WORDS, PLAIN, Notation, as_objects, convert
 
 _TOLERATED = 0.01  # share of values that may not fit a column's type: they will be quarantined
 _TOLERATED_TIMES = 0.5  # the same of a column that its user calls the time
@@ -79,7 +79,7 @@ def describe(values: "pd.Series[Any]", *, prefer: TypeName | None = None) -> Des
     point or a leading zero (12.0, 007) are not taken for integers, nor such of more than 64 bits for numbers:
     they are identifiers.
     """
-    values = values.astype(object) if isinstance(values.dtype, pd.CategoricalDtype | pd.StringDtype) else values
+    values = as_objects(values)
     texts = _texts(values)
     almost = None
     for type_, notation in _candidates(values, texts, prefer):
@@ -102,7 +102,7 @@ def describe_key(values: "pd.Series[Any]") -> Described:
 
     An integer where each value comes back the same from it; else the text as it stands, leading zeros and all.
     """
-    values = values.astype(object) if isinstance(values.dtype, pd.CategoricalDtype | pd.StringDtype) else values
+    values = as_objects(values)
     if values.dtype != object and values.dtype != np.uint64:
         return describe(values, prefer=None if values.dtype == bool else "integer")
     converted, misfit = convert(values, "integer", Notation(exact=True))

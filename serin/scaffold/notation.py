@@ -126,7 +126,7 @@ def in_words(notation: Notation, type_: TypeName, example: str) -> Iterator[str]
         yield f"{', '.join(map(repr, notation.nulls))} stands for a missing value (nulls)"
     if notation.unit:
         yield f"times are numbers of {notation.unit} since 1970 (unit)"
-    if (notation.decimal, notation.thousands, notation.percent) != (".", "", False):
+    if notation.has_marks:
         marks = [f"decimal {notation.decimal!r}"] if type_ == "number" else []
         marks += [f"thousands {notation.thousands!r}"] if notation.thousands else []
         marks += ["percent: stored as a fraction of 1"] if notation.percent else []

@@ -8,15 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from serin.columns import TYPES, YEARS
+from serin.columns import TYPES
 from serin.errors import DataError
-from serin.prediction_log import COLUMNS
 from serin.scaffold import features, leaks, notation, training
-from serin.scaffold.columns import Described, describe, describe_key, identifier
-from serin.scaffold.label import describe_label
-from serin.use_case import RESERVED_PREFIX, UseCase, parse
+from serin.scaffold.columns import Described
+from serin.scaffold.table import NamedTable, check_entities, check_named, describe_table, renames
+from serin.schema import MAX_CATEGORIES
+from serin.use_case import UseCase, parse
 
-_MAX_CATEGORIES = 100
 _BAD_SHARE = 0.05  # of rows that ingest may set aside
 _MOST_BAD = 0.5
 
@@ -28,28 +27,6 @@ class Proposal:
     case: UseCase
     notes: list[str]
     warnings: list[str]
-
-
-@dataclass(frozen=True)
-class _Table:
-    """A table under Serin's names, with the columns that the user named."""
-
-    columns: dict[str, Described]
-    label: str
-    entities: tuple[str, ...]
-    timestamp: str | None
-
-    @property
-    def named(self) -> set[str]:
-        return {self.label, *self.entities, *([self.timestamp] if self.timestamp else [])}
-
-    @property
-    def rows(self) -> int:
-        return len(self.columns[self.label].values)
-
-    @property
-    def times(self) -> "pd.Series[Any] | None":
-        return self.columns[self.timestamp].values.dropna() if self.timestamp else None
 
 
 def propose(
@@ -72,13 +49,13 @@ def propose(
     can't be one, a table with nothing to learn from, or of which most rows are bad; UseCaseError for a name that is
     none.
     """
-    _check_named(frame, [label, *entities, *([timestamp] if timestamp else [])])
-    rename, notes = _renames([str(column) for column in frame.columns])
+    check_named(frame, [label, *entities, *([timestamp] if timestamp else [])])
+    rename, notes = renames([str(column) for column in frame.columns])
     ours = {theirs: rename.get(theirs, theirs) for theirs in frame.columns}
-    table, label_part = _described(
+    table, label_part = describe_table(
         frame.rename(columns=rename), ours[label], [ours[e] for e in entities], timestamp and ours[timestamp], positive
     )
-    _check_entities(table)
+    check_entities(table)
     notes += [f"{name}: {table.columns[name].almost}." for name in table.entities if table.columns[name].almost]
     warnings = list(_warnings_of_time(table))
     key = _key(table, notes)
@@ -103,72 +80,7 @@ def propose(
     return Proposal(parse(document, f"the use case proposed for {name}"), notes, warnings)
 
 
-def _check_named(frame: pd.DataFrame, named: Sequence[str]) -> None:
-    unknown = [column for column in named if column not in frame]
-    if unknown:
-        raise DataError(
-            f"no column {', '.join(map(repr, unknown))}; the table has {', '.join(map(str, frame.columns))}"
-        )
-    twice = sorted({column for column in named if named.count(column) > 1})
-    if twice:
-        raise DataError(f"{', '.join(twice)} can be only one of label, entity and timestamp")
-
-
-def _renames(names: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-    """Serin's names for columns whose own are no identifiers, differ by case alone, or are Feast's, Serin's own
-    or the prediction log's."""
-    rename: dict[str, str] = {}
-    taken = {"event_timestamp", "created_timestamp", *COLUMNS}
-    for name in names:
-        mine = identifier(f"column_{name}" if name.lower().startswith(RESERVED_PREFIX) else name, taken)
-        taken.add(mine.lower())
-        if mine != name:
-            rename[name] = mine
-    notes = [f"{theirs!r} is called {mine} here (data.rename)." for theirs, mine in rename.items()]
-    return rename, notes
-
-
-def _described(
-    frame: pd.DataFrame, label: str, entities: Sequence[str], timestamp: str | None, positive: str | None
-) -> tuple[_Table, Mapping[str, Any]]:
-    described, label_part = describe_label(label, frame[label], positive)
-    columns = {
-        str(name): described
-        if name == label
-        else describe_key(frame[name])
-        if name in entities
-        else describe(frame[name], prefer="timestamp" if name == timestamp else None)
-        for name in frame
-    }
-    return _Table(columns, label, tuple(entities), timestamp), label_part
-
-
-def _check_entities(table: _Table) -> None:
-    for entity in table.entities:
-        described = table.columns[entity]
-        if not described.distinct:
-            raise DataError(f"entity {entity} has no value in any row")
-        if described.type not in ("integer", "text"):
-            raise DataError(f"entity {entity} holds {described.type} values; allowed: integer, text")
-        if table.timestamp is None and not described.is_unique:
-            repeated = described.values.value_counts()
-            raise DataError(
-                f"entity {entity} has {described.distinct:,} different values in {len(described.values):,} rows "
-                f"({repeated.index[0]} occurs {repeated.iloc[0]:,} times); a table without --timestamp holds one "
-                "row an entity. Name its time column with --timestamp if the rows are events"
-            )
-    if table.timestamp is None and len(table.entities) > 1:
-        raise DataError(f"{len(table.entities)} entities named; a table without --timestamp has at most one")
-    if table.timestamp and table.columns[table.timestamp].type != "timestamp":
-        example = table.columns[table.timestamp].values.dropna().head(1).tolist()
-        raise DataError(
-            f"timestamp {table.timestamp} holds {table.columns[table.timestamp].type} values such as {example}; "
-            "allowed: ISO 8601 times (2018-06-01T12:00) from "
-            f"{YEARS[0]} to {YEARS[1]}, or numbers of s, ms, us or ns since 1970"
-        )
-
-
-def _warnings_of_time(table: _Table) -> Iterator[str]:
+def _warnings_of_time(table: NamedTable) -> Iterator[str]:
     if table.timestamp:
         return
     if times := [name for name, column in table.columns.items() if column.type == "timestamp"]:
@@ -183,7 +95,7 @@ def _warnings_of_time(table: _Table) -> Iterator[str]:
         )
 
 
-def _key(table: _Table, notes: list[str]) -> list[str]:
+def _key(table: NamedTable, notes: list[str]) -> list[str]:
     """The columns that tell rows apart: the entity of a snapshot; of events an identifier of their own.
 
     Of rows that stand for themselves there is none.
@@ -207,7 +119,7 @@ def _is_identifier(name: str, column: Described) -> bool:
     return column.is_unique and not column.values.hasnans and (is_named_so or column.is_row_number)
 
 
-def _usable(table: _Table, key: Sequence[str], notes: list[str], warnings: list[str]) -> dict[str, Described]:
+def _usable(table: NamedTable, key: Sequence[str], notes: list[str], warnings: list[str]) -> dict[str, Described]:
     """The columns that a model may learn from; a note on each of the others, a warning of each that may be a leak."""
     usable = {}
     label = table.columns[table.label].values
@@ -237,14 +149,14 @@ def _useless(name: str, column: Described) -> str | None:
         return "the same value in every row" if column.distinct else "no values"
     if column.is_row_number or column.is_index(name):
         return "counts the rows"
-    if column.type == "text" and column.distinct > _MAX_CATEGORIES:
+    if column.type == "text" and column.distinct > MAX_CATEGORIES:
         return f"{column.distinct:,} different texts in {len(column.values):,} rows"
     if column.type == "timestamp":
         return "a second time column"
     return None
 
 
-def _declaration(column: str, table: _Table, key: Sequence[str], notes: list[str]) -> Mapping[str, Any]:
+def _declaration(column: str, table: NamedTable, key: Sequence[str], notes: list[str]) -> Mapping[str, Any]:
     described = table.columns[column]
     rules: dict[str, Any] = {"type": described.type, **dict(notation.declared(described.notation))}
     notes += [f"{column}: {text}." for text in notation.in_words(described.notation, described.type, described.example)]
@@ -262,12 +174,12 @@ def _declaration(column: str, table: _Table, key: Sequence[str], notes: list[str
     return rules
 
 
-def _required(table: _Table, key: Sequence[str]) -> set[str]:
+def _required(table: NamedTable, key: Sequence[str]) -> set[str]:
     return {*key, *table.named} - {table.label}
 
 
 def _bad_share(
-    table: _Table, kept: Sequence[str], key: Sequence[str], unread_rows: int, notes: list[str]
+    table: NamedTable, kept: Sequence[str], key: Sequence[str], unread_rows: int, notes: list[str]
 ) -> dict[str, float]:
     """`max_bad_share` where the usual one would refuse this very table.
 
@@ -288,7 +200,7 @@ def _bad_share(
     return {"max_bad_share": share}
 
 
-def _culprits(table: _Table, kept: Sequence[str], key: Sequence[str], unread_rows: int) -> str:
+def _culprits(table: NamedTable, kept: Sequence[str], key: Sequence[str], unread_rows: int) -> str:
     counts = {name: table.columns[name].misfits for name in kept}
     for name in _required(table, key):
         counts[name] += table.columns[name].nulls

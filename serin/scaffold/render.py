@@ -7,8 +7,8 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from serin.columns import TYPES
-from serin.times import format_duration
-from serin.use_case import DAY, TableView, UseCase, WindowFeature, WindowView
+from serin.times import DAY, format_duration
+from serin.use_case import TableView, UseCase, WindowFeature, WindowView
 
 _WORDS = {
     "count": "Number of events",

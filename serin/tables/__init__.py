@@ -10,10 +10,10 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow import fs
 
-from serin.errors import DataError, UnavailableError
+from serin.errors import DataError, UnavailableError, first_line
 from serin.storage import filesystem
 from serin.tables import columnar, delimited
-from serin.tables.base import Table, counted, first_line
+from serin.tables.base import Table, counted
 
 __all__ = ["EXTENSIONS", "Table", "digest", "read"]
 

@@ -28,16 +28,11 @@ class Table:
     unread: Mapping[str, str] = field(default_factory=dict)
 
 
-def quoted(text: str, most: int = 60) -> str:
-    """A text in a message, in quotes and cut to `most` characters."""
-    return repr(text if len(text) <= most else text[:most] + "…")
+def quoted(text: str) -> str:
+    """A text in a message, in quotes and cut to 60 characters."""
+    return repr(text if len(text) <= 60 else text[:60] + "…")
 
 
-def counted(count: int, one: str, many: str = "") -> str:
+def counted(count: int, one: str) -> str:
     """`1 row`, `2,000 rows`."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error's text."""
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return f"{count:,} {one}{'' if count == 1 else 's'}"

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from serin.errors import DataError
-from serin.tables.base import Table, first_line
+from serin.errors import DataError, first_line
+from serin.tables.base import Table
 
 _UUID = 16  # bytes
 _REFUSALS = (pa.ArrowException, OSError, ValueError)

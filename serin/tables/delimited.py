@@ -12,8 +12,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from serin.errors import DataError
-from serin.tables.base import Table, counted, first_line, no_lines, quoted
+from serin.errors import DataError, first_line
+from serin.tables.base import Table, counted, no_lines, quoted
 from serin.tables.encoding import Encoding, detect
 
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}

@@ -10,7 +10,6 @@ files         from its file, and as text between the steps of a pipeline
 from serin.use_case.consistency import RESERVED_PREFIX
 from serin.use_case.files import dumps, load, loads, parse
 from serin.use_case.model import (
-    DAY,
     Drift,
     Gates,
     Label,
@@ -26,7 +25,6 @@ from serin.use_case.model import (
 )
 
 __all__ = [
-    "DAY",
     "RESERVED_PREFIX",
     "Drift",
     "Gates",

@@ -2,18 +2,16 @@
 
 import re
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from serin import estimators
 from serin.columns import Column
 from serin.prediction_log import COLUMNS
-from serin.times import format_duration
+from serin.times import DAY, format_duration
 
 if TYPE_CHECKING:
     from serin.use_case.model import Label, UseCase, WindowFeature, WindowView
 
-_DAY = timedelta(days=1)
 # Columns that Serin adds to a table while it works on it.
 RESERVED_PREFIX = "serin_"
 
@@ -116,7 +114,7 @@ def _view_contradictions(case: "UseCase") -> Iterator[str]:
             found = ", ".join(case.data.key) or "nothing"
             yield f"features.tables.{name}: has one row a {table.entity}, so data.key must be [{column}], found {found}"
     for name, view in case.features.windows.items():
-        if view.refresh > _DAY or _DAY % view.refresh:
+        if view.refresh > DAY or DAY % view.refresh:
             yield f"features.windows.{name}.refresh: {format_duration(view.refresh)} does not divide a day"
             continue
         for feature in view.features:

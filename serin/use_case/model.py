@@ -6,14 +6,13 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from serin.columns import Column
-from serin.times import Duration, format_duration
+from serin.times import DAY, Duration, format_duration
 from serin.use_case.consistency import contradictions
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Aggregation = Literal["count", "sum", "mean", "min", "max"]
 CalendarFeature = Literal["hour", "weekday"]
 Metric = Literal["average_precision", "roc_auc"]
-DAY = timedelta(days=1)
 
 
 def _some_time(duration: timedelta) -> timedelta:

@@ -13,12 +13,13 @@ from components.evaluate.run import Evaluation, evaluate_models
 from components.register.run import register
 from components.rollout.deploy import serve_champion
 from components.train.run import train_estimator
-from serin import use_case
 from serin.errors import NotFoundError, UnavailableError
 from serin.learning.split import EVENT_TIME, SPLIT
 from serin.platform import Platform, build
+from serin.use_case import UseCase
 from serin.workspace import Workspace
 from tests import services
+from tests.factories import make_case
 
 pytestmark = [
     # MLflow uses interfaces of SQLAlchemy, Pydantic and others that are on their way out.
@@ -30,28 +31,9 @@ GOOD = {"xgboost": {"n_estimators": 30, "max_depth": 3}}
 POOR = {"xgboost": {"n_estimators": 1, "max_depth": 1, "learning_rate": 0.01}}
 
 
-def case_of(listed: dict[str, Any], inputs: tuple[str, ...] = ("x", "z"), **gates: Any) -> use_case.UseCase:
-    return use_case.parse(
-        {
-            "name": "toy",
-            "data": {
-                "columns": {
-                    "id": {"type": "integer"},
-                    "at": {"type": "timestamp"},
-                    "x": {"type": "number"},
-                    "z": {"type": "number"},
-                    "y": {"type": "integer"},
-                }
-            },
-            "timestamp": "at",
-            "label": {"column": "y"},
-            "entities": {"client": "id"},
-            "features": {"service": "toy_v1", "request": list(inputs)},
-            "training": {"estimators": listed},
-            "gates": gates,
-        },
-        "test",
-    )
+def case_of(listed: dict[str, Any], inputs: tuple[str, ...] = ("x", "z"), **gates: Any) -> UseCase:
+    columns = {"id": "integer", "at": "timestamp", "x": "number", "z": "number", "y": "integer"}
+    return make_case(columns, request=inputs, timestamp="at", training={"estimators": listed}, gates=gates)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +58,7 @@ class Rounds:
     def __init__(self, platform: Platform, frame: pd.DataFrame, folder: Path) -> None:
         self.platform, self.frame, self.folder = platform, frame, folder
 
-    def run(self, case: use_case.UseCase, as_of: str) -> Evaluation:
+    def run(self, case: UseCase, as_of: str) -> Evaluation:
         folder = self.folder / as_of
         for name in case.training.estimators:
             train_estimator(self.frame, case, name, folder / name, "snapshot", as_of, case.features.service)

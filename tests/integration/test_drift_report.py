@@ -131,7 +131,6 @@ def test_thirty_rows_are_too_few_whatever_they_hold(reference):
 def test_measure_reports_every_column_in_order_with_its_limit(measured):
     assert list(measured.psi) == [*INPUTS.names, "score"]
     assert measured.limits == dict.fromkeys(measured.psi, 0.2)
-    assert (measured.rows, measured.reference_rows) == (1000, 10_000)
     assert measured.psi["amount"] > 0.2 > measured.psi["mean"]
     assert measured.psi["constant"] == 0.0
 

@@ -9,7 +9,7 @@ from runpy import run_path
 
 import pytest
 
-from serin.scaffold.render import FEAST_TYPES
+from serin.columns import TYPES
 from serin.use_case import UseCase, load
 
 ROOT = Path(__file__).parents[2]
@@ -38,7 +38,7 @@ def test_use_case_and_definitions_agree_on_views(case: UseCase, declared: list[o
         assert features == {f.name: "Float64" for f in case.features.windows[name].features}
     for name, table in case.features.tables.items():
         features = {field.name: str(field.dtype) for field in views[name].features}
-        assert features == {c: FEAST_TYPES[case.data.columns[c].type] for c in table.columns}
+        assert features == {c: TYPES[case.data.columns[c].type].feast for c in table.columns}
 
 
 def test_use_case_and_definitions_agree_on_entities(case: UseCase, declared: list[object]) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -11,40 +12,23 @@ from serin import partitions, storage
 from serin import tables as source_table
 from serin.errors import UnavailableError
 from serin.simulate import simulate
-from serin.use_case import load, parse
+from serin.use_case import load
 from serin.workspace import Workspace
 from tests import services
+from tests.factories import make_case
 
 ROOT = Path(__file__).parents[2]
 AS_OF = datetime(2026, 2, 1, tzinfo=UTC)
 
 
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
 @pytest.fixture
-def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    import boto3
-
-    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    client = boto3.client("s3")
-    client.create_bucket(Bucket="serin-test")
-    yield "s3://serin-test"
-    for item in client.list_objects_v2(Bucket="serin-test").get("Contents", []):
-        client.delete_object(Bucket="serin-test", Key=item["Key"])
-    client.delete_bucket(Bucket="serin-test")
-    client.close()
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A bucket of the test's own."""
+    name = f"serin-{uuid4().hex}"
+    with services.s3(name) as variables:
+        for variable, value in variables.items():
+            monkeypatch.setenv(variable, value)
+        yield f"s3://{name}"
 
 
 @pytest.fixture
@@ -65,7 +49,7 @@ def test_source_on_s3_is_stored_by_date_on_s3_and_again_without_a_change(bucket:
     import pyarrow as pa
 
     case = load("card_fraud", ROOT / "pipelines" / "use_cases")
-    frame = simulate(seed=1, start=date(2026, 1, 1), days=5, customers=150)
+    frame = simulate(seed=1, start=date(2026, 1, 1), days=5, rows=1425)
     frame.loc[7, "TX_AMOUNT"] = -1.0
     source = f"{bucket}/incoming/transactions.parquet"
     storage.write_table(pa.Table.from_pandas(frame), source)
@@ -78,28 +62,18 @@ def test_source_on_s3_is_stored_by_date_on_s3_and_again_without_a_change(bucket:
     assert (second.written, second.new, second.known) == ((), 0, len(frame) - 1)
     assert modified(bucket) == before
     assert partitions.snapshot(workspace.events(case.name)) == snapshot
-    assert storage.read_table(workspace.events(case.name)).num_rows == len(frame) - 1
+    assert partitions.read(workspace.events(case.name)).table.num_rows == len(frame) - 1
 
 
 def test_new_snapshot_on_s3_replaces_the_old_one(workspace: Workspace, tmp_path: Path) -> None:
-    case = parse(
-        {
-            "name": "toy",
-            "data": {"columns": {"id": {"type": "integer"}, "label": {"type": "integer"}}, "key": ["id"]},
-            "label": {"column": "label"},
-            "entities": {"thing": "id"},
-            "features": {"service": "toy_v1", "tables": {"toy_thing": {"entity": "thing", "columns": ["id"]}}},
-            "training": {"estimators": {"xgboost": {}}},
-        },
-        "toy",
-    )
+    case = make_case({"id": "integer", "x": "number", "y": "integer"}, request=["x"], data={"key": ["id"]})
     source = tmp_path / "t.csv"
-    for text, as_of in (("1,0\n2,1", datetime(2026, 1, 1, tzinfo=UTC)), ("2,0\n3,1\n4,1", AS_OF)):
-        source.write_text(f"id,label\n{text}\n")
+    for text, as_of in (("1,9,0\n2,9,1", datetime(2026, 1, 1, tzinfo=UTC)), ("2,9,0\n3,9,1\n4,9,1", AS_OF)):
+        source.write_text(f"id,x,y\n{text}\n")
         ingest(workspace, case, str(source), as_of)
     (part,) = storage.files(workspace.events("toy"))
     assert part.endswith("/events/toy/date=2026-02-01/part.parquet")
-    assert storage.read_table(part)["id"].to_pylist() == [2, 3, 4]
+    assert storage.read_file(part)["id"].to_pylist() == [2, 3, 4]
 
 
 def test_source_that_is_not_on_s3_is_named(bucket: str) -> None:

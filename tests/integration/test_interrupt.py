@@ -55,7 +55,7 @@ def test_an_interrupted_training_leaves_no_process_and_says_how_to_go_on(
     )  # fmt: skip
     until(lambda: _step(root), "a step")
     interrupt(process)
-    process.wait(30)
+    process.wait(120)
     assert _left_over(root) == []
     output, errors = process.communicate()
     assert process.returncode == 130, output + errors

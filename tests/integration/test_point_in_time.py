@@ -13,7 +13,7 @@ from serin.errors import UseCaseError
 from serin.learning.split import EVENT_TIME
 from serin.platform import build
 from serin.simulate import simulate
-from serin.storage import read_table
+from serin.storage import read_file
 from serin.workspace import Workspace, served_project
 from tests import services
 
@@ -49,9 +49,7 @@ def test_join_is_feasts_own(stored):
     asked = late[["TRANSACTION_ID", "CUSTOMER_ID", "TERMINAL_ID"]].assign(event_timestamp=late["TX_DATETIME"])
     store = Feast(repo_path=str(workspace.feature_repo))
     theirs = store.get_historical_features(asked, store.get_feature_service(case.features.service)).to_df()
-    views = [
-        replace(view, table=read_table(workspace.feature_source(case.name, view.name))) for view in refreshed.views
-    ]
+    views = [replace(view, table=read_file(workspace.feature_file(case.name, view.name))) for view in refreshed.views]
     ours = point_in_time_join(asked.rename(columns={"event_timestamp": EVENT_TIME}), views)
     names = [name for view in views for name in view.features]
     assert len(ours) == len(asked)
@@ -68,7 +66,7 @@ def test_online_store_has_the_latest_row_of_each_entity(stored):
 
     workspace = platform.workspace
     view = next(v for v in refreshed.views if v.name == "customer_activity")
-    rows = read_table(workspace.feature_source(case.name, view.name)).to_pandas()
+    rows = read_file(workspace.feature_file(case.name, view.name)).to_pandas()
     latest = rows[rows["event_timestamp"] == rows["event_timestamp"].max()].set_index("CUSTOMER_ID")
     assert latest["event_timestamp"].iloc[0] == AS_OF
     keys = latest.index[:50].tolist()
@@ -88,7 +86,7 @@ def test_replay_of_an_earlier_day_sees_nothing_of_later_ones_and_leaves_what_is_
     assert replayed.events.to_pandas()["TX_DATETIME"].max() < pd.Timestamp(earlier)
     for view in replayed.views:
         assert view.table.to_pandas()["event_timestamp"].max() == pd.Timestamp(earlier)
-        file = read_table(platform.workspace.feature_source(case.name, view.name))
+        file = read_file(platform.workspace.feature_file(case.name, view.name))
         assert file.to_pandas()["event_timestamp"].max() == pd.Timestamp(AS_OF)
     for view in refreshed.served:
         assert platform.features.published(view) == AS_OF

@@ -14,7 +14,8 @@ import httpx
 import pytest
 from pyarrow.dataset import field
 
-from serin.storage import files, read_table
+from serin import partitions
+from serin.storage import files
 from tests.factories import make_artifact
 from tests.predictor_process import Predictor, grpc_refusal, infer, row, set_up_store, start, tensors, workspace
 
@@ -399,16 +400,16 @@ def test_requests_are_counted_by_outcome(predictor: Predictor) -> None:
 def test_failing_online_store_is_503_and_heals(predictor: Predictor) -> None:
     errors = predictor.metric("model_predictions_total", status="error")
     with closing(sqlite3.connect(predictor.root / ".serin" / "feast-online.db")) as database:
-        database.execute("ALTER TABLE serin_terminal_view RENAME TO away")
+        database.execute("ALTER TABLE serin_served_terminal_view RENAME TO away")
         database.commit()
         try:
             answer = predictor.v1(row())
             code, text = grpc_refusal(predictor.grpc, tensors())
         finally:
-            database.execute("ALTER TABLE away RENAME TO serin_terminal_view")
+            database.execute("ALTER TABLE away RENAME TO serin_served_terminal_view")
             database.commit()
     assert answer.status_code == 503
-    assert "does not answer: OperationalError: no such table: serin_terminal_view" in answer.json()["error"]
+    assert "does not answer: OperationalError: no such table: serin_served_terminal_view" in answer.json()["error"]
     assert (code, text) == ("UNAVAILABLE", answer.json()["error"])
     assert predictor.metric("model_predictions_total", status="error") == errors + 2
     assert predictor.v1(row()).status_code == 200
@@ -431,7 +432,8 @@ def test_scored_rows_reach_the_log_while_the_predictor_runs(predictor: Predictor
     found: list[dict[str, Any]] = []
     while len(found) < 2 and time.monotonic() < deadline:
         time.sleep(0.1)
-        found = read_table(log, where=field("request_id") == "log-1").to_pylist() if files(log) else []
+        wanted = field("request_id") == "log-1"
+        found = partitions.read(log, where=wanted).table.to_pylist() if files(log) else []
     found.sort(key=lambda logged: logged["row"])
     assert [logged["score"] for logged in found] == [item["score"] for item in answer.json()["predictions"]]
     assert [logged["missing_features"] for logged in found] == [0, 1]

@@ -4,7 +4,8 @@ import socket
 from contextlib import closing
 from pathlib import Path
 
-from serin.storage import files, read_table
+from serin import partitions
+from serin.storage import files
 from tests.factories import make_artifact
 from tests.predictor_process import command, free_port, run_to_end, start, workspace
 
@@ -32,7 +33,7 @@ def test_log_holds_every_scored_row_after_sigterm(tmp_path: Path) -> None:
     assert code == 0, running.output.read_text()
     log = str(root / ".serin" / "predictions" / "card_fraud")
     assert {Path(name).parent.name for name in files(log)} == {"date=2018-06-01", "date=2018-06-02"}
-    table = read_table(log).sort_by("row").to_pydict()
+    table = partitions.read(log).table.sort_by("row").to_pydict()
     assert table["score"] == scores
     assert table["TX_AMOUNT"] == [float(n) for n in range(50)]
     assert set(table["model_version"]) == {"12"}

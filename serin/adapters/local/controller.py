@@ -25,7 +25,7 @@ from serin.ports import INFERENCE_SERVICE, VIRTUAL_SERVICE, Lease
 
 _PASS = 0.2
 _GRACE = 25.0
-Listener = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 def run(
@@ -33,7 +33,7 @@ def run(
     lease: Lease,
     runtime: Mapping[str, Any],
     environment: Mapping[str, str],
-    report: Listener,
+    report: Report,
     port: int = 8080,
 ) -> None:
     """Serve what the documents say on 127.0.0.1:`port` until SIGINT, SIGTERM or SIGHUP; for the main thread.
@@ -53,7 +53,7 @@ def run(
             controller.stop()
 
 
-def end_leftovers(folder: Path, report: Listener) -> None:
+def end_leftovers(folder: Path, report: Report) -> None:
     """End processes that a killed controller left, and forget their status. A reused process id is left alone."""
     for path in sorted((folder / "status").glob("*.yaml")):
         try:
@@ -90,7 +90,7 @@ class Controller:
         target: LocalServing,
         runtime: Mapping[str, Any],
         environment: Mapping[str, str],
-        report: Listener,
+        report: Report,
         port: int,
     ) -> None:
         self._target, self._report = target, report

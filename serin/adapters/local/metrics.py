@@ -2,8 +2,7 @@
 
 import math
 
-import httpx
-
+from serin.adapters.local import loopback
 from serin.ports import Sample, ServingTarget
 
 _REQUESTS = "model_predictions_total"
@@ -20,8 +19,8 @@ class ScrapedMetrics:
     def sample(self, deployment: str) -> Sample | None:
         """See MetricsSource."""
         url = self._target.status(deployment).url
-        text = _get(f"{url}/metrics") if url else None
-        return None if text is None else parse(text, deployment)
+        answer = loopback.get(f"{url}/metrics", _TIMEOUT) if url else None
+        return parse(answer.text, deployment) if answer and answer.is_success else None
 
 
 def parse(text: str, deployment: str) -> Sample | None:
@@ -51,11 +50,3 @@ def parse(text: str, deployment: str) -> Sample | None:
 
 def _add(sums: dict[str, float], key: str, value: float) -> None:
     sums[key] = sums.get(key, 0) + value
-
-
-def _get(url: str) -> str | None:
-    try:
-        response = httpx.get(url, timeout=_TIMEOUT, trust_env=False)
-    except httpx.HTTPError:
-        return None
-    return response.text if response.status_code == httpx.codes.OK else None

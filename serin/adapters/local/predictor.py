@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from serin.adapters.local import processes
+from serin.adapters.local import loopback, processes
 from serin.adapters.local.documents import InferenceService, ServingRuntime
-from serin.adapters.local.gateway import free_ports, get
 from serin.atomic import replaced
 from serin.errors import UnavailableError
 
@@ -94,7 +93,7 @@ class Predictor:
         models = self._folder / "models" / self.name
         try:
             fetch(self._service.spec.predictor.model.storageUri, models)
-            http, grpc = free_ports(2)
+            http, grpc = loopback.free_ports(2)
             line = command(self._runtime, self._service, models, (http, grpc))
             self.process = processes.spawn(line, self.log, self._environment, self._folder)
         except (UnavailableError, OSError) as error:
@@ -107,7 +106,7 @@ class Predictor:
         """The readiness probe; three misses in a row (failureThreshold) make a ready predictor unready."""
         assert self.ports is not None  # noqa: S101
         path = self._probe.httpGet.path
-        answer = get(self.ports[0], path, timeout=1.0)
+        answer = loopback.get(f"http://127.0.0.1:{self.ports[0]}{path}", timeout=1.0)
         if answer and answer.is_success:
             self.ready, self.message, self._missed = True, "ready", 0
         else:

@@ -10,28 +10,14 @@ import pytest
 from components.ingest.store import ingest
 from pipelines.commands.doctor import _workspace_checks, stored
 from serin import partitions, storage
-from serin.use_case import parse
 from serin.workspace import Workspace
+from tests.factories import make_case
 
-CASE = parse(
-    {
-        "name": "toy",
-        "timestamp": "at",
-        "data": {
-            "columns": {
-                "id": {"type": "integer"},
-                "at": {"type": "timestamp"},
-                "x": {"type": "number"},
-                "y": {"type": "integer"},
-            },
-            "key": ["id"],
-        },
-        "label": {"column": "y"},
-        "entities": {"thing": "id"},
-        "features": {"service": "toy_v1", "request": ["x"]},
-        "training": {"estimators": {"xgboost": {}}},
-    },
-    "toy",
+CASE = make_case(
+    {"id": "integer", "at": "timestamp", "x": "number", "y": "integer"},
+    request=["x"],
+    timestamp="at",
+    data={"key": ["id"]},
 )
 DATES = ("2020-01-01", "2020-01-03")
 

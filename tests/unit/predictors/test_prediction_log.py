@@ -9,10 +9,11 @@ import pyarrow as pa
 import pytest
 
 from predictors.log import PredictionLog, schema
+from serin import partitions
 from serin.artifact import Manifest
 from serin.errors import ArtifactError, UnavailableError
 from serin.schema import InputColumn, InputSchema
-from serin.storage import files, read_table
+from serin.storage import files, read_file
 from tests.factories import make_manifest
 
 COLUMNS = pa.schema([("event_timestamp", pa.timestamp("us", tz="UTC")), ("row", pa.int32()), ("AMOUNT", pa.float64())])
@@ -36,7 +37,7 @@ def rows(numbers: Sequence[int], day: int = 1) -> dict[str, Sequence[Any]]:
 
 
 def stored(folder: Path) -> list[int]:
-    return sorted(read_table(str(folder))["row"].to_pylist())
+    return sorted(partitions.read(str(folder)).table["row"].to_pylist())
 
 
 def eventually(condition: Callable[[], Any]) -> bool:
@@ -55,8 +56,8 @@ def test_rows_are_written_by_event_date(tmp_path: Path) -> None:
     written = [Path(name) for name in files(str(tmp_path))]
     assert [path.parent.name for path in written] == ["date=2018-06-01", "date=2018-06-02"]
     assert all(path.name.startswith("card-fraud-v12-") for path in written)
-    assert read_table(str(written[1])).schema.equals(COLUMNS)
-    assert read_table(str(written[1]))["AMOUNT"].to_pylist() == [None, 4.0]
+    assert read_file(str(written[1])).schema.equals(COLUMNS)
+    assert read_file(str(written[1]))["AMOUNT"].to_pylist() == [None, 4.0]
     assert stored(tmp_path) == [0, 1, 2, 3, 4, 5]
 
 

@@ -12,10 +12,10 @@ from predictors.log import PredictionLog, schema
 from predictors.metrics import Metrics
 from predictors.requests import RequestSchema
 from predictors.score import Identity, RowScorer
+from serin import partitions
 from serin.artifact import Manifest
 from serin.errors import RequestError
 from serin.schema import InputColumn, InputSchema
-from serin.storage import read_table
 from tests.factories import make_manifest
 
 NOW = datetime(2018, 6, 1, 12, tzinfo=UTC)
@@ -57,7 +57,7 @@ def test_rows_are_scored_decided_logged_and_counted(tmp_path: Path, registry: Co
     result = scoring.score(RequestSchema(used).from_v1(body, NOW), "r-1", NOW)
     log.flush()
     assert (result.scores, result.decisions) == ([0.5, 0.4], [True, False])
-    first, second = read_table(str(tmp_path)).sort_by("row").to_pylist()
+    first, second = partitions.read(str(tmp_path)).table.sort_by("row").to_pylist()
     assert first == {
         "logged_at": NOW,
         "event_timestamp": datetime(2018, 5, 1, 10, 30, tzinfo=UTC),
@@ -128,7 +128,9 @@ def test_rows_of_which_nothing_is_known_are_refused_by_their_keys(tmp_path: Path
     result = scoring.score(RequestSchema(used).from_v1(body, NOW), "r-2", NOW)
     assert (list(result.rows.numbers), sorted(result.rows.refused)) == ([2], [0, 1, 3])
     log.flush()
-    assert read_table(str(tmp_path)).select(["request_id", "row"]).to_pylist() == [{"request_id": "r-2", "row": 2}]
+    assert partitions.read(str(tmp_path)).table.select(["request_id", "row"]).to_pylist() == [
+        {"request_id": "r-2", "row": 2}
+    ]
 
 
 @pytest.mark.parametrize("value", ["Online", "online ", "post"])

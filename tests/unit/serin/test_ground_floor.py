@@ -202,7 +202,7 @@ def test_full_disk_names_the_file_and_leaves_the_old_one(tmp_path):
         ):
             storage.write_table(pa.table({"a": np.arange(10_000)}), str(table))
     assert text.read_text() == "old"
-    assert storage.read_table(str(table)).to_pydict() == {"a": [1]}
+    assert storage.read_file(str(table)).to_pydict() == {"a": [1]}
     assert sorted(tmp_path.iterdir()) == [table, text]
 
 
@@ -215,31 +215,6 @@ def test_folder_that_can_not_be_made_is_named(tmp_path):
 def test_error_of_the_callers_own_block_stays_what_it_is(tmp_path):
     with pytest.raises(FileNotFoundError), replaced(tmp_path / "a"):
         (tmp_path / "none").read_text()
-
-
-def test_tables_below_a_folder_read_as_one(tmp_path):
-    storage.write_table(pa.table({"a": [1]}), str(tmp_path / "date=1" / "x.parquet"))
-    storage.write_table(pa.table({"a": [2], "b": ["z"]}), str(tmp_path / "date=2" / "x.parquet"))
-    assert storage.read_table(str(tmp_path)).to_pydict() == {"a": [1, 2], "b": [None, "z"]}
-
-
-def test_column_that_no_file_has_is_named(tmp_path):
-    where = str(tmp_path / "x.parquet")
-    storage.write_table(pa.table({"a": [1]}), where)
-    with pytest.raises(DataError, match=r"/x\.parquet lacks b; found a"):
-        storage.read_table(where, columns=["a", "b"])
-
-
-def test_tables_that_do_not_go_together_name_folder_and_column(tmp_path):
-    storage.write_table(pa.table({"a": [1]}), str(tmp_path / "x.parquet"))
-    storage.write_table(pa.table({"a": ["z"]}), str(tmp_path / "y.parquet"))
-    with pytest.raises(DataError, match=rf"the files of {tmp_path} don't go together: .*Field a has incompatible"):
-        storage.read_table(str(tmp_path))
-
-
-def test_reading_where_nothing_is_stored_names_the_place(tmp_path):
-    with pytest.raises(UnavailableError, match=r"nothing is stored at .*/none"):
-        storage.read_table(str(tmp_path / "none"))
 
 
 @pytest.mark.parametrize("damage", [b"", b"PAR1", b"no Parquet at all", "cut", "flip"])

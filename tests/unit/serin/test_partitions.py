@@ -96,6 +96,23 @@ def test_nothing_sound_names_every_cause(folder):
         partitions.read(folder)
 
 
+def test_column_that_no_file_has_is_named(folder):
+    with pytest.raises(DataError, match=r"no file of .*/events has a column b"):
+        partitions.read(folder, ["id", "b"])
+
+
+def test_column_that_a_file_lacks_is_null_there(folder):
+    wider = table(4).append_column("b", pa.array(["z"]))
+    partitions.write(folder, "2018-06-04", wider, ["id"])
+    assert partitions.read(folder).table["b"].to_pylist() == [None, None, None, None, "z"]
+
+
+def test_files_of_types_that_do_not_go_together_name_folder_and_column(folder):
+    partitions.write(folder, "2018-06-04", pa.table({"id": ["z"]}), ["id"])
+    with pytest.raises(DataError, match=r"the files of .*/events don't go together: .*Field id has incompatible"):
+        partitions.read(folder)
+
+
 def test_content_hash_is_the_same_for_every_writer(folder, tmp_path):
     ours = partitions.location(folder, "2018-06-01")
     rows = storage.read_file(ours).replace_schema_metadata(None)

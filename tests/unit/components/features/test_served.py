@@ -7,9 +7,9 @@ import pyarrow as pa
 import pytest
 
 from components.features.served import gone, lacking, served_view, service_name
-from serin import use_case
 from serin.ports import ServedView, ViewSource
 from serin.use_case import UseCase
+from tests.factories import make_case
 
 AT = datetime(2026, 2, 1, tzinfo=UTC)
 UTC_TIME = pa.timestamp("us", tz="UTC")
@@ -17,27 +17,13 @@ UTC_TIME = pa.timestamp("us", tz="UTC")
 
 def case(*, window: str = "7d", refresh: str = "1d", amount: str = "number", delay: str = "0d") -> UseCase:
     feature = {"name": "spent", "aggregation": "sum", "column": "amount", "window": window, "delay": delay}
-    return use_case.parse(
-        {
-            "name": "t",
-            "data": {
-                "columns": {
-                    "at": {"type": "timestamp"},
-                    "card": {"type": "integer"},
-                    "amount": {"type": amount},
-                    "fraud": {"type": "integer"},
-                }
-            },
-            "timestamp": "at",
-            "label": {"column": "fraud"},
-            "entities": {"card": "card"},
-            "features": {
-                "service": "t_v1",
-                "windows": {"cards": {"entity": "card", "refresh": refresh, "features": [feature]}},
-            },
-            "training": {"estimators": {"xgboost": {}}},
-        },
-        "test",
+    views = {"cards": {"entity": "card", "refresh": refresh, "features": [feature]}}
+    return make_case(
+        {"at": "timestamp", "card": "integer", "amount": amount, "fraud": "integer"},
+        timestamp="at",
+        label={"column": "fraud"},
+        entities={"card": "card"},
+        features={"service": "toy_v1", "windows": views},
     )
 
 

@@ -7,33 +7,22 @@ import pyarrow as pa
 import pytest
 
 from components.features.training_set import ViewTable, point_in_time_join, training_set
-from serin import use_case
 from serin.errors import DataError
 from serin.learning.split import EVENT_TIME, SPLIT
+from tests.factories import make_case
 
 AS_OF = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 
 
 def case(**training):
-    return use_case.parse(
-        {
-            "name": "t",
-            "data": {
-                "columns": {
-                    "at": {"type": "timestamp"},
-                    "card": {"type": "integer"},
-                    "amount": {"type": "number"},
-                    "fraud": {"type": "integer"},
-                }
-            },
-            "timestamp": "at",
-            "label": {"column": "fraud", "delay": "7d"},
-            "entities": {"card": "card"},
-            "features": {"service": "t_v1", "request": ["amount"], "calendar": ["hour"]},
-            "training": {"estimators": {"xgboost": {}}, "test": "7d", "validation": "7d"} | training,
-        },
-        "test",
+    return make_case(
+        {"at": "timestamp", "card": "integer", "amount": "number", "fraud": "integer"},
+        timestamp="at",
+        label={"column": "fraud", "delay": "7d"},
+        entities={"card": "card"},
+        features={"service": "toy_v1", "request": ["amount"], "calendar": ["hour"]},
+        training={"estimators": {"xgboost": {}}, "test": "7d", "validation": "7d"} | training,
     )
 
 
@@ -168,17 +157,7 @@ def test_names_that_the_join_uses_itself_are_only_names(key, first, second):
 
 
 def test_table_without_times_is_split_by_entity_and_stays_so():
-    snapshot = use_case.parse(
-        {
-            "name": "s",
-            "data": {"columns": {"id": {"type": "integer"}, "x": {"type": "number"}, "y": {"type": "integer"}}},
-            "label": {"column": "y"},
-            "entities": {"client": "id"},
-            "features": {"service": "s_v1", "request": ["x"]},
-            "training": {"estimators": {"xgboost": {}}},
-        },
-        "test",
-    )
+    snapshot = make_case({"id": "integer", "x": "number", "y": "integer"}, request=["x"])
     ids = list(range(2000))
     table = pa.table({"id": ids, "x": [float(i) for i in ids], "y": [i % 2 for i in ids]})
     first = training_set(table, [], snapshot, AS_OF).set_index("id")[SPLIT]

@@ -10,8 +10,8 @@ from predictors.requests import RequestSchema
 from serin.artifact import RequestColumn
 from serin.errors import DataError
 from serin.schema import InputColumn, InputSchema
-from serin.use_case import UseCase, parse
-from tests.factories import make_manifest
+from serin.use_case import UseCase
+from tests.factories import make_case, make_manifest
 
 NOW = datetime(2018, 6, 1, 12, tzinfo=UTC)
 
@@ -27,18 +27,14 @@ COLUMNS = {
 }
 
 
-def make_case(**data: Any) -> UseCase:
-    return parse(
-        {
-            "name": "toy",
-            "data": {"columns": COLUMNS, "key": ["id"], "max_bad_share": 0.5, **data},
-            "timestamp": "at",
-            "label": {"column": "fraud"},
-            "entities": {"who": "who"},
-            "features": {"service": "toy_v1", "request": ["amount"]},
-            "training": {"estimators": {"xgboost": {}}},
-        },
-        "toy",
+def toy(**data: Any) -> UseCase:
+    return make_case(
+        COLUMNS,
+        request=["amount"],
+        data={"key": ["id"], "max_bad_share": 0.5, **data},
+        timestamp="at",
+        label={"column": "fraud"},
+        entities={"who": "who"},
     )
 
 
@@ -70,7 +66,7 @@ def refusal(frame: pd.DataFrame, case: UseCase) -> str:
 
 
 def test_good_rows_have_the_declared_columns_in_canonical_types() -> None:
-    checked = check(make_frame(), make_case(), "t.csv")
+    checked = check(make_frame(), toy(), "t.csv")
     assert {name: str(dtype) for name, dtype in checked.good.dtypes.items()} == {
         "id": "int64",
         "at": "datetime64[us, UTC]",
@@ -96,7 +92,7 @@ def test_types_of_the_source_do_not_matter() -> None:
         channel=texts["channel"].astype("category"),
         visits=texts["visits"].astype(float),
     )
-    pd.testing.assert_frame_equal(check(native, make_case(), "t.parquet").good, check(texts, make_case(), "t.csv").good)
+    pd.testing.assert_frame_equal(check(native, toy(), "t.parquet").good, check(texts, toy(), "t.csv").good)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +119,7 @@ def test_types_of_the_source_do_not_matter() -> None:
     ],
 )
 def test_bad_row_is_set_aside_with_all_its_reasons(changes: dict[str, list[Any]], reason: str) -> None:
-    checked = check(make_frame(**changes), make_case(), "t.csv")
+    checked = check(make_frame(**changes), toy(), "t.csv")
     assert checked.bad["reason"].tolist() == [reason]
     assert checked.bad["row"].tolist() == [1]
     assert len(checked.good) == 19
@@ -133,30 +129,30 @@ def test_bad_row_is_set_aside_with_all_its_reasons(changes: dict[str, list[Any]]
 
 def test_null_label_is_good_where_the_label_is_nullable() -> None:
     columns = {**COLUMNS, "fraud": {"type": "integer", "nullable": True}}
-    checked = check(make_frame(fraud=[None]), make_case(columns=columns), "t.csv")
+    checked = check(make_frame(fraud=[None]), toy(columns=columns), "t.csv")
     assert np.isnan(checked.good["fraud"].iloc[0])
     assert len(checked.good) == 20
 
 
 def test_no_label_at_all_is_good_where_the_label_is_nullable() -> None:
     columns = {**COLUMNS, "fraud": {"type": "integer", "nullable": True}}
-    assert len(check(make_frame(fraud=[None] * 20), make_case(columns=columns), "t.csv").good) == 20
+    assert len(check(make_frame(fraud=[None] * 20), toy(columns=columns), "t.csv").good) == 20
 
 
 def test_columns_of_other_names_are_renamed() -> None:
     frame = make_frame().rename(columns={"amount": 'x"; DROP TABLE events; --'})
-    case = make_case(rename={'x"; DROP TABLE events; --': "amount"})
+    case = toy(rename={'x"; DROP TABLE events; --': "amount"})
     assert check(frame, case, "t.csv").good["amount"].iloc[1] == 1.5
 
 
 def test_renaming_onto_a_name_that_is_there_is_refused() -> None:
-    text = refusal(make_frame(), make_case(rename={"extra": "amount"}))
+    text = refusal(make_frame(), toy(rename={"extra": "amount"}))
     assert text == "t.csv has more than one column called amount (after data.rename)"
 
 
 def test_all_structural_problems_are_told_at_once() -> None:
     frame = make_frame(amount=["a lot"] * 15, id=["7", "7", "7"]).drop(columns="who")
-    assert refusal(frame, make_case(rename={"WHO": "who"})).splitlines() == [
+    assert refusal(frame, toy(rename={"WHO": "who"})).splitlines() == [
         "t.csv can't be ingested:",
         "  column who (called WHO in the source by data.rename): missing; the table has "
         "id, at, amount, channel, known, visits, fraud, extra",
@@ -168,37 +164,35 @@ def test_all_structural_problems_are_told_at_once() -> None:
 
 def test_repeated_key_of_two_columns_shows_both() -> None:
     frame = make_frame(who=["w", "w"], id=["1", "1"])
-    assert "column who, id: the key must be unique; 2 rows share one: w / 1" in refusal(
-        frame, make_case(key=["who", "id"])
-    )
+    assert "column who, id: the key must be unique; 2 rows share one: w / 1" in refusal(frame, toy(key=["who", "id"]))
 
 
 def test_label_with_one_class_is_refused() -> None:
-    text = refusal(make_frame(fraud=["0"] * 20), make_case())
+    text = refusal(make_frame(fraud=["0"] * 20), toy())
     assert "column fraud: the label must have both classes; all 20 known ones are 0" in text
 
 
 def test_one_row_is_a_label_with_one_class() -> None:
-    assert "all 1 known ones are 0" in refusal(make_frame(1), make_case())
+    assert "all 1 known ones are 0" in refusal(make_frame(1), toy())
 
 
 def test_too_many_bad_rows_are_refused_with_rules_counts_and_five_examples() -> None:
-    text = refusal(make_frame(amount=["-1"] * 7), make_case(max_bad_share=0.3))
+    text = refusal(make_frame(amount=["-1"] * 7), toy(max_bad_share=0.3))
     assert "7 of 20 rows break a rule; data.max_bad_share allows 30%" in text
     assert "Rules broken: amount: below 0 (7 rows)" in text
     assert text.count("amount: below 0 (found '-1')") == 5
 
 
 def test_as_many_bad_rows_as_allowed_are_set_aside() -> None:
-    assert len(check(make_frame(amount=["-1"] * 6), make_case(max_bad_share=0.3), "t.csv").bad) == 6
+    assert len(check(make_frame(amount=["-1"] * 6), toy(max_bad_share=0.3), "t.csv").bad) == 6
 
 
 def test_table_without_rows_is_refused() -> None:
-    assert refusal(make_frame(0), make_case()) == "t.csv holds no row"
+    assert refusal(make_frame(0), toy()) == "t.csv holds no row"
 
 
 def test_text_of_as_many_characters_as_allowed_is_good() -> None:
-    assert check(make_frame(who=["x" * 1024]), make_case(), "t.csv").bad.empty
+    assert check(make_frame(who=["x" * 1024]), toy(), "t.csv").bad.empty
 
 
 def test_ingest_and_predictor_refuse_the_same_values_with_the_same_words() -> None:
@@ -207,7 +201,7 @@ def test_ingest_and_predictor_refuse_the_same_values_with_the_same_words() -> No
         "t": {"type": "text", "allowed": ["a", "b"]},
     }
     bad = {"n": [0.5, 10.0, None, 5.0, 5.0, 5.0], "t": ["a", "a", "a", "c", "x" * 1025, None]}
-    case = make_case(columns={**COLUMNS, **columns}, max_bad_share=0.5)
+    case = toy(columns={**COLUMNS, **columns}, max_bad_share=0.5)
     frame = make_frame().assign(n=5.0, t="a").astype({"n": object})
     for name, values in bad.items():
         frame.loc[: len(values) - 1, name] = pd.Series(values, dtype=object)
@@ -224,5 +218,5 @@ def test_ingest_and_predictor_refuse_the_same_values_with_the_same_words() -> No
 
 
 def test_large_integers_stay_apart_where_no_null_is_allowed() -> None:
-    good = check(make_frame(id=["9007199254740993", "9007199254740992"]), make_case(), "t.csv").good
+    good = check(make_frame(id=["9007199254740993", "9007199254740992"]), toy(), "t.csv").good
     assert good["id"].tolist()[:2] == [9007199254740993, 9007199254740992]

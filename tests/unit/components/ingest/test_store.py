@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -13,37 +12,33 @@ import pytest
 from components.ingest.store import Ingested, ingest
 from serin import partitions, storage
 from serin.errors import DataError, UnavailableError
-from serin.use_case import UseCase, parse
+from serin.use_case import UseCase
 from serin.workspace import Workspace
+from tests.factories import make_case
 
 MAY, JUNE = datetime(2018, 5, 1, tzinfo=UTC), datetime(2018, 6, 1, tzinfo=UTC)
 Ingest = Callable[..., Ingested]
 
 
-def make_case(key: list[str], *, timestamp: bool) -> UseCase:
-    columns: dict[str, Any] = {
-        "id": {"type": "integer"},
-        "amount": {"type": "number", "min": 0},
-        "label": {"type": "integer", "nullable": True},
-    }
-    return parse(
+def toy(key: list[str], *, timestamp: bool) -> UseCase:
+    return make_case(
         {
-            "name": "toy",
-            "data": {"columns": columns | ({"at": {"type": "timestamp"}} if timestamp else {}), "key": key},
-            "label": {"column": "label"},
-            "entities": {"thing": "id"},
-            "features": {"service": "toy_v1", "request": ["amount"]},
-            "training": {"estimators": {"xgboost": {}}},
-        }
-        | ({"timestamp": "at"} if timestamp else {}),
-        "toy",
+            "id": "integer",
+            "amount": {"type": "number", "min": 0},
+            "label": {"type": "integer", "nullable": True},
+            **({"at": "timestamp"} if timestamp else {}),
+        },
+        request=["amount"],
+        data={"key": key},
+        label={"column": "label"},
+        timestamp="at" if timestamp else None,
     )
 
 
 EVENTS, KEYLESS, SNAPSHOT = (
-    make_case(["id"], timestamp=True),
-    make_case([], timestamp=True),
-    make_case(["id"], timestamp=False),
+    toy(["id"], timestamp=True),
+    toy([], timestamp=True),
+    toy(["id"], timestamp=False),
 )
 
 
@@ -77,7 +72,7 @@ def snapshot(workspace: Workspace) -> str:
 
 
 def stored(workspace: Workspace) -> pd.DataFrame:
-    return storage.read_table(workspace.events("toy")).to_pandas()
+    return partitions.read(workspace.events("toy")).table.to_pandas()
 
 
 def test_rows_go_to_the_partition_of_their_utc_date(run: Ingest, workspace: Workspace) -> None:
@@ -86,8 +81,6 @@ def test_rows_go_to_the_partition_of_their_utc_date(run: Ingest, workspace: Work
     done = run(EVENTS, frame)
     assert done.written == ("2018-05-31", "2018-06-01", "2018-06-02")
     assert (done.rows, done.new, done.quarantined) == (4, 4, 0)
-    assert done.first == datetime(2018, 5, 31, 23, tzinfo=UTC)
-    assert done.last == datetime(2018, 6, 2, 3, tzinfo=UTC)
     schema = pq.read_schema(partitions.location(workspace.events("toy"), "2018-06-01"))
     assert [(field.name, str(field.type)) for field in schema] == [
         ("id", "int64"),
@@ -155,7 +148,7 @@ def test_event_moves_alone_and_the_others_of_its_old_date_stay(run: Ingest, work
 
 
 def test_key_of_two_columns_is_unique_over_the_whole_store(run: Ingest, workspace: Workspace) -> None:
-    case = make_case(["id", "amount"], timestamp=True)
+    case = toy(["id", "amount"], timestamp=True)
     run(case, rows(range(4)))
     done = run(case, rows(range(4), amount=2.0).assign(at="2018-07-01T00:00:00"))
     assert (done.new, done.corrected) == (4, 0)
@@ -176,7 +169,7 @@ def test_event_that_a_killed_ingest_left_on_two_dates_is_one_again(run: Ingest, 
 
 
 def test_rows_whose_key_is_null_delete_none_of_each_other(run: Ingest, workspace: Workspace) -> None:
-    case = make_case(["label"], timestamp=True)
+    case = toy(["label"], timestamp=True)
     unknown = rows(range(4)).assign(label=None)
     run(case, pd.concat([unknown, rows(range(10, 12))]))
     done = run(case, rows(range(3, 6)).assign(label=None))
@@ -352,7 +345,7 @@ def test_bad_rows_are_quarantined_with_their_reason(run: Ingest) -> None:
     frame.loc[5, "amount"] = -1.0
     done = run(EVENTS, frame)
     assert done.quarantine is not None
-    bad = storage.read_table(done.quarantine).to_pandas()
+    bad = storage.read_file(done.quarantine).to_pandas()
     assert bad[["row", "id", "reason"]].values.tolist() == [[6, "5", "amount: below 0 (found '-1.0')"]]
 
 
@@ -366,7 +359,7 @@ def test_refused_source_leaves_everything_as_it_was(run: Ingest, workspace: Work
 
 def test_table_without_times_is_one_partition_of_the_as_of_date(run: Ingest, workspace: Workspace) -> None:
     done = run(SNAPSHOT, rows(range(10)).drop(columns="at"), MAY)
-    assert (done.written, done.new, done.first) == (("2018-05-01",), 10, None)
+    assert (done.written, done.new) == (("2018-05-01",), 10)
     assert list(stored(workspace).columns) == ["id", "amount", "label"]
 
 
@@ -398,7 +391,7 @@ def test_snapshot_whose_column_changed_its_type_is_replaced_and_counted(run: Ing
 
 def test_snapshot_that_was_killed_while_moving_is_put_right(run: Ingest, workspace: Workspace) -> None:
     run(SNAPSHOT, rows(range(10)), MAY)
-    older = storage.read_table(partitions.location(workspace.events("toy"), "2018-05-01"))
+    older = storage.read_file(partitions.location(workspace.events("toy"), "2018-05-01"))
     storage.write_table(older.slice(0, 3), partitions.location(workspace.events("toy"), "2018-04-01"))
     run(SNAPSHOT, rows(range(10)), MAY)
     assert list(files(workspace)) == ["events/toy/date=2018-05-01/part.parquet"]

@@ -9,22 +9,13 @@ import pandas as pd
 from components.train.run import train_estimator
 from serin.artifact import RequestColumn
 from serin.learning.split import SPLIT
-from serin.use_case import parse
+from tests.factories import make_case
 
 
 def test_every_rule_of_a_request_column_reaches_the_artifact(tmp_path: Path) -> None:
     x: dict[str, Any] = {"type": "integer", "min": -9, "max": 9, "allowed": (-1, 0, 1), "nullable": True}
-    case = parse(
-        {
-            "name": "toy",
-            "data": {"columns": {"id": {"type": "text"}, "x": x, "y": {"type": "integer"}}},
-            "label": {"column": "y"},
-            "entities": {"client": "id"},
-            "features": {"service": "toy_v1", "request": ["x"]},
-            "training": {"estimators": {"logistic_regression": {}}},
-        },
-        "test",
-    )
+    listed = {"logistic_regression": {}}
+    case = make_case({"id": "text", "x": x, "y": "integer"}, request=["x"], training={"estimators": listed})
     rng = np.random.default_rng(0)
     values = rng.integers(-1, 2, 90)
     part = np.repeat(["fit", "validation", "test"], 30)

@@ -6,33 +6,17 @@ import pytest
 
 from components.train.fitting import best_threshold, input_schema, train
 from components.train.run import train_estimator
-from serin import use_case
 from serin.artifact import REFERENCE, verify
 from serin.engines import load
 from serin.learning.encoding import encode, labels
 from serin.learning.split import SPLIT
 from serin.schema import InputColumn, InputSchema
+from tests.factories import make_case
 
 
-def make_case(**listed):
-    return use_case.parse(
-        {
-            "name": "toy",
-            "data": {
-                "columns": {
-                    "id": {"type": "integer"},
-                    "x": {"type": "number"},
-                    "city": {"type": "text"},
-                    "y": {"type": "integer"},
-                }
-            },
-            "label": {"column": "y"},
-            "entities": {"client": "id"},
-            "features": {"service": "toy_v1", "request": ["x", "city"]},
-            "training": {"estimators": listed},
-        },
-        "test",
-    )
+def toy(**listed):
+    columns = {"id": "integer", "x": "number", "city": "text", "y": "integer"}
+    return make_case(columns, request=["x", "city"], training={"estimators": listed})
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +39,7 @@ ESTIMATORS = {
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_saved_model_scores_the_test_rows_well_and_as_its_reference_says(estimator, frame, tmp_path):
-    case = make_case(**{estimator: ESTIMATORS[estimator]})
+    case = toy(**{estimator: ESTIMATORS[estimator]})
     folder = tmp_path / "model"
     train_estimator(frame, case, estimator, folder, "snapshot", "2026-01-01", "toy_v1__1a2b3c4d")
     manifest, scorer = load(folder)
@@ -69,14 +53,14 @@ def test_saved_model_scores_the_test_rows_well_and_as_its_reference_says(estimat
 
 
 def test_version_names_the_feature_service_that_it_was_trained_with(frame, tmp_path):
-    case = make_case(logistic_regression={})
+    case = toy(logistic_regression={})
     service = "toy_v1__1a2b3c4d"
     manifest = train_estimator(frame, case, "logistic_regression", tmp_path / "m", "snapshot", "2026-01-01", service)
     assert manifest.feature_service == service
 
 
 def test_labels_that_came_during_validation_count_for_the_final_model_and_not_for_its_judgement(frame):
-    case = make_case(logistic_regression={})
+    case = toy(logistic_regression={})
     late = frame.copy()
     late.loc[late.index < 100, SPLIT] = "gap"
     other = late.copy()
@@ -88,7 +72,7 @@ def test_labels_that_came_during_validation_count_for_the_final_model_and_not_fo
 
 
 def test_test_part_is_not_looked_at(frame):
-    case = make_case(logistic_regression={})
+    case = toy(logistic_regression={})
     spoiled = frame.copy()
     spoiled.loc[spoiled[SPLIT] == "test", ["x", "y"]] = [1e6, 1]
     one, other = (train(f, case, "logistic_regression") for f in (frame, spoiled))
@@ -97,7 +81,7 @@ def test_test_part_is_not_looked_at(frame):
 
 
 def test_text_is_a_category_and_a_rare_one_is_unknown(frame):
-    case = make_case(xgboost={})
+    case = toy(xgboost={})
     many = frame.assign(city=[f"c{i % 300}" if i % 2 else "Bern" for i in range(len(frame))])
     column = input_schema(many, case).columns[1]
     assert column.kind == "category"

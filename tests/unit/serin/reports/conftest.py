@@ -19,13 +19,13 @@ def scored():
 def samples():
     """2,000 requests in 100 s, first to v1, then to v2; four of v2 failed."""
     random = np.random.default_rng(0)
-    time = np.sort(random.uniform(0, 100, 2000))
+    second = np.sort(random.uniform(0, 100, 2000))
     status = np.full(2000, 200)
     status[[1500, 1600]], status[[1700, 1800]] = 503, 0
     return pd.DataFrame(
         {
-            "time": time,
-            "version": np.where(time < 50, "v1", "v2"),
+            "time": pd.Timestamp("2018-06-01", tz="UTC") + pd.to_timedelta(second, unit="s"),
+            "version": np.where(second < 50, "v1", "v2"),
             "status": status,
             "latency_ms": random.lognormal(1, 0.3, 2000),
         }

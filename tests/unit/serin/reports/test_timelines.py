@@ -1,11 +1,19 @@
 """Traffic and latency over time."""
 
+from datetime import UTC, datetime, timedelta
+
 import pandas as pd
 import pytest
 
 from serin.errors import DataError
 from serin.reports.timelines import Mark, latency, traffic
 from tests.markup import texts
+
+START = datetime(2018, 6, 1, tzinfo=UTC)
+
+
+def after(seconds: float) -> datetime:
+    return START + timedelta(seconds=seconds)
 
 
 def test_traffic_counts_requests_versions_and_failures(samples):
@@ -19,25 +27,18 @@ def test_traffic_without_failures_has_no_panel_for_them(samples):
 
 
 def test_traffic_numbers_marks_and_lists_them(samples):
-    found = texts(traffic(samples, [Mark(40, "v2: 5 %"), Mark(50, "<b>promoted</b> $x$")]))
+    found = texts(traffic(samples, [Mark(after(40), "v2: 5 %"), Mark(after(50), "<b>promoted</b> $x$")]))
     assert {"1", "2"} <= set(found)
     assert any("1 v2: 5 %" in " ".join(text.split()) for text in found)
     assert any("<b>promoted</b> $x$" in text for text in found)
 
 
 def test_traffic_takes_marks_before_the_first_and_after_the_last_request(samples):
-    assert texts(traffic(samples, [Mark(-1e6, "early"), Mark(1e6, "late")]))
-
-
-def test_traffic_takes_datetimes(samples):
-    start = pd.Timestamp("2018-06-01", tz="UTC")
-    dated = samples.assign(time=start + pd.to_timedelta(samples["time"], unit="s"))
-    mark = Mark((start + pd.Timedelta(40, unit="s")).to_pydatetime(), "v2: 5 %")
-    assert "2,000 requests to 2 versions, 4 failed" in texts(traffic(dated, [mark]))
+    assert texts(traffic(samples, [Mark(after(-1e6), "early"), Mark(after(1e6), "late")]))
 
 
 def test_traffic_of_one_request():
-    one = pd.DataFrame({"time": [3.0], "version": ["v1"], "status": [200], "latency_ms": [2.0]})
+    one = pd.DataFrame({"time": [START], "version": ["v1"], "status": [200], "latency_ms": [2.0]})
     assert "1 requests to 1 version, 0 failed" in texts(traffic(one))
     assert texts(latency(one))
 
