@@ -57,7 +57,7 @@ class Aliases:
                 if supersedes(_standing(version, metric), _standing(holder, metric) if holder else None):
                     self.registry.set_alias(self.model, CHALLENGER, version.version)
                 champion = self.registry.by_alias(self.model, CHAMPION)
-                if champion is None or self._is_lost(champion):
+                if champion is None or loss(self.registry, champion):
                     self.registry.set_alias(self.model, CHAMPION, version.version)
             return self.registry.version(self.model, version.version).aliases
 
@@ -87,15 +87,23 @@ class Aliases:
             if holder and holder.version == version:
                 self.registry.delete_alias(self.model, CHALLENGER)
 
-    def _is_lost(self, version: RegisteredVersion) -> bool:
-        try:
-            self.registry.storage_uri(version)
-        except NotFoundError:
-            return True
-        return False
-
     def _held(self) -> AbstractContextManager[None]:
         return self.lease.hold(f"aliases-{self.model}", wait=True)
+
+
+def loss(registry: ModelRegistry, version: RegisteredVersion) -> str:
+    """Why the artifact of `version` can't be served any more; "" while it is there."""
+    try:
+        registry.storage_uri(version)
+    except NotFoundError as error:
+        return str(error)
+    return ""
+
+
+def lost(registry: ModelRegistry, model: str) -> dict[int, str]:
+    """The versions that hold an alias and whose artifact is lost, each with what is missing."""
+    causes = {version.version: loss(registry, version) for version in registry.versions(model) if version.aliases}
+    return {number: cause for number, cause in causes.items() if cause}
 
 
 def _standing(version: RegisteredVersion, metric: str) -> Standing:

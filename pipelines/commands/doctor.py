@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from pipelines.console import Console
-from serin import environment, partitions, use_case
+from serin import aliases, environment, partitions, platform, use_case
 from serin.adapters.local import gateway, loopback
 from serin.errors import ConflictError, SerinError, UnavailableError
 from serin.workspace import Workspace
@@ -82,6 +82,7 @@ def _workspace_checks(workspace: Workspace) -> Iterator[Check]:
         else:
             yield Check(True, f"use case {path.stem}", "valid")
             yield from stored(workspace, case)
+            yield registered(workspace, case)
 
 
 def stored(workspace: Workspace, case: use_case.UseCase) -> Iterator[Check]:
@@ -95,6 +96,17 @@ def stored(workspace: Workspace, case: use_case.UseCase) -> Iterator[Check]:
             yield Check(False, f"events of {case.name}", f"a damaged file was set aside as {location}", advice)
     except SerinError as error:
         yield Check(False, f"stored rows of {case.name}", str(error))
+
+
+def registered(workspace: Workspace, case: use_case.UseCase) -> Check:
+    """Whether every version that an alias names can be served still."""
+    what = f"model {case.model_name}"
+    try:
+        lost = aliases.lost(platform.build(workspace).registry, case.model_name)
+    except SerinError as error:
+        return Check(False, what, str(error))
+    advice = f"`serin train {case.name}` and `serin rollout {case.name}` replace it"
+    return Check(not lost, what, "; ".join(lost.values()) or "every version that an alias names is there", advice)
 
 
 def _files(

@@ -90,7 +90,9 @@ def _refuse_to_replace(files: tuple[Path, ...]) -> None:
 
 def _refuse_module_names(name: str) -> None:
     """Feast imports feature_repo/NAME.py by its bare name, and would get the module that is called so already."""
-    if name in sys.stdlib_module_names or (name.isidentifier() and importlib.util.find_spec(name)):
+    spec = importlib.util.find_spec(name) if name.isidentifier() else None
+    # A mere folder of that name is found too, but only where there is no module: Feast's import passes it over.
+    if name in sys.stdlib_module_names or (spec and spec.origin):
         raise UseCaseError(f"{name!r} is the name of a Python module, which Feast would import instead; choose another")
 
 

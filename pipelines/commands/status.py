@@ -3,7 +3,7 @@
 from typing import Any
 
 from pipelines.console import Console
-from serin import storage
+from serin import aliases, storage
 from serin.deployments import versions_of, weights_of
 from serin.errors import NotFoundError, SerinError
 from serin.platform import Platform
@@ -31,6 +31,7 @@ def _look(platform: Platform, case: UseCase) -> dict[str, Any]:
         "events": len(storage.files(platform.workspace.events(case.name))),
         "predictions": len(storage.files(platform.workspace.predictions(case.name))),
         "versions": [_describe(version) for version in platform.registry.versions(case.model_name)],
+        "lost": list(aliases.lost(platform.registry, case.model_name).values()),
         "serving": serving,
         "serving_problem": problem,
     }
@@ -81,5 +82,7 @@ def _print(console: Console, case: UseCase, found: dict[str, Any]) -> None:
         )
     console.table(("version", "aliases", "estimator", "as of", "gate", "traffic"), rows)
     console.say(f"  {found['events']} event files, {found['predictions']} prediction log files stored")
+    for cause in found["lost"]:
+        console.say(f"  {cause}")
     if found["serving_problem"]:
         console.say(f"  serving: {found['serving_problem']}")

@@ -93,7 +93,7 @@ def describe(values: "pd.Series[Any]", *, prefer: TypeName | None = None) -> Des
             almost = f"{misfit.sum():,} of {given:,} values are no {type_}, such as {example!r}: taken as text"
     notation = Notation(nulls=notations.null_words(texts, of_text=True))
     converted, misfit = convert(values, "text", notation)
-    almost = notations.numbers(texts)[1] or almost
+    almost = notations.dates(texts) or notations.numbers(texts)[1] or almost
     return _described("text", notation, values, converted, misfit, almost)
 
 
@@ -191,6 +191,8 @@ def _of_dtype(values: "pd.Series[Any]") -> list[TypeName]:
 
 
 def _plain_numbers(texts: "pd.Series[Any]") -> list[TypeName]:
+    if notations.may_be_grouped(texts):
+        return []
     if texts.str.fullmatch(r"[+-]?\d{19,}").any():
         return ["integer"]
     return ["number"] if texts.str.fullmatch(r"[+-]?\d*\.\d*").any() else ["integer", "number"]

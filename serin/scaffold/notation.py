@@ -36,6 +36,10 @@ _NEARLY_ALL = 0.99
 _CURRENCY = re.compile(
     r"(?:[$€£¥₹]|[A-Z]{3})?\s?[(+\-\u2212]?[$€£¥₹]?\s?\d[\d.,' \u00a0]*[)\-]?\s?(?:[$€£¥₹%]|[A-Z]{3})?"
 )
+# 31.12.2026, 12/31/26 11:59 PM, 2026/12/31
+_DATE = re.compile(r"(?:\d{1,2}([./-])\d{1,2}\1(?:\d{4}|\d\d)|\d{4}([./])\d{1,2}\2\d{1,2})(?:[ T,]+\d{1,2}[:.]\d\d.*)?")
+# 1.234 beside 976: a whole number with marks of the thousands has no others.
+_GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(?:\.\d{3})*|0")
 _EPOCH_YEARS = (1990, 2100)  # of a time that is a number: numbers of other years are no times
 
 
@@ -65,7 +69,7 @@ def numbers(texts: "pd.Series[Any]") -> tuple[Notation | None, str]:
         fitting = {n: values for n, (values, misfit) in read.items() if misfit.sum() == fewest}
         first = next(iter(fitting.values()))
         differ = [values for values in fitting.values() if not values.equals(first)]
-        if PLAIN in fitting:
+        if PLAIN in fitting and not may_be_grouped(sample):
             return None, ""
         if not differ:
             return next(iter(fitting)), ""
@@ -74,12 +78,24 @@ def numbers(texts: "pd.Series[Any]") -> tuple[Notation | None, str]:
             f"{sample.iloc[place]!r} could mean {first.iloc[place]:g} or {differ[0].iloc[place]:g}: taken as text; "
             "declare decimal and thousands (of data, or of the column)"
         )
-    if sample.map(lambda text: bool(_CURRENCY.fullmatch(text))).mean() >= _NEARLY_ALL:
-        return (
-            None,
-            f"values such as {sample.iloc[0]!r} look like numbers in no notation that is read: write them plain",
-        )
+    if sample.str.fullmatch(_CURRENCY).mean() >= _NEARLY_ALL:
+        example = sample[read[min(read, key=lambda notation: read[notation][1].sum())][1]].iloc[0]
+        return None, f"values such as {example!r} look like numbers in no notation that is read: write them plain"
     return None, ""
+
+
+def may_be_grouped(texts: "pd.Series[Any]") -> bool:
+    """Whether plain numbers (texts, stripped) may as well be whole ones with a dot between the thousands."""
+    has_dot = texts.str.contains(".", regex=False)
+    return bool(has_dot.any() and not has_dot.all() and texts.str.fullmatch(_GROUPED).all())
+
+
+def dates(texts: "pd.Series[Any]") -> str:
+    """What to tell where nearly all `texts` (stripped, none null) look like dates that are not ISO 8601; else ""."""
+    sample = texts.drop_duplicates().head(_SAMPLE)
+    if not len(sample) or sample.str.fullmatch(_DATE).mean() < _NEARLY_ALL:
+        return ""
+    return f"values such as {sample.iloc[0]!r} look like dates in no notation that is read: write them as 2018-06-01"
 
 
 def epochs(values: "pd.Series[Any]") -> Notation | None:

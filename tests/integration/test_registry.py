@@ -18,6 +18,9 @@ from typing import Any
 import pytest
 
 from components.register.run import register
+from pipelines.commands.doctor import registered
+from pipelines.commands.status import run as status
+from pipelines.console import Console
 from serin import artifact, use_case
 from serin.adapters.mlflow import MlflowRegistry
 from serin.aliases import Aliases
@@ -407,6 +410,27 @@ def test_lost_champion_is_followed_by_the_next_version_that_passes(local, case, 
     assert failed.aliases == ("candidate",)
     passed = register(local, case, make(tmp_path / "good", case, "2026-03-01"), True, {}, "")
     assert sorted(passed.aliases) == ["candidate", "challenger", "champion"]
+
+
+def test_doctor_and_status_name_the_lost_version_that_an_alias_names(local, case, tmp_path, capsys):
+    enter(local, case, tmp_path, 2)
+    assert registered(local.workspace, case).found == "every version that an alias names is there"
+    _lose(local, case)
+    told = f"the artifact of {case.model_name} version 1 is lost: nothing is stored at "
+    check = registered(local.workspace, case)
+    assert (check.ok, check.what) == (False, f"model {case.model_name}")
+    assert told in check.found
+    assert "`serin rollout " in check.advice
+    local.workspace.use_cases.mkdir(parents=True)
+    (local.workspace.use_cases / f"{case.name}.yaml").write_text(use_case.dumps(case))
+    status(Console(), local, case.name)
+    assert told in " ".join(capsys.readouterr().out.split())
+
+
+def test_doctor_names_a_registry_that_can_not_be_asked_beside_its_other_checks(local, case):
+    check = registered(replace(local.workspace, tracking_uri="ftp://x"), case)
+    assert not check.ok
+    assert check.found.startswith("MLFLOW_TRACKING_URI is 'ftp://x'")
 
 
 def _lose(platform: Platform, case: use_case.UseCase) -> None:

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from pipelines.commands.new import _refuse_module_names
 from tests import services
 
 
@@ -99,6 +100,12 @@ def test_new_refuses_a_name_that_python_knows_already(root, tmp_path):
     assert done.returncode == 1
     assert "'email' is the name of a Python module, which Feast would import instead" in done.stderr
     assert not (root / "feature_repo" / "email.py").exists()
+
+
+def test_new_takes_the_name_of_a_folder_where_one_stands(tmp_path, monkeypatch):
+    (tmp_path / "churn").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    _refuse_module_names("churn")
 
 
 def test_new_takes_a_table_whose_columns_are_called_like_those_of_the_log(root, tmp_path):

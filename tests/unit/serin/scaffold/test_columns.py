@@ -75,14 +75,23 @@ def test_notation_is_the_one_that_the_values_show(values: list[str], type_: str,
             ["$12.00", "$7.50"],
             "values such as '$12.00' look like numbers in no notation that is read: write them plain",
         ),
+        (["1.234", "56.780", "976"], "'1.234' could mean 1.234 or 1234: taken as text; declare decimal and thousands"),
+        (["7.50", "(12)"], "values such as '(12)' look like numbers in no notation that is read"),
+        (["31.12.2025", "01.01.2026 10:15:00"], "values such as '31.12.2025' look like dates in no notation"),
+        (["12/31/25 11:59 PM", "1/1/26 1:00 AM"], "values such as '12/31/25 11:59 PM' look like dates in no notation"),
         (["(12)", "7-"], "values such as '(12)' look like numbers in no notation that is read"),
         (["12 EUR", "7 EUR"], "values such as '12 EUR' look like numbers in no notation that is read"),
     ],
 )
-def test_numbers_that_could_mean_two_things_or_nothing_are_told(values: list[str], told: str) -> None:
+def test_values_that_could_mean_two_things_or_nothing_are_told(values: list[str], told: str) -> None:
     described = describe(pd.Series(values * 30))
     assert described.type == "text"
     assert (described.almost or "").startswith(told)
+
+
+@pytest.mark.parametrize("values", [["0.250", "3"], ["1.5", "3"], ["1.234", "5.678"], ["-1.25", "1.234", "3"]])
+def test_plain_numbers_with_three_decimals_stay_numbers(values: list[str]) -> None:
+    assert describe(pd.Series(values * 30)).type == "number"
 
 
 @pytest.mark.parametrize(

@@ -352,7 +352,10 @@ def test_labels_of_other_values_are_refused(labels: list[str | None], message: s
         ({"entities": ["Share"]}, "entity Share holds number values; allowed: integer, text"),
         ({"entities": ["ClientId", "RowNumber"]}, "2 entities named; a table without --timestamp has at most one"),
         ({"entities": ["Empty"]}, "entity Empty has no value in any row"),
-        ({"timestamp": "Surname"}, "timestamp Surname holds text values such as .'name 0'.; allowed: ISO 8601"),
+        (
+            {"timestamp": "Surname"},
+            "timestamp Surname holds text values such as .'name 0'.; allowed: ISO 8601 .* 1970 to 2199",
+        ),
     ],
 )
 def test_columns_that_can_not_be_what_they_are_named_for_are_refused(changes: Any, message: str) -> None:
