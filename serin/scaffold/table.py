@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from serin.columns import YEARS
 from serin.errors import DataError
 from serin.prediction_log import COLUMNS
 from serin.scaffold.columns import Described, describe, describe_key, identifier
