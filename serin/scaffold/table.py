@@ -102,6 +102,6 @@ def check_entities(table: NamedTable) -> None:
         example = table.columns[table.timestamp].values.dropna().head(1).tolist()
         raise DataError(
             f"timestamp {table.timestamp} holds {table.columns[table.timestamp].type} values such as {example}; "
-            f"allowed: ISO 8601 times (2018-06-01T12:00) from {YEARS[0]} to {YEARS[1]}, or numbers of s, ms, us or ns "
-            "since 1970"
+            "allowed: ISO 8601 times (2018-06-01T12:00) from "
+            f"{YEARS[0]} to {YEARS[1]}, or numbers of s, ms, us or ns since 1970"
         )

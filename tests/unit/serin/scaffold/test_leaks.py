@@ -7,22 +7,21 @@ import pytest
 from serin.scaffold.columns import describe
 from serin.scaffold.leaks import SUSPECT, parts_of_dates, tells
 
-RANDOM = np.random.default_rng(7)
-
 
 def area(values: Any, label: Any) -> float | None:
     return tells(describe(pd.Series(values)), pd.Series(label).astype("Int64"))
 
 
-@pytest.mark.parametrize("share", [0.5, 0.1, 0.02])
+@pytest.mark.parametrize("share", [0.5, 0.1, 0.05])
 @pytest.mark.parametrize("kind", ["index", "far", "category", "missing", "two sides"])
 def test_column_that_tells_the_label_is_found_whatever_its_kind(kind: str, share: float) -> None:
-    label = RANDOM.permutation((np.arange(3000) < share * 3000).astype(int))
-    noise = RANDOM.normal(size=3000)
+    random = np.random.default_rng(7)
+    label = random.permutation((np.arange(3000) < share * 3000).astype(int))
+    noise = random.normal(size=3000)
     values = {
         "index": np.argsort(np.argsort(label + noise / 1e6)),
         "far": label * 100 + noise,
-        "category": np.where(label == 1, RANDOM.choice(["moved", "sold"], 3000), "none"),
+        "category": np.where(label == 1, random.choice(["moved", "sold"], 3000), "none"),
         "missing": np.where(label == 1, np.nan, noise),
         "two sides": np.where(label == 1, np.sign(noise) * 100, noise),
     }[kind]
@@ -34,12 +33,13 @@ def test_column_that_tells_the_label_is_found_whatever_its_kind(kind: str, share
 @pytest.mark.parametrize("rows", [20, 60, 100, 3000])
 @pytest.mark.parametrize("kind", ["unique numbers", "unique texts", "pairs", "noise", "constant"])
 def test_column_that_knows_nothing_is_not_accused_however_few_rows_share_a_value(kind: str, rows: int) -> None:
-    label = RANDOM.permutation(np.arange(rows) % 2)
+    random = np.random.default_rng(7)
+    label = random.permutation(np.arange(rows) % 2)
     values = {
-        "unique numbers": RANDOM.permutation(rows) * 1.5,
+        "unique numbers": random.permutation(rows) * 1.5,
         "unique texts": [f"name {place}" for place in range(rows)],
         "pairs": [f"name {place}" for place in (np.argsort(label, kind="stable") // 2)],
-        "noise": RANDOM.choice(["a", "b", "c"], rows),
+        "noise": random.choice(["a", "b", "c"], rows),
         "constant": ["a"] * rows,
     }[kind]
     found = area(values, label)
@@ -47,8 +47,9 @@ def test_column_that_knows_nothing_is_not_accused_however_few_rows_share_a_value
 
 
 def test_good_column_is_not_accused() -> None:
+    random = np.random.default_rng(7)
     label = np.arange(3000) % 2
-    found = area(label + RANDOM.normal(size=3000), label)
+    found = area(label + random.normal(size=3000), label)
     assert found is not None
     assert 0.7 < found < 0.85
 
