@@ -6,6 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 from components.register.run import RUN_TAG
+from serin.aliases import CHAMPION
 from serin.atomic import write_text
 from serin.errors import NotFoundError
 from serin.platform import Platform
@@ -44,6 +45,7 @@ def train(
     """
     from pipelines.training import training
 
+    _ask_first(platform, case)
     run_id = uuid4().hex
     arguments = {
         "use_case": platform.publish(case),
@@ -68,6 +70,7 @@ def retrain(
     """Run the drift pipeline; what it trained, or None where there was no reason to."""
     from pipelines.retraining import retraining
 
+    _ask_first(platform, case)
     run_id = uuid4().hex
     arguments = {
         "use_case": platform.publish(case),
@@ -83,6 +86,11 @@ def retrain(
 def absolute(data: str) -> str:
     """A table's location as every process of this machine understands it."""
     return data if not data or "://" in data else filesystem(data)[1]
+
+
+def _ask_first(platform: Platform, case: UseCase) -> None:
+    """A registry that is away is told before minutes of work that only it could keep."""
+    platform.registry.by_alias(case.model_name, CHAMPION)
 
 
 def _trained(platform: Platform, case: UseCase, run_id: str) -> TrainedVersion | None:

@@ -11,6 +11,10 @@ from serin.errors import SerinError
 from serin.times import parse_time
 
 
+class _InexactError(ValueError):
+    """A float that no longer tells neighbouring whole numbers apart."""
+
+
 def read(column: Column, values: Sequence[Any], *, encoded: bool = False) -> tuple[list[Any], dict[int, str]]:
     """n values as int, float, str, bool or aware UTC datetime, and what is wrong with some of them, by place.
 
@@ -28,6 +32,9 @@ def read(column: Column, values: Sequence[Any], *, encoded: bool = False) -> tup
             continue
         try:
             result = _READERS[column.type](_decoded(value) if encoded else value)
+        except _InexactError:
+            wrong[place] = problem(f"a float beyond {MAX_EXACT}, where it may stand for several whole numbers", value)
+            continue
         except ValueError:
             wrong[place] = problem(f"{column.misfit}{' in base64' if encoded else ''}", value)
             continue
@@ -65,7 +72,9 @@ def _decoded(value: Any) -> str:
 
 
 def _integer(value: Any) -> int:
-    if isinstance(value, float) and value.is_integer() and abs(value) <= MAX_EXACT:
+    if isinstance(value, float) and value.is_integer():
+        if abs(value) > MAX_EXACT:
+            raise _InexactError
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool) or not -(2**63) <= value < 2**63:
         raise ValueError

@@ -1,12 +1,18 @@
-"""What `serin train` says is to be done next."""
+"""What `serin train` asks first, and what it says is to be done next."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipelines import runs
 from pipelines.commands.train import _next
 from pipelines.console import Console
+from serin.errors import UnavailableError
+from serin.platform import build
 from serin.ports import RegisteredVersion
+from serin.workspace import Workspace
+from tests import services
 from tests.unit.pipelines.test_doctor import CASE
 
 
@@ -27,3 +33,13 @@ def version(number: int, gate: str = "passed") -> RegisteredVersion:
 def test_next_step_goes_by_who_is_champion(made: RegisteredVersion, champion: Any, told: str, capsys: Any) -> None:
     _next(Console(), CASE, made, champion)
     assert told in capsys.readouterr().out
+
+
+def test_registry_that_is_away_is_told_before_any_step_runs(tmp_path: Path):
+    root = services.workspace_copy(tmp_path)
+    uri = f"http://127.0.0.1:{services.free_port()}"
+    platform = build(Workspace.from_variables({"SERIN_ROOT": str(root), "MLFLOW_TRACKING_URI": uri}))
+    case = platform.own_use_case("bank_churn")
+    with pytest.raises(UnavailableError, match=f"the model registry at {uri} does not answer"):
+        runs.train(platform, case, "nothing.csv", "", print)
+    assert not (platform.workspace.state / "runs").exists()

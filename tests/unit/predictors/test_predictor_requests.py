@@ -122,11 +122,16 @@ def test_long_value_is_shown_in_short() -> None:
     assert len(refusal({**ROW, "CHANNEL": "x" * 100_000})) < 200
 
 
-@pytest.mark.parametrize("value", [9007199254740993.0, 2.0**53, -(2.0**53), 1e19, float("inf")])
+@pytest.mark.parametrize("value", [9007199254740993.0, 2.0**53, -(2.0**53), 1e19])
 def test_float_that_no_longer_tells_integers_apart_is_no_key(value: float) -> None:
-    assert refusal({**ROW, "CUSTOMER": value}) == f"row 0: CUSTOMER: {INTEGER} (found {value})"
+    told = "a float beyond 9007199254740991, where it may stand for several whole numbers"
+    assert refusal({**ROW, "CUSTOMER": value}) == f"row 0: CUSTOMER: {told} (found {value})"
     tensors = [column("CUSTOMER", "INT64", [value]), column("AMOUNT", "FP64", [5.0])]
-    assert tensor_refusal(*tensors) == f"row 0: CUSTOMER: {INTEGER} (found {value})"
+    assert tensor_refusal(*tensors) == f"row 0: CUSTOMER: {told} (found {value})"
+
+
+def test_infinity_is_no_key() -> None:
+    assert refusal({**ROW, "CUSTOMER": float("inf")}) == f"row 0: CUSTOMER: {INTEGER} (found inf)"
 
 
 @pytest.mark.parametrize("value", [2**53 + 1, 2**63 - 1, -(2**63), 2.0**53 - 1])
