@@ -31,11 +31,11 @@ def step(task: str, use_case: str) -> Iterator[tuple[Platform, UseCase]]:
             platform = build()
             yield platform, platform.use_case(use_case)
     except SerinError as error:
-        _leave(str(error))
+        _leave(f"{task} failed: {error}")
         print(error, file=sys.stderr, flush=True)
         raise SystemExit(1) from None
     except Exception as error:
-        _leave(f"{type(error).__name__}: {error}")
+        _leave(f"{task} failed: {type(error).__name__}: {error}")
         raise
 
 

@@ -39,6 +39,11 @@ def _ctrl_c(process: "subprocess.Popen[str]") -> None:
     os.killpg(process.pid, signal.SIGINT)
 
 
+def _as_in_a_terminal() -> None:
+    """Who runs the tests in the background has SIGINT ignored, and a child would inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def _terminate(process: "subprocess.Popen[str]") -> None:
     process.terminate()
 
@@ -52,6 +57,7 @@ def test_an_interrupted_training_leaves_no_process_and_says_how_to_go_on(
         [sys.executable, "-m", "pipelines", "train", "card_fraud", "--data", "t.parquet"],
         env=kept | {"SERIN_ROOT": str(root)}, cwd=root, text=True, start_new_session=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        preexec_fn=_as_in_a_terminal,
     )  # fmt: skip
     until(lambda: _step(root), "a step")
     interrupt(process)

@@ -62,8 +62,10 @@ class LocalRunner:
 
 
 def _failure(task: str, last_words: Path, log: Path) -> str:
-    said = last_words.read_text(encoding="utf-8") if last_words.is_file() else "it was ended from outside"
-    return f"step {task or 'before the first'} failed: {said}\n  the whole log: {log}"
+    # Steps run side by side, so it is the step itself that says which one failed.
+    ended = f"{task or 'before the first'} failed: it was ended from outside"
+    said = last_words.read_text(encoding="utf-8") if last_words.is_file() else ended
+    return f"step {said}\n  the whole log: {log}"
 
 
 @contextlib.contextmanager
