@@ -160,7 +160,7 @@ class VirtualService(_Part):
 
 
 class StatusFile(_Part):
-    """What a deployment, or the gateway, does; `pid` with `identity` is its process."""
+    """What a deployment, or the gateway, does; `pid` with `identity` is its process, `place` the folder it serves."""
 
     ready: bool
     message: str
@@ -169,6 +169,7 @@ class StatusFile(_Part):
     identity: str | None = None
     http_port: int | None = None
     grpc_port: int | None = None
+    place: str = ""
 
 
 _Read = TypeVar("_Read", bound=_Part)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from serin.adapters.local.processes import identity, is_same
+from serin.adapters.local.processes import identity, is_same, place
 from serin.errors import ConflictError
 
 
@@ -27,19 +27,22 @@ class FileLease:
             except BlockingIOError:
                 holder = self.holder(name) or "another process"
                 raise ConflictError(f"{name}: {holder} is at it already; let it end or stop it") from None
-            _sign(path, f"{os.getpid()} {identity(os.getpid())}")
+            _sign(path, f"{os.getpid()} {identity(os.getpid())} {place(path)}")
             try:
                 yield
             finally:
                 _sign(path, "")
 
     def holder(self, name: str) -> str | None:
-        """See Lease. What is written in the file counts as long as that very process lives."""
+        """See Lease. What is written in the file counts as long as that very process lives; in a copied workspace the
+        holders of the original hold nothing."""
+        path = self._path(name)
         try:
-            pid, _, known = self._path(name).read_text(encoding="utf-8").partition(" ")
-        except FileNotFoundError:
+            pid, known, where = path.read_text(encoding="utf-8").split(" ")
+        except (FileNotFoundError, ValueError):
             return None
-        return f"process {pid}" if pid.isdecimal() and is_same(int(pid), known) else None
+        held = pid.isdecimal() and where == place(path) and is_same(int(pid), known)
+        return f"process {pid}" if held else None
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.lock"

@@ -89,6 +89,12 @@ def is_same(pid: int, known: str | None) -> bool:
         return False  # Whoever wrote that, `identity` did not.
 
 
+def place(path: Path) -> str:
+    """What tells a file or folder from a copy of it, whatever it is called; moved on its disk, it stays the same."""
+    found = path.stat()
+    return f"{found.st_dev}:{found.st_ino}"
+
+
 def end_stale(pid: int, known: str | None, grace: float) -> bool:
     """End a process of an earlier run, if `pid` is still that very process; whether it was."""
     process = _process(pid)

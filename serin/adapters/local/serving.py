@@ -4,6 +4,7 @@ documents/   KIND.NAME.yaml: what should run; written here
 status/      NAME.yaml: what does run; written by `controller`, which also keeps models/, logs/ and envoy/
 """
 
+import copy
 import os
 import re
 from collections.abc import Mapping
@@ -23,6 +24,8 @@ _KINDS: dict[str, type[documents.InferenceService] | type[documents.VirtualServi
     INFERENCE_SERVICE: documents.InferenceService,
     VIRTUAL_SERVICE: documents.VirtualService,
 }
+# How the state folder is written in a document's file.
+_STATE = "state:/"
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
@@ -45,7 +48,7 @@ class LocalServing:
             try:
                 stored = self._read(path)
             except NotFoundError:
-                return _write(path, document, version=1)
+                return self._write(path, document, version=1)
         version = stored["metadata"]["resourceVersion"]
         if _at(document, version) != stored:
             raise ConflictError(f"{_title(document)} exists already, at version {version}, with other content")
@@ -66,7 +69,7 @@ class LocalServing:
                 raise ConflictError(
                     f"{_title(document)} was changed since it was read: it is at version {version}, not {given}"
                 )
-            return stored if document == stored else _write(path, document, version=int(version) + 1)
+            return stored if document == stored else self._write(path, document, version=int(version) + 1)
 
     def get(self, kind: str, name: str) -> Document:
         """See ServingTarget."""
@@ -136,7 +139,17 @@ class LocalServing:
         if found.metadata.name != name:
             raise UnavailableError(f"{path}: metadata.name is {found.metadata.name!r}; allowed: {name}, as the file")
         document["metadata"].setdefault("resourceVersion", found.metadata.resourceVersion)
-        return document
+        return _with_artifacts(document, _STATE, self._state)
+
+    def _write(self, path: Path, document: Mapping[str, Any], version: int) -> Document:
+        new = _at(document, str(version))
+        # Without the absolute path of the workspace, which may be moved or copied.
+        write_text(path, yaml.safe_dump(_with_artifacts(new, self._state, _STATE), sort_keys=False))
+        return new
+
+    @property
+    def _state(self) -> str:
+        return f"{self.folder.absolute().parents[1].as_uri()}/"
 
     def _path(self, kind: str, name: str) -> Path:
         if kind not in _KINDS or not _NAME.fullmatch(name):
@@ -147,20 +160,24 @@ class LocalServing:
 
 
 def read_status(folder: Path, name: str) -> StatusFile | None:
-    """The status file of a deployment, or of the gateway; None where there is none.
+    """The status file of a deployment, or of the gateway; None where there is none, or only the copy of one, which
+    tells of processes that serve the original.
 
     Raises UnavailableError: it can't be read.
     """
     path = folder / "status" / f"{name}.yaml"
     try:
-        return documents.read(StatusFile, _load(path, ""), str(path))
+        found = documents.read(StatusFile, _load(path, ""), str(path))
     except NotFoundError:
         return None
+    return found if found.place == processes.place(folder) else None
 
 
 def write_status(folder: Path, name: str, status: Mapping[str, Any]) -> None:
     """Write the status file of a deployment, or of the gateway, with the keys of StatusFile."""
-    write_text(folder / "status" / f"{name}.yaml", yaml.safe_dump(dict(status), sort_keys=False))
+    folder.mkdir(parents=True, exist_ok=True)
+    told = {**status, "place": processes.place(folder)}
+    write_text(folder / "status" / f"{name}.yaml", yaml.safe_dump(told, sort_keys=False))
 
 
 def _seen(entry: "os.DirEntry[str]") -> tuple[str, int, int] | None:
@@ -179,10 +196,17 @@ def _at(document: Mapping[str, Any], version: str) -> Document:
     return {**document, "metadata": {**document["metadata"], "resourceVersion": version}}
 
 
-def _write(path: Path, document: Mapping[str, Any], version: int) -> Document:
-    new = _at(document, str(version))
-    write_text(path, yaml.safe_dump(new, sort_keys=False))
-    return new
+def _with_artifacts(document: Document, start: str, instead: str) -> Document:
+    """The document with another beginning of its artifact's URI, where it has that one."""
+    if document["kind"] != INFERENCE_SERVICE or not _uri(document).startswith(start):
+        return document
+    changed = copy.deepcopy(document)
+    changed["spec"]["predictor"]["model"]["storageUri"] = instead + _uri(document).removeprefix(start)
+    return changed
+
+
+def _uri(document: Document) -> str:
+    return str(document["spec"]["predictor"]["model"]["storageUri"])
 
 
 def _named(path: Path) -> tuple[str, str]:

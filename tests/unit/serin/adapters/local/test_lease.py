@@ -58,10 +58,12 @@ def test_the_holder_is_seen_from_another_process_and_gone_when_it_is_killed(
         assert lease.holder("job") == f"process {os.getpid()}"
 
 
-@pytest.mark.parametrize("signed", ["{pid} 1.0", "{pid}", "{pid} earlier", "someone", ""])
+@pytest.mark.parametrize("signed", ["{pid} 1.0 {place}", "{pid} earlier {place}", "{pid}", "someone", ""])
 def test_a_process_that_only_has_the_number_of_a_holder_is_none(lease: FileLease, tmp_path: Path, signed: str) -> None:
-    (tmp_path / "locks").mkdir()
-    (tmp_path / "locks" / "job.lock").write_text(signed.format(pid=os.getpid()))
+    with lease.hold("job"):
+        pass
+    path = tmp_path / "locks" / "job.lock"
+    path.write_text(signed.format(pid=os.getpid(), place=processes.place(path)))
     assert lease.holder("job") is None
 
 
@@ -80,7 +82,10 @@ def test_the_lease_is_let_go_of_when_the_block_fails(lease: FileLease) -> None:
     assert lease.holder("job") is None
 
 
-def test_this_process_is_told_by_its_start(lease: FileLease, tmp_path: Path) -> None:
+def test_holder_signs_with_its_start_and_the_place_of_the_file(lease: FileLease, tmp_path: Path) -> None:
+    path = tmp_path / "locks" / "job.lock"
     with lease.hold("job"):
-        text = (tmp_path / "locks" / "job.lock").read_text()
-    assert text == f"{os.getpid()} {processes.identity(os.getpid())}"
+        signed = path.read_text()
+    assert signed == f"{os.getpid()} {processes.identity(os.getpid())} {processes.place(path)}"
+    path.write_text(signed)
+    assert lease.holder("job") == f"process {os.getpid()}"

@@ -1,6 +1,7 @@
 """Documents and status of the local serving target."""
 
 import os
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 import yaml
 
 from serin.adapters.local import processes
+from serin.adapters.local.controller import end_leftovers
 from serin.adapters.local.lease import FileLease
 from serin.adapters.local.serving import LocalServing, write_status
 from serin.errors import ConflictError, NotFoundError, UnavailableError
@@ -229,3 +231,35 @@ def test_a_document_that_was_put_there_by_hand_can_be_replaced(target: LocalServ
     path.write_text(yaml.safe_dump(_traffic()))
     read = target.get("VirtualService", "m")
     assert target.replace({**_traffic(50), "metadata": read["metadata"]})["metadata"]["resourceVersion"] == "1"
+
+
+def test_documents_of_a_moved_workspace_lead_to_its_own_artifacts(tmp_path: Path) -> None:
+    before, after = tmp_path / "be fore" / ".serin", tmp_path / "after" / ".serin"
+    uri = f"{before.as_uri()}/mlflow/artifacts/m/1"
+    served = LocalServing(before / "serving" / "m", FileLease(before / "locks"))
+    service = _service(uri)
+    created = served.create(service)
+    assert served.create(service) == created == served.get("InferenceService", "m-v1")
+    before.parent.rename(after.parent)
+    moved = LocalServing(after / "serving" / "m", FileLease(after / "locks")).get("InferenceService", "m-v1")
+    assert moved["spec"]["predictor"]["model"]["storageUri"] == f"{after.as_uri()}/mlflow/artifacts/m/1"
+
+
+def test_copy_of_a_workspace_does_not_take_the_processes_of_the_original_for_its_own(tmp_path: Path) -> None:
+    original, copied = tmp_path / "original", tmp_path / "copy"
+    lease = FileLease(original / "locks")
+    target = LocalServing(original / "serving" / "m", lease)
+    target.create(_service())
+    pid = os.getpid()
+    status = {"ready": True, "message": "ready", "restarts": 0, "pid": pid, "identity": processes.identity(pid)}
+    write_status(target.folder, "m-v1", status)
+    with lease.hold(target.controller_lease):
+        shutil.copytree(original, copied)
+        other = LocalServing(copied / "serving" / "m", FileLease(copied / "locks"))
+        assert target.status("m-v1").ready
+        assert not other.status("m-v1").ready
+        assert target.check() == f"process {pid}"
+        with pytest.raises(UnavailableError, match="nothing serves m on this machine"):
+            other.check()
+        end_leftovers(other.folder, print)
+    assert target.status("m-v1").ready
