@@ -6,6 +6,13 @@
     SERIN_STORAGE           folder or s3:// URI for events, features and predictions     (local: <root>/.serin)
     MLFLOW_TRACKING_URI     tracking server and model registry                           (local: SQLite in .serin)
     SERIN_FEATURE_STORE     Feast's feature_store.yaml                    (local: feature_repo/feature_store.yaml)
+    SERIN_NAMESPACE         cluster: the namespace of the models  (a pod: its own; else the kubeconfig context's)
+    SERIN_GATEWAY           cluster: the base URL of the mesh's gateway, as clients reach it
+    SERIN_PROMETHEUS        cluster: the base URL of Prometheus
+    SERIN_PROMETHEUS_QUERIES  cluster: serin (the predictor's own metrics, default) or istio (the mesh's)
+    SERIN_KFP_HOST          cluster: the base URL of Kubeflow Pipelines; without it pipelines run on this machine
+    SERIN_KFP_NAMESPACE     cluster: the profile's namespace, of a multi-user Kubeflow
+    SERIN_KFP_TOKEN_FILE    cluster: a file with a bearer token, such as a service account's projected one
     SERIN_IMAGE             the image of the pipeline steps, when pipelines are compiled
     SERIN_TERMINATION_LOG   where a failing step leaves its last words    (set for its steps by the local runner)
     SERIN_RUNNER_PID        the process with which a step has to end      (set for its steps by the local runner)

@@ -211,12 +211,16 @@ class FeatureStore(Protocol):
 
 @dataclass(frozen=True)
 class Status:
-    """What a deployment does just now; `url` is where its own HTTP port answers, once it was started."""
+    """What a deployment does just now; `url` is where its own HTTP port answers, once it was started.
+
+    `failed`: waiting will not make it ready, for the reason that `message` gives.
+    """
 
     ready: bool
     message: str = ""
     restarts: int = 0
     url: str = ""
+    failed: bool = False
 
 
 class ServingTarget(Protocol):

@@ -1,1 +1,1 @@
-"""A cluster: Kubernetes, Prometheus and KFP behind the same ports. Nothing is here yet."""
+"""A cluster: Kubernetes, Prometheus and Kubeflow Pipelines behind the same ports."""
