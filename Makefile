@@ -6,10 +6,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo unit test check format bench lock clean
+.PHONY: help setup demo unit test crds cluster cluster-down check format bench lock clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## the virtual environment .venv, from the lock file
 
@@ -42,6 +42,15 @@ unit: $(READY) ## the fast tests alone: no server, no check
 test: $(READY) check ## every test, from nothing
 	@tests/services.sh
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
+
+crds: ## download the CRDs of the pinned releases, which `make test` checks the manifests against
+	@tests/manifests/crds.sh
+
+cluster: ## a kind cluster on this machine with all that Serin needs (Docker, kind, kubectl, helm; make images first)
+	@infra/kind/up.sh
+
+cluster-down: ## remove that cluster
+	@infra/kind/down.sh
 
 check: $(READY) ## format, lint, types, import rules
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
