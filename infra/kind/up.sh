@@ -118,7 +118,9 @@ install_serin() {
   apply -f manifests/base/namespace.yaml
   create_secrets
   apply -k manifests/overlays/dev
-  k rollout status -n serin statefulset/redis statefulset/postgres statefulset/s3 deployment/mlflow --timeout=10m
+  for workload in statefulset/redis statefulset/postgres statefulset/s3 deployment/mlflow; do
+    k rollout status -n serin "$workload" --timeout=10m
+  done
 }
 
 need
