@@ -8,11 +8,12 @@ from serin.atomic import replaced
 
 def pipelines() -> dict[str, Any]:
     """Every pipeline that Serin has."""
+    from pipelines.refresh import refresh
     from pipelines.retraining import retraining
     from pipelines.rollout import rollout
     from pipelines.training import training
 
-    return {"training": training, "retraining": retraining, "rollout": rollout}
+    return {"training": training, "retraining": retraining, "refresh": refresh, "rollout": rollout}
 
 
 def compile_all(folder: Path) -> list[Path]:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from serin.columns import Column
+from serin.cron import Cron
 from serin.times import DAY, Duration, format_duration
 from serin.use_case.consistency import contradictions
 
@@ -217,6 +218,28 @@ class Drift(_Model):
     max_share: Annotated[float, Field(gt=0, le=1)] = 0.3
 
 
+class Schedule(_Model):
+    """When a pipeline runs by itself: the five fields of crontab(5), in UTC."""
+
+    cron: Cron
+
+
+class DataSchedule(Schedule):
+    """Of a pipeline that takes a table: `data` is ingested first; empty: what is stored is all there is."""
+
+    data: str = ""
+
+
+class Schedules(_Model):
+    """What runs by itself: the training, the drift pipeline (which trains where it has to), materialisation, and the
+    rollout of a challenger that waits. What is not named does not."""
+
+    training: DataSchedule | None = None
+    drift: DataSchedule | None = None
+    materialisation: DataSchedule | None = None
+    rollout: Schedule | None = None
+
+
 class UseCase(_Model):
     """Everything that Serin has to know about one use case."""
 
@@ -232,6 +255,7 @@ class UseCase(_Model):
     slo: Slo = Slo()
     rollout: Rollout = Rollout()
     drift: Drift = Drift()
+    schedules: Schedules = Schedules()
 
     @property
     def model_name(self) -> str:
