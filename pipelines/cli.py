@@ -25,6 +25,19 @@ app = typer.Typer(
 )
 
 LOOP, START, LOOK = "The loop", "Start", "Look"
+schedule = typer.Typer(
+    help="Recurring runs in Git: what runs by itself stands in the use case.\n\n"
+    "The section `schedules` of a use case says when training, drift, materialisation and rollout run: five fields as in "
+    'crontab(5), in UTC, such as `training: {cron: "0 3 * * 1"}` for Mondays at 03:00. `apply` makes the recurring runs '
+    "of Kubeflow Pipelines (SERIN_KFP_HOST) match, and writes nothing where they do.\n\n"
+    "To change one: edit the use case, commit, apply. A new recurring run is made, then the old one is disabled; its "
+    "runs in flight go on, and a later apply deletes it once they have ended. Only recurring runs that Serin made are "
+    "touched.\n\n"
+    "On one machine there is nothing to apply: `serin watch` runs the same schedules.",
+    no_args_is_help=True,
+)
+app.add_typer(schedule, name="schedule", rich_help_panel=LOOP)
+_DIFFERS = 3  # 1 is an error, 2 wrong usage
 _INTERRUPTED = 130  # What Typer makes of Ctrl-C, without a word.
 
 UseCaseName = Annotated[str, typer.Argument(help="A file in pipelines/use_cases, without .yaml.", metavar="USE_CASE")]
@@ -38,6 +51,7 @@ def _time(text: str) -> str:
         raise typer.BadParameter(str(error)) from None
 
 
+OneOrAll = Annotated[str, typer.Argument(help="One use case; all of them without it.", metavar="[USE_CASE]")]
 AsOf = Annotated[
     str,
     typer.Option(
@@ -186,11 +200,58 @@ def retrain(
     command.run(_console(json), _platform(), use_case, data, drift_as_of or as_of, as_of)
 
 
-@app.command(rich_help_panel=LOOK)
-def status(
-    use_case: Annotated[str, typer.Argument(help="One use case; all of them without it.", metavar="[USE_CASE]")] = "",
-    json: Json = False,
+@app.command(
+    rich_help_panel=LOOP,
+    help="Run what the use cases' `schedules` say, on this machine, until Ctrl-C.\n\n"
+    "One run at a time: what comes due meanwhile runs after it, once. Times that passed while this machine slept, or "
+    "while nobody watched, are not made up for. A run that fails is told, and is due again at its next time. Use cases "
+    "may be edited meanwhile. Rollouts need `serin serve` beside it. On a cluster it is `serin schedule apply`.",
+)
+def watch(
+    use_cases: Annotated[
+        list[str] | None, typer.Argument(help="Use cases; all of them without any.", metavar="[USE_CASE]...")
+    ] = None,
 ) -> None:
+    from pipelines.commands import watch as command
+
+    command.run(_console(False), _platform(), use_cases or [])
+
+
+@schedule.command("apply")
+def schedule_apply(use_case: OneOrAll = "", json: Json = False) -> None:
+    """Make the recurring runs match the use cases; can be run again at any time."""
+    from pipelines.commands import schedule as command
+
+    command.apply(_console(json), _platform(), use_case)
+
+
+@schedule.command("diff")
+def schedule_diff(use_case: OneOrAll = "", json: Json = False) -> None:
+    """What `apply` would change. Exit code 0: nothing; 3: something (1 is an error, 2 wrong usage)."""
+    from pipelines.commands import schedule as command
+
+    if command.diff(_console(json), _platform(), use_case):
+        raise typer.Exit(_DIFFERS)
+
+
+@schedule.command("list")
+def schedule_list(use_case: OneOrAll = "", json: Json = False) -> None:
+    """The recurring runs that there are, and when each is due; those of others by name."""
+    from pipelines.commands import schedule as command
+
+    command.show(_console(json), _platform(), use_case)
+
+
+@schedule.command("remove")
+def schedule_remove(use_case: OneOrAll = "", json: Json = False) -> None:
+    """Disable the recurring runs of a use case, and delete those whose runs have ended. The use case stays as it is."""
+    from pipelines.commands import schedule as command
+
+    command.remove(_console(json), _platform(), use_case)
+
+
+@app.command(rich_help_panel=LOOK)
+def status(use_case: OneOrAll = "", json: Json = False) -> None:
     """Which versions there are, which serve, and with how much traffic."""
     from pipelines.commands import status as command
 

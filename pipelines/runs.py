@@ -6,6 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 from components.register.run import RUN_TAG
+from pipelines.schedules import Scheduled
 from serin.aliases import CHAMPION
 from serin.atomic import write_text
 from serin.errors import NotFoundError
@@ -81,6 +82,22 @@ def retrain(
     }
     platform.pipelines.run(retraining, arguments, listener)
     return _trained(platform, case, run_id)
+
+
+def run_scheduled(platform: Platform, each: Scheduled, listener: Listener) -> TrainedVersion | None:
+    """Run the pipeline of a schedule; what it trained, where it did."""
+    from pipelines.catalogue import pipelines
+
+    arguments = each.arguments(platform.publish(each.case))
+    if "data" in arguments:
+        arguments["data"] = absolute(arguments["data"])
+    run_id = uuid4().hex
+    trains = each.name in ("training", "drift")
+    if trains:
+        _ask_first(platform, each.case)
+        arguments["run_id"] = run_id
+    platform.pipelines.run(pipelines()[each.pipeline], arguments, listener)
+    return _trained(platform, each.case, run_id) if trains else None
 
 
 def absolute(data: str) -> str:

@@ -68,8 +68,8 @@ _FIELDS = (
 def checked(text: Any) -> str:
     """A schedule in the words that every scheduler takes for the same times.
 
-    Raises ValueError, which pydantic turns into an error that names the key: not five fields, a value out of range, days
-    and weekdays both (cron runs where either matches, which hardly anybody means), or a date that no year has.
+    Raises ValueError, which pydantic turns into an error that names the key: not five fields, a value out of range,
+    days and weekdays both (cron runs where either matches, which hardly anybody means), or a date that no year has.
     """
     words = str(text).split()
     if len(words) != len(_FIELDS):

@@ -4,13 +4,14 @@ Built once, at the entry point (a command, a component's wrapper), and handed in
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NoReturn
 
 from serin import environment, storage
 from serin.adapters import templates
+from serin.adapters.cluster.endpoints import Endpoints
 from serin.adapters.feast import FeastStore
 from serin.adapters.local.lease import FileLease
 from serin.adapters.local.metrics import ScrapedMetrics
@@ -20,7 +21,7 @@ from serin.adapters.mlflow import MlflowRegistry
 from serin.adapters.templates import Templates
 from serin.aliases import Aliases
 from serin.errors import UnavailableError
-from serin.ports import FeatureStore, Lease, MetricsSource, ModelRegistry, PipelineBackend, ServingTarget
+from serin.ports import FeatureStore, Lease, MetricsSource, ModelRegistry, PipelineBackend, RecurringRuns, ServingTarget
 from serin.use_case import UseCase, dumps, load, loads
 from serin.workspace import Workspace
 
@@ -30,7 +31,8 @@ class Platform:
     """Everything outside that a step or a command works with.
 
     `serving` and `metrics` take a model's name. `attend` acts on its documents until a signal comes: the name, a
-    function that takes one line an event, and the port of the gateway.
+    function that takes one line an event, and the port of the gateway. `recurring` is None where no backend runs
+    pipelines by itself.
     """
 
     workspace: Workspace
@@ -41,6 +43,7 @@ class Platform:
     serving: Callable[[str], ServingTarget]
     metrics: Callable[[str], MetricsSource]
     attend: Callable[[str, Callable[[str], None], int], None]
+    recurring: RecurringRuns | None = None
 
     @cached_property
     def templates(self) -> Templates:
@@ -52,9 +55,8 @@ class Platform:
 
         Pipelines pass this reference: a wide table's use case is longer than a parameter may be.
         """
-        text = dumps(case)
-        reference = f"{case.name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
-        storage.write_text(text, self.workspace.published(reference))
+        reference = reference_of(case)
+        storage.write_text(dumps(case), self.workspace.published(reference))
         return reference
 
     def use_case(self, reference: str) -> UseCase:
@@ -74,6 +76,11 @@ class Platform:
     def aliases(self, model: str) -> Aliases:
         """The aliases of a model."""
         return Aliases(self.registry, self.lease, model)
+
+
+def reference_of(case: UseCase) -> str:
+    """What `Platform.publish` calls a use case; the same content has the same reference."""
+    return f"{case.name}-{hashlib.sha256(dumps(case).encode()).hexdigest()[:12]}"
 
 
 def build(workspace: Workspace | None = None) -> Platform:
@@ -120,7 +127,23 @@ def _cluster(workspace: Workspace) -> Platform:
             "profile local"
         )
 
-    return replace(_local(workspace), serving=unbuilt, metrics=unbuilt, attend=unbuilt)
+    return replace(
+        _local(workspace),
+        serving=unbuilt,
+        metrics=unbuilt,
+        attend=unbuilt,
+        recurring=_recurring(environment.variables()),
+    )
+
+
+def _recurring(variables: Mapping[str, str]) -> RecurringRuns | None:
+    endpoints = Endpoints.from_variables(variables)
+    if not endpoints.kfp_host:
+        return None
+    from serin.adapters.cluster.kfp import Kubeflow
+    from serin.adapters.cluster.recurring import KubeflowRecurringRuns
+
+    return KubeflowRecurringRuns(Kubeflow(endpoints))
 
 
 _PROFILES: dict[str, Callable[[Workspace], Platform]] = {"local": _local, "cluster": _cluster}

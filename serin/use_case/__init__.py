@@ -10,10 +10,12 @@ files         from its file, and as text between the steps of a pipeline
 from serin.use_case.consistency import RESERVED_PREFIX
 from serin.use_case.files import dumps, load, loads, parse
 from serin.use_case.model import (
+    DataSchedule,
     Drift,
     Gates,
     Label,
     Rollout,
+    Schedule,
     Schedules,
     Slo,
     SourceColumn,
@@ -27,10 +29,12 @@ from serin.use_case.model import (
 
 __all__ = [
     "RESERVED_PREFIX",
+    "DataSchedule",
     "Drift",
     "Gates",
     "Label",
     "Rollout",
+    "Schedule",
     "Schedules",
     "Slo",
     "SourceColumn",
