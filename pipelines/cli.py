@@ -27,9 +27,9 @@ app = typer.Typer(
 LOOP, START, LOOK = "The loop", "Start", "Look"
 schedule = typer.Typer(
     help="Recurring runs in Git: what runs by itself stands in the use case.\n\n"
-    "The section `schedules` of a use case says when training, drift, materialisation and rollout run: five fields as in "
-    'crontab(5), in UTC, such as `training: {cron: "0 3 * * 1"}` for Mondays at 03:00. `apply` makes the recurring runs '
-    "of Kubeflow Pipelines (SERIN_KFP_HOST) match, and writes nothing where they do.\n\n"
+    "The section `schedules` of a use case says when training, drift, materialisation and rollout run: five fields as "
+    'in crontab(5), in UTC, such as `training: {cron: "0 3 * * 1"}` for Mondays at 03:00. `apply` makes the recurring '
+    "runs of Kubeflow Pipelines (SERIN_KFP_HOST) match, and writes nothing where they do.\n\n"
     "To change one: edit the use case, commit, apply. A new recurring run is made, then the old one is disabled; its "
     "runs in flight go on, and a later apply deletes it once they have ended. Only recurring runs that Serin made are "
     "touched.\n\n"
@@ -209,7 +209,7 @@ def retrain(
 )
 def watch(
     use_cases: Annotated[
-        list[str] | None, typer.Argument(help="Use cases; all of them without any.", metavar="[USE_CASE]...")
+        list[str] | None, typer.Argument(help="Use cases; all of them without any.", metavar="USE_CASE")
     ] = None,
 ) -> None:
     from pipelines.commands import watch as command
