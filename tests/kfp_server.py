@@ -104,6 +104,16 @@ class KfpServer:
         """What every run goes through, a frame at each look; it stays in the last."""
         self.frames = list(frames)
 
+    def fire(self, recurring_run_id: str, state: str = "RUNNING") -> api.V2beta1Run:
+        """Start a run of a recurring run, as the scheduled workflow controller does when its time has come."""
+        one = self.recurring_runs[recurring_run_id]
+        run = api.V2beta1Run(
+            run_id=str(uuid4()), display_name=f"{one.display_name}-{len(self.runs)}", state=state,
+            experiment_id=one.experiment_id, recurring_run_id=recurring_run_id, created_at=_now(),
+        )  # fmt: skip
+        self.runs[run.run_id] = run
+        return run
+
     def asked(self, method: str, pattern: str) -> list[Request]:
         """The requests of a method whose path matches wholly."""
         return [one for one in self.requests if one.method == method and re.fullmatch(pattern, one.path)]
@@ -262,9 +272,10 @@ class _Call:
 
 def _passes(item: Any, text: str | None) -> bool:
     for predicate in json.loads(text)["predicates"] if text else ():
-        if predicate["operation"] not in ("EQUALS", 1) or not hasattr(item, predicate["key"]):
+        if predicate["operation"] not in ("EQUALS", "NOT_EQUALS", 1) or not hasattr(item, predicate["key"]):
             raise RefusedError(400, f"Invalid input error: can't filter by {predicate}")
-        if getattr(item, predicate["key"]) != predicate["stringValue"]:
+        equal = getattr(item, predicate["key"]) == predicate["stringValue"]
+        if equal is (predicate["operation"] == "NOT_EQUALS"):
             return False
     return True
 
@@ -497,6 +508,10 @@ def _delete_recurring(call: _Call) -> Any:
     one = call.found("Job", call.kfp.recurring_runs, call.names[0])
     call.allow("delete", "jobs", one.namespace)
     del call.kfp.recurring_runs[call.names[0]]
+    for run in call.kfp.runs.values():
+        # Their workflows belong to the scheduled workflow, and are collected with it.
+        if run.recurring_run_id == one.recurring_run_id and run.state in ("PENDING", "RUNNING"):
+            run.state = "FAILED"
     return {}
 
 
