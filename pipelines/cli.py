@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from serin.errors import SerinError
+from serin.errors import InterruptedRunError, SerinError
 from serin.times import parse_time
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-LOOP, START, LOOK = "The loop", "Start", "Look"
+LOOP, START, LOOK, CLUSTER = "The loop", "Start", "Look", "On a cluster"
 _INTERRUPTED = 130  # What Typer makes of Ctrl-C, without a word.
 
 UseCaseName = Annotated[str, typer.Argument(help="A file in pipelines/use_cases, without .yaml.", metavar="USE_CASE")]
@@ -48,6 +48,8 @@ AsOf = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else, on standard output.")]
 Table = Annotated[str, typer.Option("--data", help="CSV or Parquet, or a folder of them: a path or an s3:// URI.")]
+
+Host = Annotated[str, typer.Option("--host", help="The URL of Kubeflow Pipelines. Default: SERIN_KFP_HOST.")]
 
 
 @app.command(rich_help_panel=START)
@@ -186,6 +188,55 @@ def retrain(
     command.run(_console(json), _platform(), use_case, data, drift_as_of or as_of, as_of)
 
 
+@app.command(rich_help_panel=CLUSTER)
+def submit(
+    pipeline: Annotated[str, typer.Argument(help="training, retraining, ... as `serin compile` writes them.")],
+    use_case: UseCaseName,
+    data: Table = "",
+    as_of: AsOf = "",
+    values: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Another parameter of the pipeline; may be repeated.", metavar="NAME=VALUE"),
+    ] = None,
+    follow: Annotated[bool, typer.Option(help="Stay until the run has ended.")] = True,
+    host: Host = "",
+    json: Json = False,
+) -> None:
+    """Run a pipeline on Kubeflow, and follow it; Ctrl-C leaves the run."""
+    from pipelines.commands import submit as command
+    from pipelines.submission import pairs
+
+    given = pairs(values or []) | ({"data": data} if data else {}) | ({"as_of": as_of} if as_of else {})
+    command.run(_console(json), _platform(), pipeline, use_case, given, host, follow)
+
+
+@app.command(rich_help_panel=CLUSTER)
+def follow(
+    run: Annotated[str, typer.Argument(help="The id of a run, as `serin submit` prints it.", metavar="RUN_ID")],
+    host: Host = "",
+    json: Json = False,
+) -> None:
+    """Follow a run on Kubeflow to its end; Ctrl-C leaves it."""
+    from pipelines.commands import submit as command
+
+    command.follow(_console(json), _platform(), run, host)
+
+
+@app.command("compile", rich_help_panel=CLUSTER)
+def compile_(
+    use_case: Annotated[
+        str, typer.Argument(help="Train on the machines of its training.pool.", metavar="[USE_CASE]")
+    ] = "",
+    out: Annotated[Path, typer.Option(help="The folder for the IR YAML files.")] = Path(".serin/ir"),
+    json: Json = False,
+) -> None:
+    """Compile every pipeline to IR YAML, as Kubeflow Pipelines takes it."""
+    from pipelines.commands import compile as command
+
+    pool = _platform().own_use_case(use_case).training.pool if use_case else None
+    command.run(_console(json), out, use_case, pool)
+
+
 @app.command(rich_help_panel=LOOK)
 def status(
     use_case: Annotated[str, typer.Argument(help="One use case; all of them without it.", metavar="[USE_CASE]")] = "",
@@ -203,17 +254,6 @@ def doctor(json: Json = False) -> None:
     from pipelines.commands import doctor as command
 
     command.run(_console(json))
-
-
-@app.command("compile", rich_help_panel=LOOK)
-def compile_(
-    out: Annotated[Path, typer.Option(help="The folder for the IR YAML files.")] = Path(".serin/ir"),
-    json: Json = False,
-) -> None:
-    """Compile every pipeline to IR YAML, as Kubeflow Pipelines takes it."""
-    from pipelines.commands import compile as command
-
-    command.run(_console(json), out)
 
 
 def _platform() -> "Platform":
@@ -234,7 +274,7 @@ def main() -> None:
         app()
     except SerinError as error:
         print(f"serin: {error}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(_INTERRUPTED if isinstance(error, InterruptedRunError) else 1)
     except SystemExit as ended:
         if ended.code == _INTERRUPTED:
             print("serin: interrupted; run the same command again to go on", file=sys.stderr)

@@ -3,6 +3,7 @@
 from kfp import dsl
 
 from components.rollout.component import roll_out
+from pipelines.settings import applied
 
 
 @dsl.pipeline(name="serin-rollout", description="Give a version traffic step by step; promote it or roll it back")
@@ -12,6 +13,6 @@ def rollout(use_case: str, version: int = 0) -> str:
     One task: its state lives in the VirtualService, so a killed run is simply run again. `version` 0 is the
     challenger. Returns the phase in which the rollout ended.
     """
-    task = roll_out(use_case=use_case, version=version).set_display_name("roll out").set_caching_options(False)
+    task = applied(roll_out(use_case=use_case, version=version))
     phase: str = task.outputs["Output"]
     return phase

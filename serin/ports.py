@@ -187,8 +187,12 @@ class FeatureStore(Protocol):
     Every method raises UnavailableError where the feature registry or the online store can't be reached or read.
     """
 
-    def apply(self) -> None:
-        """Bring the feature registry up to the definitions. Raises UseCaseError where they can't be applied."""
+    def apply(self, case: UseCase | None = None) -> None:
+        """Bring the feature registry up to the definitions. Raises UseCaseError where they can't be applied.
+
+        In a pod of a pipeline the definitions are the image's: there, those that the registry has already count, as
+        whoever submitted the run applied them, and nothing is done where it has those of `case`.
+        """
 
     def sources(self, case: UseCase) -> tuple[ViewSource, ...]:
         """The feature views of the use case's feature service. Raises UseCaseError where the two differ."""
@@ -287,4 +291,10 @@ class PipelineBackend(Protocol):
         """Run a KFP pipeline to its end. What came of it is asked of the registry, by the run's id in `arguments`.
 
         Raises SerinError with what the failing step said.
+        """
+
+    def table(self, data: str, listener: Listener) -> str:
+        """Where the steps of a run find the table at `data`: a path of this machine, or a URI; "" for none.
+
+        Raises UnavailableError where it can't be brought there.
         """
