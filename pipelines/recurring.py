@@ -12,13 +12,6 @@ from serin.platform import reference_of
 from serin.ports import Recurrence, RecurringRuns
 from serin.use_case import UseCase
 
-# The service account that runs each pipeline, by its name in the catalogue.
-ACCOUNTS = {
-    "training": "serin-pipeline",
-    "retraining": "serin-drift",
-    "refresh": "serin-drift",
-    "rollout": "serin-rollout",
-}
 Teller = Callable[[Action, Sequence[str]], None]
 
 
@@ -36,16 +29,12 @@ def wanted(recurring: RecurringRuns, case: UseCase) -> list[Wanted]:
 
     Raises UseCaseError: a table that no pod can read.
     """
-    published, known = without_schedules(case), pipelines()
+    published, known = without_schedules(case), pipelines(case.training.pool)
+    reference = reference_of(published)
     return [
         Wanted(
-            Recurrence(
-                use_case=case.name,
-                schedule=each.name,
-                cron=each.schedule.cron,
-                version=recurring.version(known[each.pipeline]),
-                parameters=_arguments(each, reference_of(published)),
-                account=ACCOUNTS[each.pipeline],
+            recurring.recurrence(
+                case.name, each.name, each.schedule.cron, known[each.pipeline], _arguments(each, reference)
             ),
             known[each.pipeline],
             published,

@@ -3,6 +3,7 @@
 from kfp import dsl
 
 from components.rollout.component import roll_out
+from pipelines.settings import applied
 
 
 @dsl.pipeline(name="serin-rollout", description="Give a version traffic step by step; promote it or roll it back")
@@ -13,6 +14,6 @@ def rollout(use_case: str, version: int = 0, if_waiting: bool = False) -> str:
     challenger; with `if_waiting` an interrupted rollout goes first, and that nothing waits is no error. Returns the
     phase in which the rollout ended, or Idle.
     """
-    task = roll_out(use_case=use_case, version=version, if_waiting=if_waiting)
-    phase: str = task.set_display_name("roll out").set_caching_options(False).outputs["Output"]
+    task = applied(roll_out(use_case=use_case, version=version, if_waiting=if_waiting))
+    phase: str = task.outputs["Output"]
     return phase

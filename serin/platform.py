@@ -4,10 +4,10 @@ Built once, at the entry point (a command, a component's wrapper), and handed in
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from serin import environment, storage
 from serin.adapters import templates
@@ -21,9 +21,12 @@ from serin.adapters.mlflow import MlflowRegistry
 from serin.adapters.templates import Templates
 from serin.aliases import Aliases
 from serin.errors import UnavailableError
-from serin.ports import FeatureStore, Lease, MetricsSource, ModelRegistry, PipelineBackend, RecurringRuns, ServingTarget
+from serin.ports import FeatureStore, Lease, MetricsSource, ModelRegistry, PipelineBackend, ServingTarget
 from serin.use_case import UseCase, dumps, load, loads
 from serin.workspace import Workspace
+
+if TYPE_CHECKING:
+    from serin.adapters.cluster.pipelines import KubeflowPipelines
 
 
 @dataclass(frozen=True)
@@ -31,8 +34,8 @@ class Platform:
     """Everything outside that a step or a command works with.
 
     `serving` and `metrics` take a model's name. `attend` acts on its documents until a signal comes: the name, a
-    function that takes one line an event, and the port of the gateway. `recurring` is None where no backend runs
-    pipelines by itself.
+    function that takes one line an event, and the port of the gateway. `kubeflow` takes a host's URL ("" for the one
+    that the environment names), and raises UnavailableError where there is none.
     """
 
     workspace: Workspace
@@ -43,7 +46,7 @@ class Platform:
     serving: Callable[[str], ServingTarget]
     metrics: Callable[[str], MetricsSource]
     attend: Callable[[str, Callable[[str], None], int], None]
-    recurring: RecurringRuns | None = None
+    kubeflow: Callable[[str], "KubeflowPipelines"]
 
     @cached_property
     def templates(self) -> Templates:
@@ -114,12 +117,21 @@ def _local(workspace: Workspace) -> Platform:
         serving=serving,
         metrics=lambda model: ScrapedMetrics(serving(model)),
         attend=attend,
+        kubeflow=_no_kubeflow,
+    )
+
+
+def _no_kubeflow(_: str) -> NoReturn:
+    raise UnavailableError(
+        "SERIN_PROFILE is local, and Kubeflow's pods can't read what lies on this machine; allowed: cluster, with "
+        "SERIN_STORAGE and MLFLOW_TRACKING_URI"
     )
 
 
 def _cluster(workspace: Workspace) -> Platform:
-    """Endpoints of a cluster. Kubernetes, Prometheus and KFP have their places here, and no adapter yet: pipelines run
-    on this machine, leases hold between its processes, and serving is refused."""
+    """Endpoints of a cluster. Pipelines run on Kubeflow where SERIN_KFP_HOST names one, and on this machine else.
+    Kubernetes and Prometheus have their places here, and no adapter yet: leases hold between this machine's processes,
+    and serving is refused."""
 
     def unbuilt(model: str, *_: object) -> NoReturn:
         raise UnavailableError(
@@ -127,23 +139,28 @@ def _cluster(workspace: Workspace) -> Platform:
             "profile local"
         )
 
+    local = _local(workspace)
+    endpoints = Endpoints.from_variables(environment.variables())
+
+    def apply() -> None:
+        with local.lease.hold("features", wait=True):
+            local.features.apply()
+
+    def kubeflow(host: str) -> "KubeflowPipelines":
+        from serin.adapters.cluster.kfp import Kubeflow
+        from serin.adapters.cluster.pipelines import KubeflowPipelines
+
+        chosen = endpoints.at(host) if host else endpoints
+        return KubeflowPipelines(Kubeflow(chosen), workspace, apply)
+
     return replace(
-        _local(workspace),
+        local,
+        pipelines=kubeflow("") if endpoints.kfp_host else local.pipelines,
         serving=unbuilt,
         metrics=unbuilt,
         attend=unbuilt,
-        recurring=_recurring(environment.variables()),
+        kubeflow=kubeflow,
     )
-
-
-def _recurring(variables: Mapping[str, str]) -> RecurringRuns | None:
-    endpoints = Endpoints.from_variables(variables)
-    if not endpoints.kfp_host:
-        return None
-    from serin.adapters.cluster.kfp import Kubeflow
-    from serin.adapters.cluster.recurring import KubeflowRecurringRuns
-
-    return KubeflowRecurringRuns(Kubeflow(endpoints))
 
 
 _PROFILES: dict[str, Callable[[Workspace], Platform]] = {"local": _local, "cluster": _cluster}

@@ -188,8 +188,12 @@ class FeatureStore(Protocol):
     Every method raises UnavailableError where the feature registry or the online store can't be reached or read.
     """
 
-    def apply(self) -> None:
-        """Bring the feature registry up to the definitions. Raises UseCaseError where they can't be applied."""
+    def apply(self, case: UseCase | None = None) -> None:
+        """Bring the feature registry up to the definitions. Raises UseCaseError where they can't be applied.
+
+        In a pod of a pipeline the definitions are the image's: there, those that the registry has already count, as
+        whoever submitted the run applied them, and nothing is done where it has those of `case`.
+        """
 
     def sources(self, case: UseCase) -> tuple[ViewSource, ...]:
         """The feature views of the use case's feature service. Raises UseCaseError where the two differ."""
@@ -290,6 +294,16 @@ class PipelineBackend(Protocol):
         Raises SerinError with what the failing step said.
         """
 
+    def table(self, data: str, listener: Listener) -> str:
+        """Where the steps of a run find the table at `data`: a path of this machine, or a URI; "" for none.
+
+        Raises UnavailableError where it can't be brought there.
+        """
+
+    @property
+    def recurring(self) -> "RecurringRuns | None":
+        """What it runs by itself; None where it does not."""
+
 
 @dataclass(frozen=True)
 class Recurrence:
@@ -326,8 +340,10 @@ class RecurringRuns(Protocol):
     Every method raises UnavailableError where the backend can't be reached or does not allow it.
     """
 
-    def version(self, pipeline: Any) -> str:
-        """The name that a pipeline's content makes. Asks nobody."""
+    def recurrence(
+        self, use_case: str, schedule: str, cron: str, pipeline: Any, parameters: Mapping[str, Any]
+    ) -> Recurrence:
+        """What a schedule comes to here: the name that the pipeline's content makes, and who runs it. Asks nobody."""
 
     def found(self) -> tuple[RecurringRun, ...]:
         """All recurring runs, whoever made them, oldest first."""

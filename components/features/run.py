@@ -86,7 +86,7 @@ def _compute(platform: Platform, case: UseCase, as_of: datetime) -> Refreshed:
     # What ingest named as damaged is passed over here in the same way.
     events = partitions.read(platform.workspace.events(case.name), where=before, timestamp=case.timestamp).table
     with _one_at_a_time(platform):
-        platform.features.apply()
+        platform.features.apply(case)
         sources = platform.features.sources(case)
     served = tuple(served_view(case, source) for source in sources)
     views = tuple(

@@ -7,9 +7,9 @@ from contextlib import contextmanager, redirect_stdout
 from components.features.run import published, refresh
 from components.ingest.run import run as ingest
 from pipelines.console import Console
-from pipelines.runs import absolute
 from serin.platform import Platform
 from serin.progress import heard
+from serin.storage import absolute
 
 
 def run(console: Console, platform: Platform, name: str, data: str, as_of: str) -> None:

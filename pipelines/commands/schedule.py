@@ -13,9 +13,10 @@ from serin.platform import Platform
 from serin.ports import RecurringRun, RecurringRuns
 
 
-def apply(console: Console, platform: Platform, name: str) -> None:
+def apply(console: Console, platform: Platform, name: str, host: str) -> None:
     """Make the recurring runs match the use cases, and print what was written."""
-    recurring, asked = _asked(platform, name)
+    recurring = _recurring(platform, host)
+    asked = _asked(platform, name, recurring)
     cases = _named(platform, name)
     console.title(f"Recurring runs of {', '.join(cases)}")
     for each in asked:
@@ -27,9 +28,10 @@ def apply(console: Console, platform: Platform, name: str) -> None:
     console.result({"use_cases": cases, "actions": [_action(one) for one in done]})
 
 
-def diff(console: Console, platform: Platform, name: str) -> bool:
+def diff(console: Console, platform: Platform, name: str, host: str) -> bool:
     """Print what `apply` would write; whether there is anything."""
-    recurring, asked = _asked(platform, name)
+    recurring = _recurring(platform, host)
+    asked = _asked(platform, name, recurring)
     cases = _named(platform, name)
     needed = changes(plan([each.recurrence for each in asked], recurring.found(), cases))
     for one in needed:
@@ -42,9 +44,9 @@ def diff(console: Console, platform: Platform, name: str) -> bool:
     return bool(needed)
 
 
-def show(console: Console, platform: Platform, name: str) -> None:
+def show(console: Console, platform: Platform, name: str, host: str) -> None:
     """Print the recurring runs that there are, Serin's and those of others."""
-    recurring = _recurring(platform)
+    recurring = _recurring(platform, host)
     found = [run for run in recurring.found() if not name or (run.recurrence and run.recurrence.use_case == name)]
     ours = [run for run in found if run.recurrence]
     others = [run for run in found if not run.recurrence]
@@ -61,9 +63,9 @@ def show(console: Console, platform: Platform, name: str) -> None:
     console.result({"recurring_runs": [_run(run) for run in ours], "others": [_run(run) for run in others]})
 
 
-def remove(console: Console, platform: Platform, name: str) -> None:
+def remove(console: Console, platform: Platform, name: str, host: str) -> None:
     """Disable the recurring runs of a use case, or of all of this workspace, and delete those whose runs have ended."""
-    recurring, here = _recurring(platform), _named(platform, "")
+    recurring, here = _recurring(platform, host), _named(platform, "")
     has = sorted({run.recurrence.use_case for run in recurring.found() if run.recurrence})
     if name and name not in {*here, *has}:
         raise NotFoundError(
@@ -78,19 +80,16 @@ def remove(console: Console, platform: Platform, name: str) -> None:
     console.result({"use_cases": cases, "actions": [_action(one) for one in done]})
 
 
-def _recurring(platform: Platform) -> RecurringRuns:
-    if platform.recurring is None:
-        raise UnavailableError(
-            "there is no Kubeflow Pipelines to keep recurring runs: SERIN_PROFILE=cluster and SERIN_KFP_HOST name one. "
-            "On this machine `serin watch` runs the same schedules"
-        )
-    return platform.recurring
+def _recurring(platform: Platform, host: str) -> RecurringRuns:
+    try:
+        return platform.kubeflow(host).recurring
+    except UnavailableError as error:
+        raise UnavailableError(f"{error}. On one machine, `serin watch` runs the same schedules") from None
 
 
-def _asked(platform: Platform, name: str) -> tuple[RecurringRuns, list[Wanted]]:
-    recurring = _recurring(platform)
+def _asked(platform: Platform, name: str, recurring: RecurringRuns) -> list[Wanted]:
     cases = [platform.own_use_case(each) for each in _named(platform, name)]
-    return recurring, [each for case in cases for each in wanted(recurring, case)]
+    return [each for case in cases for each in wanted(recurring, case)]
 
 
 def _named(platform: Platform, name: str) -> list[str]:

@@ -18,7 +18,7 @@ LEASE = "watch"
 
 def run(console: Console, platform: Platform, names: Sequence[str]) -> None:
     """Run what is due in the foreground until Ctrl-C or SIGTERM."""
-    if platform.recurring is not None:
+    if platform.pipelines.recurring is not None:
         raise UnavailableError(
             "Kubeflow Pipelines runs the schedules of a cluster, and both would run everything twice: "
             "`serin schedule apply` hands them over"

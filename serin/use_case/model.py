@@ -153,6 +153,27 @@ class PrecisionAt(_Model):
     entity: str
 
 
+Memory = Annotated[str, Field(pattern=r"^[1-9][0-9]*(Mi|Gi)$")]
+
+
+class Pool(_Model):
+    """The machines of a cluster on which estimators are trained, and what each training gets of its machine.
+
+    `spot` machines are cheaper, and may be taken away at any time: the training is started again then.
+    """
+
+    kind: Literal["cpu", "gpu"] = "cpu"
+    spot: bool = False
+    cpu: Annotated[int, Field(ge=1, le=256)] = 2
+    memory: Memory = "4Gi"
+
+    @property
+    def name(self) -> str:
+        """What nodes of the pool are labelled with (`serin/pool`); empty where any node of the cluster will do."""
+        name = f"{self.kind}-spot" if self.spot else self.kind
+        return "" if name == "cpu" else name
+
+
 class Training(_Model):
     """Which estimators are trained, on which parts, and how they are compared."""
 
@@ -164,6 +185,7 @@ class Training(_Model):
     validation_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.2
     precision_at: PrecisionAt | None = None
     seed: int = 0
+    pool: Pool = Pool()
 
 
 class Gates(_Model):

@@ -1,7 +1,7 @@
 """Where a cluster's services are: the variables that the profile `cluster` reads beside those of the workspace."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, cast, get_args
 
@@ -47,6 +47,10 @@ class Endpoints:
             kfp_token_file=Path(token) if token else None,
             kfp_ca_file=Path(authority) if authority else None,
         )
+
+    def at(self, kfp_host: str) -> "Endpoints":
+        """These endpoints with another Kubeflow. Raises UnavailableError for what is no URL."""
+        return replace(self, kfp_host=_url({"--host": kfp_host}, "--host"))
 
 
 def _url(env: Mapping[str, str], name: str) -> str:

@@ -18,6 +18,10 @@ _RIGHT = re.compile(r"not authorized|PermissionDenied|permission to|authoriz?ati
 _LONGEST = 600  # characters of a message
 
 
+class DeniedError(UnavailableError):
+    """Who asks is not known, or lacks the right: asking again changes nothing."""
+
+
 def explained(error: Exception, host: str, doing: str) -> SerinError:
     """The error of a call that was `doing` something ("start the run"), or of its way there."""
     if isinstance(error, ApiException) and error.status:
@@ -29,12 +33,12 @@ def _refused(error: ApiException, host: str, doing: str) -> SerinError:
     said = _message(error)
     asked = f"Kubeflow Pipelines at {host}, asked to {doing}"
     if error.status == 401:
-        return UnavailableError(
+        return DeniedError(
             f"{asked}, does not know who asks (401): {said}. SERIN_KFP_TOKEN_FILE names a file with a token, such as "
             "a service account's projected one"
         )
     if error.status == 403 or (error.status == 400 and _RIGHT.search(said)):
-        return UnavailableError(f"{asked}, does not allow it ({error.status}): {_denied(said)}")
+        return DeniedError(f"{asked}, does not allow it ({error.status}): {_denied(said)}")
     if error.status == 404:
         return NotFoundError(f"{asked}, found nothing (404): {said}")
     if error.status == 409:

@@ -80,10 +80,14 @@ def _problems(name: str, kind: str, value: Any) -> Iterator[str]:
 
 
 def titles(spec: Mapping[str, Any]) -> dict[str, str]:
-    """The display name of each task of a pipeline spec, by the task's name, over all levels."""
-    dags = [spec["root"]["dag"], *(part["dag"] for part in spec.get("components", {}).values() if "dag" in part)]
+    """The display name of each step of a pipeline spec, by its task's name; tasks that only hold others are none."""
+    components = spec.get("components", {})
+    dags = [spec["root"]["dag"], *(part["dag"] for part in components.values() if "dag" in part)]
+    tasks = [(name, task) for dag in dags for name, task in dag["tasks"].items()]
     return {
-        name: str(task.get("taskInfo", {}).get("name", name)) for dag in dags for name, task in dag["tasks"].items()
+        name: str(task.get("taskInfo", {}).get("name", name))
+        for name, task in tasks
+        if "executorLabel" in components.get(task.get("componentRef", {}).get("name"), {})
     }
 
 

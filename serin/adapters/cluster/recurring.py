@@ -5,6 +5,7 @@ controller: CRON_SCHEDULE_TIMEZONE, which is UTC where nobody changed it.
 """
 
 import re
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from json import dumps
@@ -24,15 +25,19 @@ _ENDED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 class KubeflowRecurringRuns:
     """See RecurringRuns."""
 
-    def __init__(self, kubeflow: Kubeflow) -> None:
-        self._kubeflow = kubeflow
+    def __init__(self, kubeflow: Kubeflow, accounts: Mapping[str, str], prepare: Callable[[], None]) -> None:
+        """`accounts` are service accounts by the pipeline's name; `prepare` does what must be done before a run."""
+        self._kubeflow, self._accounts, self._prepare = kubeflow, accounts, prepare
         self._api = kubeflow.recurring_runs
         self._package = cache(compiled)
         self._version_name = cache(self._ask_version_name)
 
-    def version(self, pipeline: Any) -> str:
+    def recurrence(
+        self, use_case: str, schedule: str, cron: str, pipeline: Any, parameters: Mapping[str, Any]
+    ) -> Recurrence:
         """See RecurringRuns."""
-        return self._package(pipeline).version
+        package: Package = self._package(pipeline)
+        return Recurrence(use_case, schedule, cron, package.version, parameters, self._accounts[package.name])
 
     def found(self) -> tuple[RecurringRun, ...]:
         """See RecurringRuns."""
@@ -44,6 +49,7 @@ class KubeflowRecurringRuns:
         """See RecurringRuns."""
         package: Package = self._package(pipeline)
         package.check(wanted.parameters)
+        self._prepare()
         new = api.V2beta1RecurringRun(
             display_name=_name(wanted),
             description=_description(wanted),
