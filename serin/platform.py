@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from serin import environment, storage
 from serin.adapters import templates
@@ -23,13 +23,23 @@ from serin.adapters.local.serving import LocalServing
 from serin.adapters.mlflow import MlflowRegistry
 from serin.adapters.templates import Templates
 from serin.aliases import Aliases
-from serin.deployments import weights_of
+from serin.deployments import companions, weights_of
 from serin.errors import UnavailableError
-from serin.ports import Check, FeatureStore, Lease, MetricsSource, ModelRegistry, PipelineBackend, ServingTarget
+from serin.ports import (
+    Check,
+    Document,
+    FeatureStore,
+    Lease,
+    MetricsSource,
+    ModelRegistry,
+    PipelineBackend,
+    ServingTarget,
+)
 from serin.use_case import UseCase, dumps, load, loads
 from serin.workspace import Workspace
 
 if TYPE_CHECKING:
+    from serin.adapters.cluster.pipelines import KubeflowPipelines
     from serin.adapters.cluster.prometheus import PrometheusMetrics
 
 Report = Callable[[str], None]
@@ -43,6 +53,8 @@ class Platform:
     `serving` and `metrics` take a model's name. `attend` takes one and the gateway's port, None where that is left
     open, and gives what sees to it that the model is served: it takes a function that is told one line an event, and
     returns how it ended. On this machine that is when a signal comes. `checks` looks at what the adapters need.
+    `kubeflow` takes a host's URL ("" for the one that the environment names), and raises UnavailableError where there
+    is none.
     """
 
     workspace: Workspace
@@ -54,6 +66,7 @@ class Platform:
     metrics: Callable[[str], MetricsSource]
     attend: Callable[[str, int | None], Callable[[Report], str]]
     checks: Callable[[], Iterable[Check]]
+    kubeflow: Callable[[str], "KubeflowPipelines"]
 
     @cached_property
     def templates(self) -> Templates:
@@ -65,9 +78,8 @@ class Platform:
 
         Pipelines pass this reference: a wide table's use case is longer than a parameter may be.
         """
-        text = dumps(case)
-        reference = f"{case.name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
-        storage.write_text(text, self.workspace.published(reference))
+        reference = reference_of(case)
+        storage.write_text(dumps(case), self.workspace.published(reference))
         return reference
 
     def use_case(self, reference: str) -> UseCase:
@@ -87,6 +99,11 @@ class Platform:
     def aliases(self, model: str) -> Aliases:
         """The aliases of a model."""
         return Aliases(self.registry, self.lease, model)
+
+
+def reference_of(case: UseCase) -> str:
+    """What `Platform.publish` calls a use case; the same content has the same reference."""
+    return f"{case.name}-{hashlib.sha256(dumps(case).encode()).hexdigest()[:12]}"
 
 
 def build(workspace: Workspace | None = None) -> Platform:
@@ -126,13 +143,30 @@ def _local(workspace: Workspace) -> Platform:
         metrics=lambda model: ScrapedMetrics(serving(model)),
         attend=attend,
         checks=checks,
+        kubeflow=_no_kubeflow,
+    )
+
+
+def _no_kubeflow(_: str) -> NoReturn:
+    raise UnavailableError(
+        "SERIN_PROFILE is local, and Kubeflow's pods can't read what lies on this machine; allowed: cluster, with "
+        "SERIN_STORAGE and MLFLOW_TRACKING_URI"
     )
 
 
 def _cluster(workspace: Workspace) -> Platform:
+    """Kubernetes and Prometheus; pipelines run on Kubeflow where SERIN_KFP_HOST names one, and on this machine else."""
     endpoints = Endpoints.from_variables(environment.variables())
     api = Api(endpoints.namespace)
     lease = KubernetesLease(api)
+    features = FeastStore(workspace)
+
+    def serving(model: str) -> KubernetesServing:
+        def beside(service: Document) -> tuple[Document, ...]:
+            found = templates.load(workspace.root)
+            return companions(service, (found.autoscaler, found.disruption_budget))
+
+        return KubernetesServing(api, model, beside)
 
     def metrics() -> "PrometheusMetrics":
         from serin.adapters.cluster.prometheus import PrometheusMetrics, life
@@ -148,23 +182,35 @@ def _cluster(workspace: Workspace) -> Platform:
 
         if port is not None:
             raise UnavailableError("--port is for this machine; a cluster's gateway has its own (SERIN_GATEWAY)")
-        return partial(attend.attend, KubernetesServing(api, model), model, endpoints.gateway, weights_of)
+        return partial(attend.attend, serving(model), model, endpoints.gateway, weights_of)
 
     def checks() -> Iterable[Check]:
         from serin.adapters.cluster import checks
 
         return checks.checks(api, endpoints, metrics)
 
+    def apply() -> None:
+        with lease.hold("features", wait=True):
+            features.apply()
+
+    def kubeflow(host: str) -> "KubeflowPipelines":
+        from serin.adapters.cluster.kfp import Kubeflow
+        from serin.adapters.cluster.pipelines import KubeflowPipelines
+
+        chosen = endpoints.at(host) if host else endpoints
+        return KubeflowPipelines(Kubeflow(chosen), workspace, apply)
+
     return Platform(
         workspace=workspace,
         lease=lease,
         registry=MlflowRegistry(workspace, lease),
-        features=FeastStore(workspace),
-        pipelines=LocalRunner(workspace),
-        serving=partial(KubernetesServing, api),
+        features=features,
+        pipelines=kubeflow("") if endpoints.kfp_host else LocalRunner(workspace),
+        serving=serving,
         metrics=lambda _: metrics(),
         attend=attend,
         checks=checks,
+        kubeflow=kubeflow,
     )
 
 

@@ -46,6 +46,11 @@ class Kind:
 POD = Kind("Pod", "", "v1", "pods")
 DEPLOYMENT = Kind("Deployment", "apps", "v1", "deployments")
 LEASE = Kind("Lease", "coordination.k8s.io", "v1", "leases")
+# What stands beside an InferenceService.
+COMPANIONS = {
+    "HorizontalPodAutoscaler": Kind("HorizontalPodAutoscaler", "autoscaling", "v2", "horizontalpodautoscalers"),
+    "PodDisruptionBudget": Kind("PodDisruptionBudget", "policy", "v1", "poddisruptionbudgets"),
+}
 SERVED = {
     INFERENCE_SERVICE: Kind(INFERENCE_SERVICE, "serving.kserve.io", "v1beta1", "inferenceservices"),
     VIRTUAL_SERVICE: Kind(VIRTUAL_SERVICE, "networking.istio.io", "v1", "virtualservices"),

@@ -2,10 +2,10 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from serin.adapters.cluster.api import ABSENT, DEPLOYMENT, POD, SERVED, Api, Kind, RefusedError
+from serin.adapters.cluster.api import ABSENT, COMPANIONS, DEPLOYMENT, POD, SERVED, Api, Kind, RefusedError
 from serin.adapters.cluster.ownership import difference, last_writer, listed, sealed, without_others
 from serin.adapters.cluster.readiness import readiness
 from serin.errors import ConflictError, NotFoundError, UnavailableError
@@ -17,14 +17,30 @@ _LEAVING = 120.0
 
 
 class KubernetesServing:
-    """Documents of one model in a namespace; `patience` is how long a name that is being deleted is waited for, in
-    seconds."""
+    """Documents of one model in a namespace.
 
-    def __init__(self, api: Api, model: str, patience: float = _LEAVING) -> None:
-        self._api, self._model, self._patience = api, model, patience
+    `companions` gives what a stored InferenceService has beside it, which goes with it. `patience` is how long a name
+    that is being deleted is waited for, in seconds.
+    """
+
+    def __init__(
+        self,
+        api: Api,
+        model: str,
+        companions: Callable[[Document], Iterable[Document]] = lambda _: (),
+        patience: float = _LEAVING,
+    ) -> None:
+        self._api, self._model, self._companions, self._patience = api, model, companions, patience
 
     def create(self, document: Mapping[str, Any]) -> Document:
         """See ServingTarget. Of two who create the same at once, both get what one of them made."""
+        stored = self._created(document)
+        if document["kind"] == INFERENCE_SERVICE:
+            for one in self._companions(stored):
+                self._api.apply(COMPANIONS[one["kind"]], one)
+        return stored
+
+    def _created(self, document: Mapping[str, Any]) -> Document:
         kind, name = _kind(document["kind"]), document["metadata"]["name"]
         _check_storage(document)
         wanted = sealed(document)
@@ -33,7 +49,7 @@ class KubernetesServing:
         except RefusedError:
             if not self._gone(kind, name):
                 return self._same(wanted, self._api.get(kind, name))
-        return self.create(document)
+        return self._created(document)
 
     def replace(self, document: Mapping[str, Any]) -> Document:
         """See ServingTarget."""
