@@ -4,23 +4,31 @@ from pathlib import Path
 from typing import Any
 
 from serin.atomic import replaced
+from serin.use_case import Pool
 
 
-def pipelines() -> dict[str, Any]:
-    """Every pipeline that Serin has."""
-    from pipelines.retraining import retraining
+def pipelines(pool: Pool | None = None) -> dict[str, Any]:
+    """Every pipeline that Serin has; with `pool`, they train on the machines of that pool."""
+    from pipelines.refresh import refresh
+    from pipelines.retraining import retraining_on
     from pipelines.rollout import rollout
-    from pipelines.training import training
+    from pipelines.training import training_on
 
-    return {"training": training, "retraining": retraining, "rollout": rollout}
+    chosen = pool or Pool()
+    return {
+        "training": training_on(chosen),
+        "retraining": retraining_on(chosen),
+        "refresh": refresh,
+        "rollout": rollout,
+    }
 
 
-def compile_all(folder: Path) -> list[Path]:
-    """Write `folder/NAME.yaml`, the IR YAML of each pipeline; the same code gives the same bytes."""
+def compile_all(folder: Path, pool: Pool | None = None) -> list[Path]:
+    """Write `folder/NAME.yaml`, the IR YAML of each pipeline; the same code and pool give the same bytes."""
     from kfp.compiler import Compiler
 
     written = []
-    for name, pipeline in pipelines().items():
+    for name, pipeline in pipelines(pool).items():
         path = folder / f"{name}.yaml"
         with replaced(path) as temporary:
             # The compiler goes by the file's suffix.

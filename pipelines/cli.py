@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from serin.errors import SerinError
+from serin.errors import InterruptedRunError, SerinError
 from serin.times import parse_time
 
 if TYPE_CHECKING:
@@ -24,7 +24,20 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-LOOP, START, LOOK = "The loop", "Start", "Look"
+LOOP, START, LOOK, CLUSTER = "The loop", "Start", "Look", "On a cluster"
+schedule = typer.Typer(
+    help="Recurring runs in Git: what runs by itself stands in the use case.\n\n"
+    "The section `schedules` of a use case says when training, drift, materialisation and rollout run: five fields as "
+    'in crontab(5), in UTC, such as `training: {cron: "0 3 * * 1"}` for Mondays at 03:00. `apply` makes the recurring '
+    "runs of Kubeflow Pipelines (SERIN_KFP_HOST) match, and writes nothing where they do.\n\n"
+    "To change one: edit the use case, commit, apply. A new recurring run is made, then the old one is disabled; its "
+    "runs in flight go on, and a later apply deletes it once they have ended. Only recurring runs that Serin made are "
+    "touched.\n\n"
+    "On one machine there is nothing to apply: `serin watch` runs the same schedules.",
+    no_args_is_help=True,
+)
+app.add_typer(schedule, name="schedule", rich_help_panel=CLUSTER)
+_DIFFERS = 3  # 1 is an error, 2 wrong usage
 _INTERRUPTED = 130  # What Typer makes of Ctrl-C, without a word.
 
 UseCaseName = Annotated[str, typer.Argument(help="A file in pipelines/use_cases, without .yaml.", metavar="USE_CASE")]
@@ -38,6 +51,7 @@ def _time(text: str) -> str:
         raise typer.BadParameter(str(error)) from None
 
 
+OneOrAll = Annotated[str, typer.Argument(help="One use case; all of them without it.", metavar="[USE_CASE]")]
 AsOf = Annotated[
     str,
     typer.Option(
@@ -48,6 +62,7 @@ AsOf = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else, on standard output.")]
 Table = Annotated[str, typer.Option("--data", help="CSV or Parquet, or a folder of them: a path or an s3:// URI.")]
+Host = Annotated[str, typer.Option("--host", help="The URL of Kubeflow Pipelines. Default: SERIN_KFP_HOST.")]
 
 
 @app.command(rich_help_panel=START)
@@ -141,9 +156,17 @@ def refresh(use_case: UseCaseName, data: Table = "", as_of: AsOf = "", json: Jso
 @app.command(rich_help_panel=LOOP)
 def serve(
     use_case: UseCaseName,
-    port: Annotated[int, typer.Option(help="The gateway's port on 127.0.0.1, HTTP and gRPC.", min=1, max=65535)] = 8080,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            help="The gateway's port on 127.0.0.1, HTTP and gRPC. Not on a cluster.",
+            min=1,
+            max=65535,
+            show_default="8080",
+        ),
+    ] = None,
 ) -> None:
-    """Serve the champion, and what a rollout adds, behind the gateway until Ctrl-C."""
+    """Serve the champion, and what a rollout adds, until Ctrl-C; on a cluster: until it is ready there."""
     from pipelines.commands import serve as command
 
     command.run(_console(False), _platform(), use_case, port)
@@ -186,11 +209,107 @@ def retrain(
     command.run(_console(json), _platform(), use_case, data, drift_as_of or as_of, as_of)
 
 
-@app.command(rich_help_panel=LOOK)
-def status(
-    use_case: Annotated[str, typer.Argument(help="One use case; all of them without it.", metavar="[USE_CASE]")] = "",
+@app.command(rich_help_panel=CLUSTER)
+def submit(
+    pipeline: Annotated[str, typer.Argument(help="training, retraining, ... as `serin compile` writes them.")],
+    use_case: UseCaseName,
+    data: Table = "",
+    as_of: AsOf = "",
+    values: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Another parameter of the pipeline; may be repeated.", metavar="NAME=VALUE"),
+    ] = None,
+    follow: Annotated[bool, typer.Option(help="Stay until the run has ended.")] = True,
+    host: Host = "",
     json: Json = False,
 ) -> None:
+    """Run a pipeline on Kubeflow, and follow it; Ctrl-C leaves the run."""
+    from pipelines.commands import submit as command
+    from pipelines.submission import pairs
+
+    given = pairs(values or []) | ({"data": data} if data else {}) | ({"as_of": as_of} if as_of else {})
+    command.run(_console(json), _platform(), pipeline, use_case, given, host, follow)
+
+
+@app.command(rich_help_panel=CLUSTER)
+def follow(
+    run: Annotated[str, typer.Argument(help="The id of a run, as `serin submit` prints it.", metavar="RUN_ID")],
+    host: Host = "",
+    json: Json = False,
+) -> None:
+    """Follow a run on Kubeflow to its end; Ctrl-C leaves it."""
+    from pipelines.commands import submit as command
+
+    command.follow(_console(json), _platform(), run, host)
+
+
+@app.command("compile", rich_help_panel=CLUSTER)
+def compile_(
+    use_case: Annotated[
+        str, typer.Argument(help="Train on the machines of its training.pool.", metavar="[USE_CASE]")
+    ] = "",
+    out: Annotated[Path, typer.Option(help="The folder for the IR YAML files.")] = Path(".serin/ir"),
+    json: Json = False,
+) -> None:
+    """Compile every pipeline to IR YAML, as Kubeflow Pipelines takes it."""
+    from pipelines.commands import compile as command
+
+    pool = _platform().own_use_case(use_case).training.pool if use_case else None
+    command.run(_console(json), out, use_case, pool)
+
+
+@app.command(
+    rich_help_panel=LOOP,
+    help="Run what the use cases' `schedules` say, on this machine, until Ctrl-C.\n\n"
+    "One run at a time: what comes due meanwhile runs after it, once. Times that passed while this machine slept, or "
+    "while nobody watched, are not made up for. A run that fails is told, and is due again at its next time. Use cases "
+    "may be edited meanwhile. Rollouts need `serin serve` beside it. On a cluster it is `serin schedule apply`.",
+)
+def watch(
+    use_cases: Annotated[
+        list[str] | None, typer.Argument(help="Use cases; all of them without any.", metavar="USE_CASE")
+    ] = None,
+) -> None:
+    from pipelines.commands import watch as command
+
+    command.run(_console(False), _platform(), use_cases or [])
+
+
+@schedule.command("apply")
+def schedule_apply(use_case: OneOrAll = "", host: Host = "", json: Json = False) -> None:
+    """Make the recurring runs match the use cases; can be run again at any time."""
+    from pipelines.commands import schedule as command
+
+    command.apply(_console(json), _platform(), use_case, host)
+
+
+@schedule.command("diff")
+def schedule_diff(use_case: OneOrAll = "", host: Host = "", json: Json = False) -> None:
+    """What `apply` would change. Exit code 0: nothing; 3: something (1 is an error, 2 wrong usage)."""
+    from pipelines.commands import schedule as command
+
+    if command.diff(_console(json), _platform(), use_case, host):
+        raise typer.Exit(_DIFFERS)
+
+
+@schedule.command("list")
+def schedule_list(use_case: OneOrAll = "", host: Host = "", json: Json = False) -> None:
+    """The recurring runs that there are, and when each is due; those of others by name."""
+    from pipelines.commands import schedule as command
+
+    command.show(_console(json), _platform(), use_case, host)
+
+
+@schedule.command("remove")
+def schedule_remove(use_case: OneOrAll = "", host: Host = "", json: Json = False) -> None:
+    """Disable the recurring runs of a use case, and delete those whose runs have ended. The use case stays as it is."""
+    from pipelines.commands import schedule as command
+
+    command.remove(_console(json), _platform(), use_case, host)
+
+
+@app.command(rich_help_panel=LOOK)
+def status(use_case: OneOrAll = "", json: Json = False) -> None:
     """Which versions there are, which serve, and with how much traffic."""
     from pipelines.commands import status as command
 
@@ -203,17 +322,6 @@ def doctor(json: Json = False) -> None:
     from pipelines.commands import doctor as command
 
     command.run(_console(json))
-
-
-@app.command("compile", rich_help_panel=LOOK)
-def compile_(
-    out: Annotated[Path, typer.Option(help="The folder for the IR YAML files.")] = Path(".serin/ir"),
-    json: Json = False,
-) -> None:
-    """Compile every pipeline to IR YAML, as Kubeflow Pipelines takes it."""
-    from pipelines.commands import compile as command
-
-    command.run(_console(json), out)
 
 
 def _platform() -> "Platform":
@@ -234,7 +342,7 @@ def main() -> None:
         app()
     except SerinError as error:
         print(f"serin: {error}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(_INTERRUPTED if isinstance(error, InterruptedRunError) else 1)
     except SystemExit as ended:
         if ended.code == _INTERRUPTED:
             print("serin: interrupted; run the same command again to go on", file=sys.stderr)

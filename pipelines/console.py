@@ -22,6 +22,7 @@ _TASKS = {
     "evaluate": "evaluate",
     "register": "register",
     "drift": "look for drift",
+    "refresh": "feature views and online store",
     "rollout": "roll out",
 }
 

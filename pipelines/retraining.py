@@ -1,24 +1,35 @@
 """The drift pipeline."""
 
+from typing import Any
+
 from kfp import dsl
 
 from components.drift.component import find_drift
-from pipelines.training import training
+from pipelines.settings import applied
+from pipelines.training import training_on
+from serin.use_case import Pool
 
 
-@dsl.pipeline(name="serin-retraining", description="Look for drift, and train when it says so")
-def retraining(use_case: str, drift_as_of: str = "", data: str = "", as_of: str = "", run_id: str = "") -> str:
-    """Look for drift, and train when it says so.
+def retraining_on(pool: Pool) -> Any:
+    """The drift pipeline, which trains on the machines of a pool."""
+    training = training_on(pool)
 
-    1. find_drift: the logged predictions before `drift_as_of` against the champion's training reference
-    2. where that says `retrain`: the training pipeline, with `data`, `as_of` and `run_id` as it takes them
+    @dsl.pipeline(name="serin-retraining", description="Look for drift, and train when it says so")
+    def retraining(use_case: str, drift_as_of: str = "", data: str = "", as_of: str = "", run_id: str = "") -> str:
+        """Look for drift, and train when it says so.
 
-    Returns the decision.
-    """
-    found = (
-        find_drift(use_case=use_case, as_of=drift_as_of).set_display_name("look for drift").set_caching_options(False)
-    )
-    with dsl.If(found.outputs["Output"] == "retrain"):
-        training(use_case=use_case, data=data, as_of=as_of, run_id=run_id)
-    decision: str = found.outputs["Output"]
-    return decision
+        1. find_drift: the logged predictions before `drift_as_of` against the champion's training reference
+        2. where that says `retrain`: the training pipeline, with `data`, `as_of` and `run_id` as it takes them
+
+        Returns the decision.
+        """
+        found = applied(find_drift(use_case=use_case, as_of=drift_as_of))
+        with dsl.If(found.outputs["Output"] == "retrain"):
+            training(use_case=use_case, data=data, as_of=as_of, run_id=run_id)
+        decision: str = found.outputs["Output"]
+        return decision
+
+    return retraining
+
+
+retraining = retraining_on(Pool())

@@ -6,13 +6,13 @@ from typing import Any
 from uuid import uuid4
 
 from components.register.run import RUN_TAG
+from pipelines.schedules import Scheduled
 from serin.aliases import CHAMPION
 from serin.atomic import write_text
 from serin.errors import NotFoundError
 from serin.platform import Platform
 from serin.ports import RegisteredVersion
 from serin.progress import Listener
-from serin.storage import filesystem
 from serin.use_case import UseCase
 
 
@@ -43,18 +43,18 @@ def train(
 
     Raises NotFoundError where the run ended well and the registry has no version of it.
     """
-    from pipelines.training import training
+    from pipelines.training import training_on
 
     _ask_first(platform, case)
     run_id = uuid4().hex
     arguments = {
         "use_case": platform.publish(case),
-        "data": absolute(data),
+        "data": platform.pipelines.table(data, listener),
         "as_of": as_of,
         "run_id": run_id,
         "replace_days": replace_days,
     }
-    platform.pipelines.run(training, arguments, listener)
+    platform.pipelines.run(training_on(case.training.pool), arguments, listener)
     trained = _trained(platform, case, run_id)
     if trained is None:
         raise NotFoundError(
@@ -68,24 +68,35 @@ def retrain(
     platform: Platform, case: UseCase, data: str, drift_as_of: str, as_of: str, listener: Listener
 ) -> TrainedVersion | None:
     """Run the drift pipeline; what it trained, or None where there was no reason to."""
-    from pipelines.retraining import retraining
+    from pipelines.retraining import retraining_on
 
     _ask_first(platform, case)
     run_id = uuid4().hex
     arguments = {
         "use_case": platform.publish(case),
         "drift_as_of": drift_as_of,
-        "data": absolute(data),
+        "data": platform.pipelines.table(data, listener),
         "as_of": as_of,
         "run_id": run_id,
     }
-    platform.pipelines.run(retraining, arguments, listener)
+    platform.pipelines.run(retraining_on(case.training.pool), arguments, listener)
     return _trained(platform, case, run_id)
 
 
-def absolute(data: str) -> str:
-    """A table's location as every process of this machine understands it."""
-    return data if not data or "://" in data else filesystem(data)[1]
+def run_scheduled(platform: Platform, each: Scheduled, listener: Listener) -> TrainedVersion | None:
+    """Run the pipeline of a schedule; what it trained, where it did."""
+    from pipelines.catalogue import pipelines
+
+    arguments = each.arguments(platform.publish(each.case))
+    if "data" in arguments:
+        arguments["data"] = platform.pipelines.table(arguments["data"], listener)
+    run_id = uuid4().hex
+    trains = each.name in ("training", "drift")
+    if trains:
+        _ask_first(platform, each.case)
+        arguments["run_id"] = run_id
+    platform.pipelines.run(pipelines(each.case.training.pool)[each.pipeline], arguments, listener)
+    return _trained(platform, each.case, run_id) if trains else None
 
 
 def _ask_first(platform: Platform, case: UseCase) -> None:

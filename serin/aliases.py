@@ -65,7 +65,8 @@ class Aliases:
         """Make `version` the champion, and the champion before it `previous`. Can be run twice.
 
         `served_before` is the version whose traffic it took; a run that was killed in between knows by it which
-        version was champion. Raises ConflictError where a third version is champion: nothing is moved then.
+        version was champion. Where that was the challenger too, it was replaced by hand and waits for no rollout.
+        Raises ConflictError where a third version is champion: nothing is moved then.
         """
         with self._held():
             holder = self.registry.by_alias(self.model, CHAMPION)
@@ -79,13 +80,17 @@ class Aliases:
             self.registry.set_alias(self.model, CHAMPION, version)
             if before is not None and before != version:
                 self.registry.set_alias(self.model, PREVIOUS, before)
+                self._withdraw(before)
 
     def give_up(self, version: int) -> None:
         """Take `version` off the alias challenger, where it holds it: it failed in serving. Can be run twice."""
         with self._held():
-            holder = self.registry.by_alias(self.model, CHALLENGER)
-            if holder and holder.version == version:
-                self.registry.delete_alias(self.model, CHALLENGER)
+            self._withdraw(version)
+
+    def _withdraw(self, version: int) -> None:
+        holder = self.registry.by_alias(self.model, CHALLENGER)
+        if holder and holder.version == version:
+            self.registry.delete_alias(self.model, CHALLENGER)
 
     def _held(self) -> AbstractContextManager[None]:
         return self.lease.hold(f"aliases-{self.model}", wait=True)

@@ -48,46 +48,41 @@ def inference_service(case: UseCase, version: int, storage_uri: str, template: M
     `storage_uri` is the folder of the model artifact, `template` the parsed manifests/inferenceservice.yaml.
     Raises UnavailableError: the template has a ${...} that is not known.
     """
-    filled: Document = _fill(template, {**_identity(case, version), "storage_uri": storage_uri})
+    values = {
+        "deployment": deployment_name(case, version),
+        "model": case.model_name,
+        "version": str(version),
+        "storage_uri": storage_uri,
+    }
+    filled: Document = _fill(template, values)
     return filled
 
 
-def autoscaler(case: UseCase, version: int, template: Mapping[str, Any]) -> Document:
-    """The HorizontalPodAutoscaler (autoscaling/v2) of one model version; `template` is manifests/autoscaler.yaml.
+def companions(service: Mapping[str, Any], templates: Iterable[Mapping[str, Any]]) -> tuple[Document, ...]:
+    """What a cluster has beside an InferenceService, and removes with it: its autoscaler and its disruption budget.
 
-    Raises UnavailableError: the template has a ${...} that is not known.
+    `service` is as the API server returned it; `templates` are the parsed manifests/autoscaler.yaml and
+    manifests/disruptionbudget.yaml. Raises UnavailableError: a template has a ${...} that is not known.
     """
-    filled: Document = _fill(template, _identity(case, version))
-    return filled
-
-
-def disruption_budget(case: UseCase, version: int, template: Mapping[str, Any]) -> Document:
-    """The PodDisruptionBudget (policy/v1) of one model version; `template` is manifests/disruptionbudget.yaml.
-
-    Raises UnavailableError: the template has a ${...} that is not known.
-    """
-    filled: Document = _fill(template, _identity(case, version))
-    return filled
-
-
-def owned(document: Mapping[str, Any], owner: Mapping[str, Any]) -> Document:
-    """The document as one that Kubernetes removes with `owner`, which is as the API server returned it."""
-    named = {name: owner[name] for name in ("apiVersion", "kind")}
-    reference = {**named, **{name: owner["metadata"][name] for name in ("name", "uid")}}
-    return {**document, "metadata": {**document["metadata"], "ownerReferences": [reference]}}
+    metadata = service["metadata"]
+    labels = metadata["labels"]
+    values = {"deployment": metadata["name"], "model": labels["serin/model"], "version": labels["serin/version"]}
+    owner = {name: service[name] for name in ("apiVersion", "kind")} | {n: metadata[n] for n in ("name", "uid")}
+    filled = (_fill(template, values) for template in templates)
+    return tuple({**one, "metadata": {**one["metadata"], "ownerReferences": [owner]}} for one in filled)
 
 
 def virtual_service(case: UseCase, weights: Mapping[str, int], template: Mapping[str, Any]) -> Document:
     """The VirtualService (networking.istio.io/v1) that shares out a model's requests.
 
     `weights` gives the percent of traffic of each deployment, `template` is the parsed
-    istio/virtualservice.yaml; every route of it gets the same weights.
+    istio/virtualservice.yaml; every route of it that is for no deployment alone gets the same weights.
     Raises UnavailableError: the template has a ${...} that is not known.
     ValueError: weights that are not whole numbers from 0 to 100 with the sum 100.
     """
     if not all(0 <= weight <= 100 for weight in weights.values()) or sum(weights.values()) != 100:
         raise ValueError(f"weights of {case.model_name} must be 0 to 100 with the sum 100, found {dict(weights)}")
-    routes = [_repeated(route, weights) for route in template["spec"]["http"]]
+    routes = [made for route in template["spec"]["http"] for made in _routes(route, weights)]
     shared = {**template, "spec": {**template["spec"], "http": routes}}
     filled: Document = _fill(shared, {"model": case.model_name})
     return filled
@@ -95,16 +90,18 @@ def virtual_service(case: UseCase, weights: Mapping[str, int], template: Mapping
 
 def weights_of(document: Mapping[str, Any]) -> dict[str, int]:
     """The percent of traffic that a VirtualService of ours gives each deployment."""
-    destinations = document["spec"]["http"][0]["route"]
+    destinations = document["spec"]["http"][-1]["route"]
     return {_deployment(d["destination"]["host"]): d.get("weight", 100) for d in destinations}
-
-
-def _identity(case: UseCase, version: int) -> dict[str, str]:
-    return {"deployment": deployment_name(case, version), "model": case.model_name, "version": str(version)}
 
 
 def _deployment(host: str) -> str:
     return host.removesuffix("-predictor")
+
+
+def _routes(route: Mapping[str, Any], weights: Mapping[str, int]) -> list[Document]:
+    if "${deployment}" in str(route.get("match", "")):
+        return [_fill(route, {"deployment": name}) for name in weights]
+    return [_repeated(route, weights)]
 
 
 def _repeated(route: Mapping[str, Any], weights: Mapping[str, int]) -> Document:

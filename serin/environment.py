@@ -13,7 +13,9 @@
     SERIN_KFP_HOST          cluster: the base URL of Kubeflow Pipelines; without it pipelines run on this machine
     SERIN_KFP_NAMESPACE     cluster: the profile's namespace, of a multi-user Kubeflow
     SERIN_KFP_TOKEN_FILE    cluster: a file with a bearer token, such as a service account's projected one
+    SERIN_KFP_CA_FILE       cluster: the certificate of the authority behind an https:// SERIN_KFP_HOST
     SERIN_IMAGE             the image of the pipeline steps, when pipelines are compiled
+    SERIN_POD               the pod of the step that this is              (set for its steps by Kubeflow)
     SERIN_TERMINATION_LOG   where a failing step leaves its last words    (set for its steps by the local runner)
     SERIN_RUNNER_PID        the process with which a step has to end      (set for its steps by the local runner)
 

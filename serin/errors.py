@@ -7,7 +7,8 @@
     ├── RequestError        a prediction request can't be answered as it stands
     ├── ConflictError       somebody else moved first: an alias, a rollout, a port
     ├── NotFoundError       there is no such version, document or alias
-    └── UnavailableError    something that Serin needs is missing or does not answer
+    ├── UnavailableError    something that Serin needs is missing or does not answer
+    └── InterruptedRunError whoever followed a run was interrupted; the run goes on
 
 A message names the object, what was found and what is allowed.
 """
@@ -43,6 +44,10 @@ class NotFoundError(SerinError):
 
 class UnavailableError(SerinError):
     """Something that Serin needs is missing or does not answer."""
+
+
+class InterruptedRunError(SerinError):
+    """Whoever followed a run was interrupted; the run goes on."""
 
 
 def first_line(error: Exception) -> str:

@@ -6,6 +6,7 @@
     ServingTarget   documents of what should run, and the state of what does
     MetricsSource   the counters of a deployment
     PipelineBackend where a pipeline runs
+    RecurringRuns   what a pipeline backend runs by itself
 
 Their adapters stand in `serin.adapters`; `serin.platform` is the one place that chooses among them. The object store
 has no port of its own: it is pyarrow's FileSystem, which `serin.storage` opens for a path or an s3:// URI alike.
@@ -187,8 +188,12 @@ class FeatureStore(Protocol):
     Every method raises UnavailableError where the feature registry or the online store can't be reached or read.
     """
 
-    def apply(self) -> None:
-        """Bring the feature registry up to the definitions. Raises UseCaseError where they can't be applied."""
+    def apply(self, case: UseCase | None = None) -> None:
+        """Bring the feature registry up to the definitions. Raises UseCaseError where they can't be applied.
+
+        In a pod of a pipeline the definitions are the image's: there, those that the registry has already count, as
+        whoever submitted the run applied them, and nothing is done where it has those of `case`.
+        """
 
     def sources(self, case: UseCase) -> tuple[ViewSource, ...]:
         """The feature views of the use case's feature service. Raises UseCaseError where the two differ."""
@@ -280,6 +285,16 @@ class MetricsSource(Protocol):
         """The counters just now; None where they can't be had."""
 
 
+@dataclass(frozen=True)
+class Check:
+    """Something that was looked at: whether it is in order, what was found, and what to do if it is not."""
+
+    ok: bool
+    what: str
+    found: str
+    advice: str = ""
+
+
 class PipelineBackend(Protocol):
     """Where pipelines run."""
 
@@ -288,3 +303,69 @@ class PipelineBackend(Protocol):
 
         Raises SerinError with what the failing step said.
         """
+
+    def table(self, data: str, listener: Listener) -> str:
+        """Where the steps of a run find the table at `data`: a path of this machine, or a URI; "" for none.
+
+        Raises UnavailableError where it can't be brought there.
+        """
+
+    @property
+    def recurring(self) -> "RecurringRuns | None":
+        """What it runs by itself; None where it does not."""
+
+
+@dataclass(frozen=True)
+class Recurrence:
+    """A schedule of a use case with all that it runs: two that are equal need no change.
+
+    `cron` has five fields, in UTC; `version` names the pipeline and its version by its content. What others changed may
+    have more runs at a time, or catch up on times that it missed; what Serin asks for never does.
+    """
+
+    use_case: str
+    schedule: str
+    cron: str
+    version: str
+    parameters: Mapping[str, Any]
+    account: str
+    at_a_time: int = 1
+    catches_up: bool = False
+
+
+@dataclass(frozen=True)
+class RecurringRun:
+    """What a backend runs by itself; `recurrence` is None where it was not made by Serin, and is left alone."""
+
+    id: str
+    name: str
+    enabled: bool
+    created: datetime
+    recurrence: Recurrence | None
+
+
+class RecurringRuns(Protocol):
+    """What a pipeline backend runs by itself. A recurring run is never changed, but for being disabled.
+
+    Every method raises UnavailableError where the backend can't be reached or does not allow it.
+    """
+
+    def recurrence(
+        self, use_case: str, schedule: str, cron: str, pipeline: Any, parameters: Mapping[str, Any]
+    ) -> Recurrence:
+        """What a schedule comes to here: the name that the pipeline's content makes, and who runs it. Asks nobody."""
+
+    def found(self) -> tuple[RecurringRun, ...]:
+        """All recurring runs, whoever made them, oldest first."""
+
+    def create(self, wanted: Recurrence, pipeline: Any) -> str:
+        """Make an enabled recurring run of the version of `pipeline`, and upload that where it is new; its name."""
+
+    def disable(self, run: RecurringRun) -> None:
+        """Start no more runs; those in flight go on. One that is gone, or disabled already, is no error."""
+
+    def in_flight(self, run: RecurringRun) -> tuple[str, ...]:
+        """The names of its runs that have not ended."""
+
+    def delete(self, run: RecurringRun) -> None:
+        """Remove a recurring run; its runs in flight would end with it. One that is gone is no error."""

@@ -38,6 +38,11 @@ def filesystem(location: str) -> tuple[fs.FileSystem, str]:
     return system, path
 
 
+def absolute(location: str) -> str:
+    """A location as every process of this machine understands it; "" for none."""
+    return location if not location or "://" in location else filesystem(location)[1]
+
+
 def exists(location: str) -> bool:
     """Whether a file or folder is there. Raises UnavailableError where that can't be told."""
     system, path = filesystem(location)

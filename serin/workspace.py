@@ -14,13 +14,17 @@ PROFILES = ("local", "cluster")
 
 @dataclass(frozen=True)
 class Workspace:
-    """Endpoints and folders; built once, by the composition root."""
+    """Endpoints and folders; built once, by the composition root.
+
+    `pod` is the name of the pipeline's pod that this is, in which the workspace is that of the image; "" elsewhere.
+    """
 
     root: Path
     profile: str
     storage: str
     tracking_uri: str
     feature_store_yaml: Path
+    pod: str = ""
 
     @classmethod
     def from_variables(cls, env: Mapping[str, str]) -> "Workspace":
@@ -45,6 +49,7 @@ class Workspace:
             storage=env.get("SERIN_STORAGE") or str(state),
             tracking_uri=env.get("MLFLOW_TRACKING_URI") or f"sqlite:///{state / 'mlflow' / 'mlflow.db'}",
             feature_store_yaml=Path(env.get("SERIN_FEATURE_STORE") or root / "feature_repo" / store),
+            pod=env.get("SERIN_POD", ""),
         )
 
     @property

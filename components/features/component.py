@@ -1,4 +1,4 @@
-"""KFP: features."""
+"""KFP: features, and their refresh without a training."""
 
 from kfp import dsl
 
@@ -21,3 +21,21 @@ def features(use_case: str, as_of: str, snapshot: str, training_set: dsl.Output[
         training_set.metadata.update(
             {"rows": len(made.frame), "snapshot": snapshot, "as_of": as_of, "feature_service": made.service}
         )
+
+
+@dsl.component(base_image=image(), install_kfp_package=False)
+def refresh(use_case: str, as_of: str, snapshot: str, summary: dsl.Output[dsl.Markdown]) -> None:
+    """Computes the feature views and fills the online store. `snapshot` names the events, as in `features`."""
+    from pathlib import Path
+
+    from components.features.run import published, refresh
+    from components.step import step
+    from serin.progress import say
+    from serin.times import parse_time
+
+    with step("refresh", use_case) as (platform, case):
+        moment = parse_time(as_of)
+        views = refresh(platform, case, moment).served
+        text = published(platform, views).text(moment)
+        say(text)
+        Path(summary.path).write_text(f"From events `{snapshot}`: {text}.\n", encoding="utf-8")

@@ -1,5 +1,6 @@
 """The features step: feature views from events, the training set, the online store."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -34,6 +35,21 @@ class Refreshed:
 
 
 @dataclass(frozen=True)
+class Published:
+    """Feature views by name, and the latest time as of which the online store has them; None where it never had."""
+
+    views: tuple[str, ...]
+    at: datetime | None
+
+    def text(self, asked: datetime) -> str:
+        """What became of a refresh as of the time `asked`."""
+        views = ", ".join(self.views) or "no view"
+        if self.at == asked:
+            return f"{views}: as of {asked:%Y-%m-%d %H:%M}"
+        return f"{views}: not published as of {asked:%Y-%m-%d %H:%M}; what is served is later"
+
+
+@dataclass(frozen=True)
 class TrainingSet:
     """The training set (see `components.features.training_set`) and the feature service that its features come from."""
 
@@ -46,6 +62,12 @@ def refresh(platform: Platform, case: UseCase, as_of: datetime) -> Refreshed:
     refreshed = _compute(platform, case, as_of)
     _publish(platform, case, refreshed, as_of)
     return refreshed
+
+
+def published(platform: Platform, views: Sequence[ServedView]) -> Published:
+    """What the online store has of views that were refreshed."""
+    times = [at for view in views if (at := platform.features.published(view))]
+    return Published(tuple(view.view for view in views), max(times, default=None))
 
 
 def make_training_set(platform: Platform, case: UseCase, as_of: datetime) -> TrainingSet:
@@ -64,7 +86,7 @@ def _compute(platform: Platform, case: UseCase, as_of: datetime) -> Refreshed:
     # What ingest named as damaged is passed over here in the same way.
     events = partitions.read(platform.workspace.events(case.name), where=before, timestamp=case.timestamp).table
     with _one_at_a_time(platform):
-        platform.features.apply()
+        platform.features.apply(case)
         sources = platform.features.sources(case)
     served = tuple(served_view(case, source) for source in sources)
     views = tuple(

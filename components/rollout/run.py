@@ -23,26 +23,32 @@ def roll_out_version(
     version. UnavailableError: no challenger, or nobody serves the use case. SerinError: the version failed the gate,
     and `force` is not set.
     """
-    target = platform.serving(case.model_name)
-    target.check()
+    platform.serving(case.model_name).check()
     with platform.lease.hold(rollout_lease(case)):
-        registered = _find(platform.registry, case, version, force)
-        aliases = platform.aliases(case.model_name)
-        around = Surroundings(
-            target=target,
-            metrics=platform.metrics(case.model_name),
-            template=platform.templates.virtual_service,
-            deploy=lambda _: deploy(platform, case, registered),
-            promote=aliases.promote,
-            give_up=aliases.give_up,
-            report=report,
-            clock=lambda: datetime.now(UTC),
-            sleep=time.sleep,
-        )
-        return roll_out(case, registered.version, around)
+        return roll_out_held(platform, case, find(platform.registry, case, version, force), report)
 
 
-def _find(registry: ModelRegistry, case: UseCase, version: int | None, force: bool) -> RegisteredVersion:
+def roll_out_held(
+    platform: Platform, case: UseCase, registered: RegisteredVersion, report: Callable[[Update], None]
+) -> RolloutState:
+    """Roll out a version, as `roll_out_version` does; the caller holds the model's rollout lease."""
+    aliases = platform.aliases(case.model_name)
+    around = Surroundings(
+        target=platform.serving(case.model_name),
+        metrics=platform.metrics(case.model_name),
+        template=platform.templates.virtual_service,
+        deploy=lambda _: deploy(platform, case, registered),
+        promote=aliases.promote,
+        give_up=aliases.give_up,
+        report=report,
+        clock=lambda: datetime.now(UTC),
+        sleep=time.sleep,
+    )
+    return roll_out(case, registered.version, around)
+
+
+def find(registry: ModelRegistry, case: UseCase, version: int | None, force: bool) -> RegisteredVersion:
+    """The version to roll out (None: the challenger); raises as `roll_out_version` does."""
     if version is not None:
         found = registry.version(case.model_name, version)
         if found.gate == "failed" and not force:

@@ -3,14 +3,18 @@
 from pathlib import Path
 
 from pipelines.console import Console
+from serin.use_case import Pool
 
 
-def run(console: Console, out: Path) -> None:
-    """Write the IR YAML of every pipeline to the folder `out`."""
+def run(console: Console, out: Path, use_case: str, pool: Pool | None) -> None:
+    """Write the IR YAML of every pipeline to the folder `out`; trainings run on the machines of `pool`."""
     from pipelines import catalogue
 
-    written = catalogue.compile_all(out)
+    written = catalogue.compile_all(out, pool)
     for path in written:
         console.good(str(path))
-    console.next("upload a file in the Kubeflow UI (Pipelines, Upload pipeline), or `kfp pipeline create`")
+    console.next(
+        f"serin submit training {use_case or 'USE_CASE'}",
+        "or upload a file in the Kubeflow UI (Pipelines, Upload pipeline)",
+    )
     console.result({"files": [str(path) for path in written]})

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.console import Console
-from pipelines.runs import absolute
 from serin import use_case
 from serin.atomic import replaced
 from serin.errors import ConflictError, UseCaseError
 from serin.platform import Platform
+from serin.storage import absolute
 from serin.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -4,12 +4,12 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 
-from components.features.run import refresh
+from components.features.run import published, refresh
 from components.ingest.run import run as ingest
 from pipelines.console import Console
-from pipelines.runs import absolute
 from serin.platform import Platform
 from serin.progress import heard
+from serin.storage import absolute
 
 
 def run(console: Console, platform: Platform, name: str, data: str, as_of: str) -> None:
@@ -21,17 +21,13 @@ def run(console: Console, platform: Platform, name: str, data: str, as_of: str) 
     moment = ingested.known_at
     with _heard(console), console.working("feature views and online store"):
         served = refresh(platform, case, moment).served
-    views = [view.view for view in served]
-    published = max((at for view in served if (at := platform.features.published(view))), default=None)
-    if published == moment:
-        console.good(f"{', '.join(views)}: as of {moment:%Y-%m-%d %H:%M}")
-    else:
-        console.bad(f"{', '.join(views)}: not published as of {moment:%Y-%m-%d %H:%M}; what is served is later")
+    online = published(platform, served)
+    (console.good if online.at == moment else console.bad)(online.text(moment))
     console.result(
         {
             "as_of": moment.isoformat(),
-            "views": views,
-            "published": published.isoformat() if published else None,
+            "views": online.views,
+            "published": online.at.isoformat() if online.at else None,
             "new_rows": ingested.ingested.new if ingested.ingested else 0,
         }
     )

@@ -35,8 +35,20 @@ class FeastStore:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
 
-    def apply(self) -> None:
-        """Do what `feast -c feature_repo apply` does: bring the feature registry up to the definitions."""
+    def apply(self, case: UseCase | None = None) -> None:
+        """Bring the feature registry up to the definitions, as `feast -c feature_repo apply` does.
+
+        A cluster's registry has definitions from many workspaces: what this one lacks is deleted on this machine only.
+        A pod has the workspace of its image: it adds what the registry lacks, and changes nothing there.
+        """
+        if not (self._workspace.pod and case and self._has_service(case)):
+            self._apply()
+
+    def _has_service(self, case: UseCase) -> bool:
+        with self._reached():
+            return case.features.service in {service.name for service in self._open().list_feature_services()}
+
+    def _apply(self) -> None:
         from feast.repo_config import load_repo_config
         from feast.repo_operations import apply_total
 
@@ -52,7 +64,10 @@ class FeastStore:
             contextlib.chdir(repo),
         ):
             try:
-                apply_total(config, repo, skip_source_validation=True)
+                if self._workspace.profile == "local":
+                    apply_total(config, repo, skip_source_validation=True)
+                else:
+                    self._add(repo)
             except (Exception, SystemExit) as error:
                 own = _definitions_file(error, repo)
                 if own is None and isinstance(error, _away()):
@@ -61,6 +76,16 @@ class FeastStore:
                 raise UseCaseError(
                     f"the Feast definitions in {repo} can't be applied: {f'{own}: {text}' if own else text}"
                 ) from error
+
+    def _add(self, repo: Path) -> None:
+        """Apply the definitions and delete none; in a pod, only those that are new."""
+        from feast.diff.registry_diff import extract_objects_for_keep_delete_update_add
+        from feast.repo_operations import parse_repo
+
+        store = self._open()
+        found = extract_objects_for_keep_delete_update_add(store.registry, store.project, parse_repo(repo))
+        _, _, changed, new = ({item for items in kind.values() for item in items} for kind in found)
+        store.apply([*new, *(() if self._workspace.pod else changed)], partial=True)
 
     def sources(self, case: UseCase) -> tuple[ViewSource, ...]:
         """The feature views of the use case's feature service.
@@ -78,7 +103,7 @@ class FeastStore:
                 names = ", ".join(sorted(s.name for s in store.list_feature_services())) or "none"
                 raise UseCaseError(
                     f"features.service: Feast has no feature service {case.features.service!r}; it has {names}. "
-                    f"Declare it in {self._workspace.feature_repo}"
+                    f"{self._remedy()}"
                 ) from None
             found = {p.name: _source(store, p) for p in service.feature_view_projections}
         _check_agreement(case, found)
@@ -123,6 +148,11 @@ class FeastStore:
             if rows.num_rows:
                 store.provider.ingest_df(definition, rows.to_pandas())
             store.registry.apply_materialization(definition, store.project, as_of - timedelta(days=1), as_of)
+
+    def _remedy(self) -> str:
+        if self._workspace.pod:
+            return "Run `serin submit` in the workspace that declares it, which applies its definitions first"
+        return f"Declare it in {self._workspace.feature_repo}"
 
     def _open(self) -> Any:
         from feast import FeatureStore as Feast

@@ -74,6 +74,7 @@ def propose(
         "gates": {"minimum": {"roc_auc": 0.6}},
         "drift": training.drift(table.rows, table.times, notes),
         "training": training.training(table.columns[table.label].values, table.times, notes),
+        "schedules": training.schedules(part["features"]),
         **part,
         **({"timestamp": table.timestamp} if table.timestamp else {}),
     }

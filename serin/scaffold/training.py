@@ -1,6 +1,7 @@
 """How the proposed use case trains, and when its inputs have drifted: periods that fit the table at hand."""
 
 import math
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -65,3 +66,14 @@ def drift(rows: int, times: "pd.Series[Any] | None", notes: list[str]) -> dict[s
 def _least(half: int) -> int:
     """Half of the expected rows within limits, in round numbers."""
     return max(_FEWEST_DRIFT_ROWS, min(_DRIFT_ROWS, half // 50 * 50))
+
+
+def schedules(features: Mapping[str, Any]) -> dict[str, Any]:
+    """The part `schedules`; materialisation where there is a feature view."""
+    materialisation = {"materialisation": {"cron": "5 * * * *"}} if features.keys() & {"windows", "tables"} else {}
+    return {
+        "training": {"cron": "0 3 * * 1"},
+        "drift": {"cron": "30 4 * * *"},
+        **materialisation,
+        "rollout": {"cron": "*/15 * * * *"},
+    }

@@ -10,10 +10,14 @@ files         from its file, and as text between the steps of a pipeline
 from serin.use_case.consistency import RESERVED_PREFIX
 from serin.use_case.files import dumps, load, loads, parse
 from serin.use_case.model import (
+    DataSchedule,
     Drift,
     Gates,
     Label,
+    Pool,
     Rollout,
+    Schedule,
+    Schedules,
     Slo,
     SourceColumn,
     Step,
@@ -26,10 +30,14 @@ from serin.use_case.model import (
 
 __all__ = [
     "RESERVED_PREFIX",
+    "DataSchedule",
     "Drift",
     "Gates",
     "Label",
+    "Pool",
     "Rollout",
+    "Schedule",
+    "Schedules",
     "Slo",
     "SourceColumn",
     "Step",

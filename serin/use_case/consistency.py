@@ -28,6 +28,8 @@ def contradictions(case: "UseCase") -> Iterator[str]:
         yield f"features: the label {case.label.column} can't be a feature"
     if not case.feature_names:
         yield "features: no feature is named"
+    if case.schedules.materialisation and not case.views:
+        yield "schedules.materialisation: there is no feature view to materialise; leave it out"
     if not case.training.estimators:
         yield f"training.estimators: name at least one of {', '.join(estimators.known())}"
     for name, parameters in case.training.estimators.items():

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from serin.columns import Column
+from serin.cron import Cron
 from serin.times import DAY, Duration, format_duration
 from serin.use_case.consistency import contradictions
 
@@ -152,6 +153,27 @@ class PrecisionAt(_Model):
     entity: str
 
 
+Memory = Annotated[str, Field(pattern=r"^[1-9][0-9]*(Mi|Gi)$")]
+
+
+class Pool(_Model):
+    """The machines of a cluster on which estimators are trained, and what each training gets of its machine.
+
+    `spot` machines are cheaper, and may be taken away at any time: the training is started again then.
+    """
+
+    kind: Literal["cpu", "gpu"] = "cpu"
+    spot: bool = False
+    cpu: Annotated[int, Field(ge=1, le=256)] = 2
+    memory: Memory = "4Gi"
+
+    @property
+    def name(self) -> str:
+        """What nodes of the pool are labelled with (`serin/pool`); empty where any node of the cluster will do."""
+        name = f"{self.kind}-spot" if self.spot else self.kind
+        return "" if name == "cpu" else name
+
+
 class Training(_Model):
     """Which estimators are trained, on which parts, and how they are compared."""
 
@@ -163,6 +185,7 @@ class Training(_Model):
     validation_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.2
     precision_at: PrecisionAt | None = None
     seed: int = 0
+    pool: Pool = Pool()
 
 
 class Gates(_Model):
@@ -217,6 +240,28 @@ class Drift(_Model):
     max_share: Annotated[float, Field(gt=0, le=1)] = 0.3
 
 
+class Schedule(_Model):
+    """When a pipeline runs by itself: the five fields of crontab(5), in UTC."""
+
+    cron: Cron
+
+
+class DataSchedule(Schedule):
+    """Of a pipeline that takes a table: `data` is ingested first; empty: what is stored is all there is."""
+
+    data: str = ""
+
+
+class Schedules(_Model):
+    """What runs by itself: the training, the drift pipeline (which trains where it has to), materialisation, and the
+    rollout of a challenger that waits. What is not named does not."""
+
+    training: DataSchedule | None = None
+    drift: DataSchedule | None = None
+    materialisation: DataSchedule | None = None
+    rollout: Schedule | None = None
+
+
 class UseCase(_Model):
     """Everything that Serin has to know about one use case."""
 
@@ -232,6 +277,7 @@ class UseCase(_Model):
     slo: Slo = Slo()
     rollout: Rollout = Rollout()
     drift: Drift = Drift()
+    schedules: Schedules = Schedules()
 
     @property
     def model_name(self) -> str:

@@ -22,11 +22,10 @@ def filled() -> list[Document]:
     """The templates, filled for two versions, in Serin's namespace."""
     made = [deployments.virtual_service(CASE, {"card-fraud-v1": 95, "card-fraud-v2": 5}, TEMPLATES.virtual_service)]
     for version in VERSIONS:
-        made += [
-            deployments.inference_service(CASE, version, f"s3://serin/models/{version}", TEMPLATES.inference_service),
-            deployments.autoscaler(CASE, version, TEMPLATES.autoscaler),
-            deployments.disruption_budget(CASE, version, TEMPLATES.disruption_budget),
-        ]
+        uri = f"s3://serin/models/{version}"
+        service = deployments.inference_service(CASE, version, uri, TEMPLATES.inference_service)
+        stored = {**service, "metadata": {**service["metadata"], "uid": f"uid-{version}"}}
+        made += [service, *deployments.companions(stored, (TEMPLATES.autoscaler, TEMPLATES.disruption_budget))]
     return [{**made_, "metadata": {**made_["metadata"], "namespace": NAMESPACE}} for made_ in made]
 
 

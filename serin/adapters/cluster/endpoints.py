@@ -1,9 +1,9 @@
 """Where a cluster's services are: the variables that the profile `cluster` reads beside those of the workspace."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 from serin.errors import UnavailableError
 
@@ -27,6 +27,7 @@ class Endpoints:
     kfp_host: str
     kfp_namespace: str
     kfp_token_file: Path | None
+    kfp_ca_file: Path | None = None
 
     @classmethod
     def from_variables(cls, env: Mapping[str, str]) -> "Endpoints":
@@ -35,16 +36,21 @@ class Endpoints:
         if queries not in get_args(QuerySet):
             allowed = ", ".join(get_args(QuerySet))
             raise UnavailableError(f"SERIN_PROMETHEUS_QUERIES is {queries!r}; allowed: {allowed}")
-        token = env.get("SERIN_KFP_TOKEN_FILE")
+        token, authority = env.get("SERIN_KFP_TOKEN_FILE"), env.get("SERIN_KFP_CA_FILE")
         return cls(
             namespace=env.get("SERIN_NAMESPACE") or _mounted_namespace(),
             gateway=_url(env, "SERIN_GATEWAY"),
             prometheus=_url(env, "SERIN_PROMETHEUS"),
-            queries=queries,
+            queries=cast(QuerySet, queries),
             kfp_host=_url(env, "SERIN_KFP_HOST"),
             kfp_namespace=env.get("SERIN_KFP_NAMESPACE", ""),
             kfp_token_file=Path(token) if token else None,
+            kfp_ca_file=Path(authority) if authority else None,
         )
+
+    def at(self, kfp_host: str) -> "Endpoints":
+        """These endpoints with another Kubeflow. Raises UnavailableError for what is no URL."""
+        return replace(self, kfp_host=_url({"--host": kfp_host}, "--host"))
 
 
 def _url(env: Mapping[str, str], name: str) -> str:

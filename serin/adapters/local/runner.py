@@ -20,6 +20,7 @@ from serin import environment
 from serin.adapters.local.processes import end_marked
 from serin.errors import SerinError
 from serin.progress import Listener, heard
+from serin.storage import absolute
 from serin.workspace import Workspace
 
 _GRACE = 5.0
@@ -31,6 +32,15 @@ class LocalRunner:
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
+
+    @property
+    def recurring(self) -> None:
+        """See PipelineBackend: `serin watch` does that here."""
+        return None
+
+    def table(self, data: str, listener: Listener) -> str:  # noqa: ARG002
+        """See PipelineBackend: the location as every process of this machine understands it."""
+        return absolute(data)
 
     def run(self, pipeline: Any, arguments: Mapping[str, Any], listener: Listener) -> None:
         """See PipelineBackend. Ctrl-C and SIGTERM end the step that runs, then raise KeyboardInterrupt."""

@@ -5,7 +5,7 @@ import yaml
 
 from pipelines import catalogue
 
-PIPELINES = ("training", "retraining", "rollout")
+PIPELINES = ("training", "retraining", "refresh", "rollout")
 
 
 @pytest.fixture(scope="module")

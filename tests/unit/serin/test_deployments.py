@@ -14,6 +14,14 @@ CASE = use_case.load("card_fraud", ROOT / "pipelines" / "use_cases")
 TEMPLATES = templates.load(ROOT)
 
 
+def _companions() -> dict[str, logic.Document]:
+    """What stands beside version 12, by kind, once the API server has taken its InferenceService."""
+    service = logic.inference_service(CASE, 12, "s3://serin/models/12", TEMPLATES.inference_service)
+    stored = {**service, "metadata": {**service["metadata"], "uid": "4b1d", "resourceVersion": "7"}}
+    made = logic.companions(stored, (TEMPLATES.autoscaler, TEMPLATES.disruption_budget))
+    return {document["kind"]: document for document in made}
+
+
 def _virtual_service(weights: dict[str, int]) -> logic.Document:
     return logic.virtual_service(CASE, weights, TEMPLATES.virtual_service)
 
@@ -46,7 +54,7 @@ def test_inference_service_never_runs_on_a_spot_node() -> None:
 
 
 def test_autoscaler_scales_the_versions_deployment_on_cpu_alone_fast_up_and_slow_down() -> None:
-    document = logic.autoscaler(CASE, 12, TEMPLATES.autoscaler)
+    document = _companions()["HorizontalPodAutoscaler"]
     assert document["metadata"]["name"] == "card-fraud-v12"
     spec = document["spec"]
     assert spec["scaleTargetRef"]["name"] == "card-fraud-v12-predictor"
@@ -59,22 +67,21 @@ def test_autoscaler_scales_the_versions_deployment_on_cpu_alone_fast_up_and_slow
 
 
 def test_autoscaler_has_not_the_name_under_which_kserve_would_take_it_for_its_own() -> None:
-    document = logic.autoscaler(CASE, 12, TEMPLATES.autoscaler)
+    document = _companions()["HorizontalPodAutoscaler"]
     assert document["metadata"]["name"] != document["spec"]["scaleTargetRef"]["name"]
     service = logic.inference_service(CASE, 12, "s3://serin/models/12", TEMPLATES.inference_service)
     assert service["metadata"]["annotations"]["serving.kserve.io/autoscalerClass"] == "external"
 
 
 def test_disruption_budget_is_for_the_pods_of_the_version() -> None:
-    document = logic.disruption_budget(CASE, 12, TEMPLATES.disruption_budget)
+    document = _companions()["PodDisruptionBudget"]
     assert document["spec"]["selector"] == {"matchLabels": {"serving.kserve.io/inferenceservice": "card-fraud-v12"}}
     assert document["spec"]["maxUnavailable"] == 1
 
 
-def test_owned_document_names_its_owner_as_the_api_server_knows_it() -> None:
-    service = logic.inference_service(CASE, 12, "s3://serin/models/12", TEMPLATES.inference_service)
-    stored = {**service, "metadata": {**service["metadata"], "uid": "4b1d", "resourceVersion": "7"}}
-    document = logic.owned(logic.autoscaler(CASE, 12, TEMPLATES.autoscaler), stored)
+@pytest.mark.parametrize("kind", ["HorizontalPodAutoscaler", "PodDisruptionBudget"])
+def test_companion_names_its_owner_as_the_api_server_knows_it(kind: str) -> None:
+    document = _companions()[kind]
     assert document["metadata"]["ownerReferences"] == [
         {
             "apiVersion": "serving.kserve.io/v1beta1",
@@ -95,14 +102,33 @@ def test_virtual_service_gives_http_and_grpc_the_same_weights() -> None:
     assert document["apiVersion"] == "networking.istio.io/v1"
     assert document["metadata"]["name"] == "card-fraud"
     assert document["spec"]["hosts"] == ["card-fraud.serin.internal"]
-    grpc, http = document["spec"]["http"]
-    assert grpc["match"] == [{"headers": {"content-type": {"prefix": "application/grpc"}}}]
-    assert "match" not in http
+    grpc, http = document["spec"]["http"][-2:]
     for route, port in ((grpc, 8081), (http, 80)):
         assert route["route"] == [
             {"destination": {"host": "card-fraud-v1-predictor", "port": {"number": port}}, "weight": 95},
             {"destination": {"host": "card-fraud-v2-predictor", "port": {"number": port}}, "weight": 5},
         ]
+
+
+def test_virtual_service_lets_requests_reach_the_inference_protocols_alone() -> None:
+    """Not /metrics, above all."""
+    spec = _virtual_service({"card-fraud-v1": 95, "card-fraud-v2": 5})["spec"]
+    paths = {match["uri"]["prefix"] for route in spec["http"] for match in route["match"]}
+    assert paths == {"/v1/", "/v2/", "/inference.GRPCInferenceService/"}
+
+
+def test_virtual_service_sends_a_request_that_names_a_deployment_there_and_nowhere_else() -> None:
+    routes = _virtual_service({"card-fraud-v1": 100, "card-fraud-v2": 0})["spec"]["http"]
+    for route in routes[:-2]:
+        (named,) = {match["headers"]["serin-deployment"]["exact"] for match in route["match"]}
+        (destination,) = route["route"]
+        assert destination["destination"]["host"] == f"{named}-predictor"
+        assert route["name"].endswith(f"-{named}")
+    assert {route["name"] for route in routes[:-2]} == {
+        *("grpc-card-fraud-v1", "grpc-card-fraud-v2", "http-card-fraud-v1", "http-card-fraud-v2"),
+    }
+    for route in routes[-2:]:
+        assert all(match["withoutHeaders"] == {"serin-deployment": {}} for match in route["match"])
 
 
 @pytest.mark.parametrize("weights", [{}, {"a": 50}, {"a": 60, "b": 60}, {"a": -10, "b": 110}])

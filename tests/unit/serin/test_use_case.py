@@ -235,3 +235,30 @@ def test_label_in_words_is_of_an_integer_column(document):
     document["label"]["positive"] = "Yes"
     document["data"]["columns"]["TX_FRAUD"] = {"type": "text"}
     assert "label.positive: makes a label of 0 and 1, so TX_FRAUD has type integer, not text" in problem(document)
+
+
+def test_schedules_are_named_with_what_is_wrong_and_what_is_allowed(document):
+    document["schedules"] = {
+        "training": {"cron": "0 3 * *"},
+        "drift": {"every": "1d"},
+        "rollout": {"cron": "*/15 * * * *", "data": "s3://bucket/t"},
+        "retraining": {"cron": "0 3 * * 1"},
+    }
+    text = problem(document)
+    assert "schedules.training.cron: '0 3 * *' is no schedule; write five fields" in text
+    assert "schedules.drift.every: unknown key" in text
+    assert "schedules.rollout.data: unknown key" in text
+    assert "schedules.retraining: unknown key" in text
+
+
+def test_schedule_of_materialisation_without_a_feature_view_is_a_contradiction(document):
+    document["features"]["windows"] = {}
+    assert "schedules.materialisation: there is no feature view to materialise" in problem(document)
+    document["schedules"].pop("materialisation")
+    use_case.parse(document, "here")
+
+
+def test_use_case_without_schedules_runs_nothing_by_itself(document):
+    del document["schedules"]
+    schedules = use_case.parse(document, "here").schedules
+    assert set(schedules.model_dump().values()) == {None}

@@ -1,0 +1,113 @@
+"""What a cluster must know of each task: data here, and one function that sets it all.
+
+The local runner passes over everything but the titles. Names of ConfigMap, Secrets, pools and labels are those of
+manifests/; see adr/0018.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from kfp import kubernetes
+
+from serin.use_case import Pool
+
+ENDPOINTS = "serin-endpoints"  # the ConfigMap
+REQUIRED_ENDPOINTS = ("SERIN_PROFILE", "SERIN_STORAGE", "MLFLOW_TRACKING_URI")
+OTHER_ENDPOINTS = (
+    "AWS_ENDPOINT_URL",
+    "FEAST_S3_ENDPOINT_URL",
+    "AWS_DEFAULT_REGION",
+    "SERIN_PROMETHEUS",
+    "SERIN_PROMETHEUS_QUERIES",
+    "SERIN_GATEWAY",
+)
+REDIS, REDIS_KEYS = "serin-redis", ("SERIN_REDIS",)  # a Secret
+# A Secret as well; where pods have rights of their own (IRSA, workload identity), there is none.
+S3, S3_KEYS = "serin-s3", ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+LABELS = {
+    "app.kubernetes.io/part-of": "serin",
+    "app.kubernetes.io/component": "pipeline",
+    # A step ends, and a sidecar would not.
+    "sidecar.istio.io/inject": "false",
+}
+POOL_LABEL = "serin/pool"  # of nodes: a label, and a taint of effect NoSchedule
+GPU = "nvidia.com/gpu"
+USER = GROUP = 10001  # as the images have them
+# What a step may write to, whether or not its root file system is read-only.
+WRITABLE = {"tmp": ("/tmp", "20Gi"), "state": ("/app/.serin", "1Gi")}  # noqa: S108
+RETRIES, FIRST_WAIT, GROWTH, LONGEST_WAIT = 3, "30s", 2.0, "600s"
+
+
+@dataclass(frozen=True)
+class Step:
+    """What the Kubeflow UI calls a step, what it may use (CPUs: asked for, at most; memory: both) and for how long."""
+
+    title: str
+    cpu: str
+    most_cpu: str
+    memory: str
+    timeout: timedelta
+
+
+_SMALL = ("100m", "1", "2Gi", timedelta(minutes=15))
+_LARGE = ("1", "4", "8Gi", timedelta(hours=6))
+# By the name of the component.
+STEPS: Mapping[str, Step] = {
+    "estimator-names": Step("list the estimators", *_SMALL),
+    "ingest": Step("ingest and check", *_LARGE),
+    "features": Step("features and training set", *_LARGE),
+    "refresh": Step("feature views and online store", *_LARGE),
+    "train": Step("train an estimator", *_LARGE),
+    "evaluate": Step("evaluate", "1", "2", "4Gi", timedelta(hours=1)),
+    "register": Step("register", *_SMALL),
+    "find-drift": Step("look for drift", "1", "2", "4Gi", timedelta(hours=1)),
+    # It waits, as long as the plan's pauses are; killed by the clock, it goes on where it was.
+    "roll-out": Step("roll out", "100m", "1", "2Gi", timedelta(days=7)),
+}
+
+
+def applied(task: Any, pool: Pool | None = None) -> Any:
+    """The task with all of its settings; with `pool`, it runs on those machines and asks for their share."""
+    step = STEPS[task.component_spec.name]
+    task.set_display_name(step.title)
+    # A step reads the feature store and the model registry, which KFP's cache does not see.
+    task.set_caching_options(False)
+    task.set_retry(RETRIES, FIRST_WAIT, GROWTH, LONGEST_WAIT)
+    kubernetes.set_timeout(task, int(step.timeout.total_seconds()))
+    _resources(task, step, pool)
+    _environment(task)
+    kubernetes.set_security_context(task, run_as_user=USER, run_as_group=GROUP, run_as_non_root=True)
+    kubernetes.set_image_pull_policy(task, "IfNotPresent")
+    for name, (path, size) in WRITABLE.items():
+        kubernetes.empty_dir_mount(task, volume_name=f"serin-{name}", mount_path=path, size_limit=size)
+    for key, value in LABELS.items():
+        kubernetes.add_pod_label(task, key, value)
+    return task
+
+
+def _environment(task: Any) -> None:
+    """Where everything is: no image has to know it, and no value of a Secret is written here."""
+    kubernetes.use_config_map_as_env(task, ENDPOINTS, _same(REQUIRED_ENDPOINTS))
+    kubernetes.use_config_map_as_env(task, ENDPOINTS, _same(OTHER_ENDPOINTS), optional=True)
+    kubernetes.use_field_path_as_env(task, "SERIN_POD", "metadata.name")
+    kubernetes.use_secret_as_env(task, REDIS, _same(REDIS_KEYS))
+    kubernetes.use_secret_as_env(task, S3, _same(S3_KEYS), optional=True)
+
+
+def _resources(task: Any, step: Step, pool: Pool | None) -> None:
+    cpu, most_cpu, memory = (
+        (str(pool.cpu), str(pool.cpu), pool.memory) if pool else (step.cpu, step.most_cpu, step.memory)
+    )
+    task.set_cpu_request(cpu).set_cpu_limit(most_cpu)
+    task.set_memory_request(memory).set_memory_limit(memory)
+    if pool and pool.kind == "gpu":
+        task.set_accelerator_type(GPU).set_accelerator_limit(1)
+    if pool and pool.name:
+        kubernetes.add_node_selector(task, POOL_LABEL, pool.name)
+        kubernetes.add_toleration(task, key=POOL_LABEL, operator="Equal", value=pool.name, effect="NoSchedule")
+
+
+def _same(names: tuple[str, ...]) -> dict[str, str]:
+    return {name: name for name in names}

@@ -1,0 +1,124 @@
+"""Following a run of Kubeflow Pipelines to its end: what its tasks do, and why it failed."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from serin.adapters.cluster.kfp import Kubeflow
+from serin.adapters.cluster.kfp_errors import DeniedError
+from serin.adapters.cluster.package import titles
+from serin.errors import InterruptedRunError, SerinError, UnavailableError
+from serin.progress import Listener, Progress
+
+_FIRST, _GROWTH, _LONGEST = 0.5, 1.5, 15.0  # seconds between two looks
+_PATIENCE = 300.0  # seconds without an answer
+_ENDED = ("SUCCEEDED", "SKIPPED", "FAILED", "CANCELED")
+_EVENTS = {"RUNNING": "started", "SUCCEEDED": "finished", "FAILED": "failed", "CANCELED": "failed"}
+
+
+def follow(kubeflow: Kubeflow, run_id: str, listener: Listener) -> None:
+    """Tell `listener` of the tasks of a run until it has ended.
+
+    Looks grow rarer while nothing happens; a host that does not answer for five minutes is given up.
+    Raises SerinError with what the failing task said where the run failed or was cancelled, InterruptedRunError on
+    Ctrl-C (the run goes on), and as `Kubeflow.call` does.
+    """
+    try:
+        run = _to_the_end(kubeflow, run_id, listener)
+    except KeyboardInterrupt:
+        raise InterruptedRunError(
+            f"interrupted; the run goes on: {kubeflow.link(run_id)}\n  follow it again: serin follow {run_id}"
+        ) from None
+    if run.state not in ("SUCCEEDED", "SKIPPED"):
+        ended = "was cancelled" if run.state == "CANCELED" else "failed"
+        raise SerinError(f"the run {ended}: {_reason(run, _titles(kubeflow, run))}\n  {kubeflow.link(run_id)}")
+
+
+def _to_the_end(kubeflow: Kubeflow, run_id: str, listener: Listener) -> Any:
+    run = kubeflow.run(run_id)
+    names, told, pause = _titles(kubeflow, run), dict[str, str](), _FIRST
+    look = _patient(kubeflow, run_id, listener)
+    while True:
+        news = list(_news(run, names, told))
+        for event in news:
+            listener(event)
+        if run.state in _ENDED:
+            return run
+        pause = _FIRST if news else min(pause * _GROWTH, _LONGEST)
+        time.sleep(pause)
+        run = look()
+
+
+def _patient(kubeflow: Kubeflow, run_id: str, listener: Listener) -> Callable[[], Any]:
+    """A look at the run that waits for a host which does not answer for a while."""
+
+    def look() -> Any:
+        since, pause = time.monotonic(), _FIRST
+        while True:
+            try:
+                return kubeflow.run(run_id)
+            except DeniedError:
+                raise
+            except UnavailableError as error:
+                if time.monotonic() - since > _PATIENCE:
+                    raise
+                if pause == _FIRST:
+                    listener(Progress("", "said", f"{error}; asking again"))
+                pause = min(pause * 2, _LONGEST)
+                time.sleep(pause)
+
+    return look
+
+
+def _titles(kubeflow: Kubeflow, run: Any) -> Mapping[str, str]:
+    """The display names of the run's tasks, as its pipeline version has them."""
+    reference = run.pipeline_version_reference
+    if not reference:
+        return {}
+    method = kubeflow.pipelines.pipeline_service_get_pipeline_version
+    doing = "tell of the pipeline version of the run"
+    version = kubeflow.call(doing, method, reference.pipeline_id, reference.pipeline_version_id)
+    return titles(version.pipeline_spec.get("pipeline_spec", version.pipeline_spec))
+
+
+def _tasks(run: Any) -> list[Any]:
+    return (run.run_details and run.run_details.task_details) or []
+
+
+def _news(run: Any, names: Mapping[str, str], told: dict[str, str]) -> list[Progress]:
+    """What has happened to the steps since `told`, which is brought up to date. KFP lists its own pods, too."""
+    found = []
+    for task in _tasks(run):
+        if task.display_name not in names or told.get(task.task_id) == task.state:
+            continue
+        before, told[task.task_id] = told.get(task.task_id), task.state
+        if event := _EVENTS.get(task.state):
+            title = names[task.display_name]
+            if before != "RUNNING" and event != "started":
+                found.append(Progress(title, "started"))
+            found.append(Progress(title, event, seconds=_seconds(task)))
+    return found
+
+
+def _seconds(task: Any) -> float:
+    start = task.start_time or task.create_time
+    # KFP writes the year 1970 for an end that is not yet.
+    return max(0.0, (task.end_time - start).total_seconds()) if task.end_time and start else 0.0
+
+
+def _reason(run: Any, names: Mapping[str, str]) -> str:
+    """Which steps failed, and what is known of why: their own errors, those of KFP's pods, the run's."""
+    failed = [task for task in _tasks(run) if task.state == "FAILED"]
+    steps = sorted({names[task.display_name] for task in failed if task.display_name in names})
+    messages = [task.error.message for task in failed if task.error and task.error.message]
+    if run.error and run.error.message and not messages:
+        messages = [run.error.message]
+    pods = sorted({pod for task in failed for pod in _pods(task)})
+    said = "; ".join(dict.fromkeys(messages)) or "Kubeflow gives no reason"
+    log = f"\n  its log: kubectl logs {pods[0]} -c main" if pods else ""
+    return (f"step {', '.join(steps)}: " if steps else "") + said + log
+
+
+def _pods(task: Any) -> list[str]:
+    pods = [task.pod_name, *(child.pod_name for child in task.child_tasks or ())]
+    return [pod for pod in pods if pod]
