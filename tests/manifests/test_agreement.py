@@ -1,5 +1,7 @@
 """What Serin's code asks of a cluster, against what the overlays give: rights, accounts, variables, labels."""
 
+from urllib.parse import urlsplit
+
 import pytest
 
 from pipelines import settings
@@ -58,6 +60,20 @@ def test_tasks_find_their_endpoints_and_secrets(overlay: str):
         secret = index.get("Secret", namespace, name)
         assert secret is not None, name
         assert set(keys) <= secret["data"].keys()
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_mlflow_answers_to_the_name_by_which_tasks_call_it(overlay: str):
+    index = Index(scene.of(overlay))
+    server, config = index.get("Deployment", "serin", "mlflow"), index.get("ConfigMap", "serin", settings.ENDPOINTS)
+    assert server is not None
+    assert config is not None
+    (hosts,) = (
+        argument.removeprefix("--allowed-hosts=").split(",")
+        for argument in server["spec"]["template"]["spec"]["containers"][0]["args"]
+        if argument.startswith("--allowed-hosts=")
+    )
+    assert urlsplit(config["data"]["MLFLOW_TRACKING_URI"]).netloc in hosts
 
 
 def test_predictors_stay_off_the_spot_pools_of_trainings():
