@@ -1,6 +1,7 @@
 """Real servers for integration tests, each on a loopback port of its own and gone at the end of its block."""
 
 import contextlib
+import json
 import os
 import pwd
 import shutil
@@ -80,6 +81,26 @@ def postgres() -> Iterator[str]:
             yield f"postgresql+psycopg2://serin@127.0.0.1:{port}/postgres"
     finally:
         shutil.rmtree(folder)
+
+
+@contextlib.contextmanager
+def prometheus(folder: Path, targets: Path) -> Iterator[str]:
+    """A Prometheus server that scrapes what the file `targets` names every second; gives its URL.
+
+    `targets` (JSON) is a list of groups with `targets` and `labels`, and is read anew when it changes.
+    """
+    port = free_port()
+    discovered = {"files": [str(targets)], "refresh_interval": "1s"}
+    job = {"job_name": "predictors", "file_sd_configs": [discovered]}
+    configuration = {"global": {"scrape_interval": "1s", "scrape_timeout": "1s"}, "scrape_configs": [job]}
+    (folder / "prometheus.yml").write_text(json.dumps(configuration))
+    command = [
+        "prometheus", f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'tsdb'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+    ]  # fmt: skip
+    with _running(command, cwd=folder) as process:
+        _await_port(port, process)
+        yield f"http://127.0.0.1:{port}"
 
 
 @contextlib.contextmanager

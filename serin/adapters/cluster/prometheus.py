@@ -14,7 +14,7 @@ import httpx
 from serin.adapters.cluster.api import SERVED, Api
 from serin.adapters.cluster.queries import Queries
 from serin.adapters.cluster.readiness import ready_since
-from serin.adapters.cluster.series import Series, buckets, is_sound, lost, total
+from serin.adapters.cluster.series import Series, buckets, is_sound, lost, restarts, total
 from serin.adapters.cluster.serving import pods
 from serin.errors import SerinError, UnavailableError, first_line
 from serin.ports import INFERENCE_SERVICE, Sample
@@ -52,58 +52,60 @@ class PrometheusMetrics:
         scrapes; a process that was scraped can't be any more; or a ready pod never was.
         """
         try:
-            return self._sample(deployment)
+            with httpx.Client(timeout=_TIMEOUT) as client:
+                return self._sample(deployment, client)
         except SerinError as error:
             _LOG.warning("%s: no measurement: %s", deployment, error)
             return None
 
     def ask(self) -> str:
         """A word on the Prometheus that answers. Raises UnavailableError where none does."""
-        found = self._query("prometheus_build_info", time.time())
+        with httpx.Client(timeout=_TIMEOUT) as client:
+            found = self._query(client, "prometheus_build_info", time.time())
         return f"{self._url}, {', '.join(sorted({s.labels.get('version', '') for s in found})) or 'no version told'}"
 
-    def _sample(self, deployment: str) -> Sample:
+    def _sample(self, deployment: str, client: httpx.Client) -> Sample:
         life, now = self._life(deployment), time.time()
         names = {"namespace": self._namespace(), "deployment": deployment}
 
-        def read(selector: str) -> list[Series]:
+        def read(*selectors: str) -> list[Series]:
             # The window begins at one moment of the deployment's life, so no sample ever leaves it.
             window = max(round(now) - int(life.created), 0) + _MARGIN
-            filled = Template(selector).substitute(names)
-            found = self._query(f"{filled}[{window}s]", round(now))
+            filled = [Template(selector).substitute(names) for selector in selectors if selector]
+            found = [series for one in filled for series in self._query(client, f"{one}[{window}s]", round(now))]
             if not is_sound(found):
-                raise UnavailableError(f"{filled} has a value that no counter can have")
+                raise UnavailableError(f"{' or '.join(filled)} has a value that no counter can have")
             return found
 
         queries = self._queries
-        ok = [series for selector in queries.ok for series in read(selector)]
-        errors = [series for selector in queries.errors for series in read(selector)]
-        latency = read(queries.latency)
-        self._check(life, read(queries.witness), [*ok, *errors, *latency], now)
+        ok, errors, latency = read(*queries.ok), read(*queries.errors), read(queries.latency)
+        down = self._query(client, "up == 0", round(now))
+        self._check(life, read(queries.witness), [*ok, *errors, *latency], down, now)
+        restarted = restarts([*ok, *errors, *latency], read(queries.starts))
         return Sample(
-            ok=total(ok, life.created),
-            errors=total(errors, life.created),
-            buckets=buckets(latency, life.created, queries.seconds),
+            ok=total(ok, life.created, restarted),
+            errors=total(errors, life.created, restarted),
+            buckets=buckets(latency, life.created, restarted, queries.seconds),
         )
 
-    def _check(self, life: Life, witnesses: list[Series], found: list[Series], now: float) -> None:
+    def _check(self, life: Life, witnesses: list[Series], found: list[Series], down: list[Series], now: float) -> None:
         """Raises UnavailableError where what was read is not all, or not of now."""
         fresh = [series for series in witnesses if series.fresh(now)]
         if not fresh:
             latest = max((series.samples[-1][0] for series in witnesses), default=None)
             age = f"the last sample is {now - latest:.0f} s old" if latest else "nothing was scraped yet"
             raise UnavailableError(f"{age} ({self._queries.witness})")
-        if target := lost([*witnesses, *found], self._query("up == 0", round(now)), now):
+        if target := lost([*witnesses, *found], down, now):
             raise UnavailableError(f"job {target[0]}, instance {target[1]} can't be scraped any more")
         seen = {series.labels.get("pod") for series in fresh}
         unseen = [name for name, since in life.pods.items() if now - since > _GRACE and name not in seen]
         if self._queries.each_pod and unseen:
             raise UnavailableError(f"pod {', '.join(unseen)} is ready, and not scraped")
 
-    def _query(self, query: str, at: float) -> list[Series]:
+    def _query(self, client: httpx.Client, query: str, at: float) -> list[Series]:
         """The series of an instant query; of a vector each has one sample."""
         try:
-            answer = httpx.post(f"{self._url}/api/v1/query", data={"query": query, "time": at}, timeout=_TIMEOUT)
+            answer = client.post(f"{self._url}/api/v1/query", data={"query": query, "time": at})
             found = answer.json()
             if answer.is_success and found["status"] == "success" and not found.get("warnings"):
                 return [_series(one) for one in found["data"]["result"]]

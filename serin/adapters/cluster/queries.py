@@ -18,14 +18,16 @@ class Queries:
     """Selectors of counters whose sum is the number of `ok` and of `errors`, and of the buckets of `latency`, whose
     bounds are in units of `seconds`.
 
-    `witness` selects series that are there, and scraped, whenever a measurement is possible, with or without traffic.
-    `each_pod`: of every ready predictor pod there must be one, told by its label `pod`.
+    `starts` selects gauges that change when a process starts anew ("" where there are none). `witness` selects series
+    that are there, and scraped, whenever a measurement is possible, with or without traffic. `each_pod`: of every ready
+    predictor pod there must be one, told by its label `pod`.
     """
 
     ok: tuple[str, ...]
     errors: tuple[str, ...]
     latency: str
     seconds: float
+    starts: str
     witness: str
     each_pod: bool
 
@@ -43,6 +45,7 @@ QUERIES: Mapping[QuerySet, Queries] = {
         errors=(f'model_predictions_total{{{_PREDICTOR},status="error"}}',),
         latency=f"model_prediction_latency_seconds_bucket{{{_PREDICTOR}}}",
         seconds=1.0,
+        starts=f"model_load_timestamp{{{_PREDICTOR}}}",
         witness=f'model_predictions_total{{{_PREDICTOR},status="ok"}}',
         each_pod=True,
     ),
@@ -61,6 +64,7 @@ QUERIES: Mapping[QuerySet, Queries] = {
         ),
         latency=f"istio_request_duration_milliseconds_bucket{{{_MESH}}}",
         seconds=0.001,
+        starts="",
         # Whatever the gateway counts for any service here shows that it is scraped.
         witness='istio_requests_total{reporter="source",destination_service_namespace="$namespace"}',
         each_pod=False,

@@ -6,20 +6,28 @@ is gone.
 A rollout that judges single errors needs them all, so the samples are added up here:
 
     a series counts from its value before the deployment was made, else from 0: its predictor started it there
-    a value below the one before is a restart: all of it is new
+    after a restart all of it is new; one shows by a counter of the process that fell, or by the time that it tells as
+    that of its start
     a series that ended keeps what it counted
 
 Such totals never fall, whatever an autoscaler or a restart does.
 """
 
 import math
+import operator
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import pairwise
 
 _SLOWEST, _QUICKEST = 60.0, 5.0  # seconds between two scrapes
 _MISSED = 3  # scrapes
+
+
+# Job and instance: what Prometheus calls a process that it scrapes.
+Target = tuple[str, str]
+Restarts = Mapping[Target, AbstractSet[float]]
 
 
 @dataclass(frozen=True)
@@ -30,8 +38,8 @@ class Series:
     samples: Sequence[tuple[float, float]]
 
     @property
-    def target(self) -> tuple[str, str]:
-        """What Prometheus calls the process that was scraped."""
+    def target(self) -> Target:
+        """The process that was scraped."""
         return self.labels.get("job", ""), self.labels.get("instance", "")
 
     def fresh(self, now: float) -> bool:
@@ -45,21 +53,35 @@ class Series:
         return min(max(statistics.median(pauses), _QUICKEST), _SLOWEST) if pauses else _SLOWEST
 
 
-def total(found: Iterable[Series], since: float) -> float:
+def restarts(counters: Iterable[Series], starts: Iterable[Series]) -> Restarts:
+    """When each process was first scraped after a restart; `starts` are gauges of the time of its start.
+
+    A counter alone does not tell: it may have passed its old value before it is scraped again.
+    """
+    found: dict[Target, set[float]] = {}
+    for all_of, is_restart in ((counters, operator.gt), (starts, lambda before, after: 0 < before != after)):
+        for series in all_of:
+            steps = pairwise(series.samples)
+            times = {time for (_, before), (time, after) in steps if is_restart(before, after)}
+            found.setdefault(series.target, set()).update(times)
+    return found
+
+
+def total(found: Iterable[Series], since: float, restarted: Restarts) -> float:
     """What all series counted from `since` on (seconds since 1970)."""
-    return math.fsum(_counted(series.samples, since) for series in found)
+    return math.fsum(_counted(series, since, restarted) for series in found)
 
 
-def buckets(found: Iterable[Series], since: float, seconds: float) -> dict[str, float]:
+def buckets(found: Iterable[Series], since: float, restarted: Restarts, seconds: float) -> dict[str, float]:
     """A histogram's totals by upper bound in seconds; the bounds of `found` are in units of `seconds`."""
     sums: dict[str, float] = {}
     for series in found:
         bound = _bound(series.labels["le"], seconds)
-        sums[bound] = sums.get(bound, 0.0) + _counted(series.samples, since)
+        sums[bound] = sums.get(bound, 0.0) + _counted(series, since, restarted)
     return sums
 
 
-def lost(found: Iterable[Series], down: Iterable[Series], now: float) -> tuple[str, str] | None:
+def lost(found: Iterable[Series], down: Iterable[Series], now: float) -> Target | None:
     """A target that was scraped once, is still there, and can't be read any more; None where there is none."""
     amiss = {series.target for series in down}
     return next((s.target for s in found if s.target in amiss and not s.fresh(now)), None)
@@ -70,11 +92,11 @@ def is_sound(found: Iterable[Series]) -> bool:
     return all(math.isfinite(value) and value >= 0 for series in found for _, value in series.samples)
 
 
-def _counted(samples: Sequence[tuple[float, float]], since: float) -> float:
-    before, counted = 0.0, 0.0
-    for time, value in samples:
+def _counted(series: Series, since: float, restarted: Restarts) -> float:
+    before, counted, anew = 0.0, 0.0, restarted.get(series.target, ())
+    for time, value in series.samples:
         if time > since:
-            counted += value if value < before else value - before
+            counted += value if time in anew else value - before
         before = value
     return counted
 

@@ -1,0 +1,142 @@
+"""Measurements of predictors' counters by a real Prometheus, which scrapes every second."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from wsgiref.simple_server import WSGIServer
+
+import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import start_http_server
+
+from predictors.metrics import Metrics
+from serin.adapters.cluster.prometheus import Life, PrometheusMetrics
+from serin.adapters.cluster.queries import QUERIES
+from serin.ports import Sample
+from tests import services
+from tests.integration.serving_world import until
+
+NAME = "card-fraud-v2"
+
+
+class Pod:
+    """A predictor's own counters, at /metrics of a loopback port."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.port = name, services.free_port()
+        self.start()
+
+    def start(self) -> None:
+        """With every counter at 0."""
+        registry = CollectorRegistry()
+        self.metrics = Metrics("card-fraud", "2", NAME, registry)
+        self.metrics.loaded(time.time())
+        self._server: WSGIServer
+        self._thread: threading.Thread
+        self._server, self._thread = start_http_server(self.port, "127.0.0.1", registry)
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def answer(self, ok: int, errors: int = 0) -> None:
+        for status, number in (("ok", ok), ("error", errors)):
+            for _ in range(number):
+                self.metrics.answered(status, 0.004)  # type: ignore[arg-type]
+
+
+class World:
+    """Pods, and the Prometheus that knows of them."""
+
+    def __init__(self, targets: Path) -> None:
+        self.pods: dict[str, Pod] = {}
+        self.ready: dict[str, float] = {}
+        self.url = ""
+        self._targets = targets
+        self._made = time.time()
+
+    def add(self, name: str) -> Pod:
+        self.pods[name] = Pod(name)
+        self.announce()
+        return self.pods[name]
+
+    def announce(self) -> None:
+        """As service discovery does: the targets, with what Kubernetes knows of each."""
+        groups = [
+            {"targets": [f"127.0.0.1:{pod.port}"], "labels": {"namespace": "serin", "pod": pod.name}}
+            for pod in self.pods.values()
+        ]
+        temporary = self._targets.with_suffix(".tmp")
+        temporary.write_text(json.dumps(groups))
+        temporary.rename(self._targets)
+
+    def remove(self, name: str) -> None:
+        self.pods.pop(name).stop()
+        self.announce()
+
+    def sample(self) -> Sample | None:
+        life = Life(self._made, self.ready)
+        return PrometheusMetrics(self.url, QUERIES["serin"], lambda: "serin", lambda _: life).sample(NAME)
+
+    def until(self, wanted: Callable[[Sample | None], bool], what: str) -> Sample | None:
+        """The first sample that is as wanted."""
+        found: list[Sample | None] = []
+        until(lambda: wanted(found.append(self.sample()) or found[-1]), what)
+        return found[-1]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path / "targets.json")
+    made.announce()
+    with services.prometheus(tmp_path, tmp_path / "targets.json") as made.url:
+        yield made
+    for pod in made.pods.values():
+        pod.stop()
+
+
+def _counted(sample: Sample | None) -> tuple[float, float] | None:
+    return (sample.ok, sample.errors) if sample else None
+
+
+def test_replicas_that_come_go_and_start_anew_lose_no_error(world: World) -> None:
+    assert world.sample() is None
+    first = world.add("a")
+    world.until(lambda sample: _counted(sample) == (0, 0), "the first scrape")
+    first.answer(20, errors=1)
+    sample = world.until(lambda sample: _counted(sample) == (20, 1), "what the first pod counted")
+    assert sample is not None
+    assert (sample.buckets["0.003"], sample.buckets["0.004"], sample.buckets["+Inf"]) == (0, 21, 21)
+    second = world.add("b")
+    second.answer(5, errors=2)
+    world.until(lambda sample: _counted(sample) == (25, 3), "what both counted")
+    world.remove("b")
+    first.stop()
+    first.start()
+    first.answer(1, errors=1)
+    world.until(lambda sample: _counted(sample) == (26, 4), "what is counted after a restart")
+    time.sleep(3)
+    assert _counted(world.sample()) == (26, 4)
+
+
+def test_a_predictor_that_can_not_be_read_any_more_is_no_measurement(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = world.add("a"), world.add("b")
+    first.answer(3)
+    world.until(lambda sample: _counted(sample) == (3, 0), "the first scrape of both")
+    second.stop()
+    world.until(lambda sample: sample is None, "the loss of a target")
+    assert "can't be scraped any more" in caplog.records[-1].getMessage()
+    second.start()
+    world.until(lambda sample: sample is not None, "the target's return")
+
+
+def test_a_prometheus_that_went_away_is_no_measurement(world: World) -> None:
+    world.add("a")
+    world.until(lambda sample: sample is not None, "the first scrape")
+    world.url = f"http://127.0.0.1:{services.free_port()}"
+    assert world.sample() is None
