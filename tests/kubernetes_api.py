@@ -26,6 +26,8 @@ Fields = dict[tuple[str, ...], Any]
 TOKEN = "stand-in"  # noqa: S105
 NAMESPACE = "serin"
 _SERVED = {
+    "/apis/autoscaling/v2": ["horizontalpodautoscalers"],
+    "/apis/policy/v1": ["poddisruptionbudgets"],
     "/apis/serving.kserve.io/v1beta1": ["inferenceservices"],
     "/apis/networking.istio.io/v1": ["virtualservices"],
     "/apis/coordination.k8s.io/v1": ["leases"],
@@ -275,10 +277,9 @@ def _now() -> str:
 
 
 def _fields(document: Mapping[str, Any]) -> Fields:
-    kept = {"spec": document.get("spec") or {}}
-    for key in ("labels", "annotations"):
-        kept.setdefault("metadata", {})[key] = (document.get("metadata") or {}).get(key) or {}
-    return dict(_walk(kept, ()))
+    metadata = document.get("metadata") or {}
+    kept = {key: metadata[key] for key in ("labels", "annotations", "ownerReferences") if metadata.get(key)}
+    return dict(_walk({"spec": document.get("spec") or {}, "metadata": kept}, ()))
 
 
 def _walk(node: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -3,15 +3,18 @@
 import re
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from serin.adapters.cluster.api import SERVED, Api
+from serin.adapters import templates
+from serin.adapters.cluster.api import COMPANIONS, SERVED, Api
 from serin.adapters.cluster.serving import KubernetesServing
+from serin.deployments import companions
 from serin.errors import ConflictError, NotFoundError, SerinError, UnavailableError
 from serin.ports import INFERENCE_SERVICE, VIRTUAL_SERVICE
-from tests import kubernetes_api
+from tests import kubernetes_api, services
 from tests.cluster_scenarios import MODEL, edit, managers, service, traffic
 from tests.kubernetes_api import KubernetesApi, Outage
 
@@ -51,6 +54,18 @@ def test_a_document_is_applied_by_serins_own_manager(target, server):
     _shift(target, SHARED)
     assert managers(target.get(VIRTUAL_SERVICE, MODEL)) == {("serin", "Apply")}
     assert {method for method, _ in server.requests} == {"GET", "PATCH"}
+
+
+def test_a_version_has_its_autoscaler_and_its_disruption_budget_beside_it_however_often_it_is_created(api):
+    found = templates.load(services.CHECKOUT)
+    beside = partial(companions, templates=(found.autoscaler, found.disruption_budget))
+    target = KubernetesServing(api, MODEL, beside)
+    owner = target.create(service(1))["metadata"]["uid"]
+    target.create(service(1))
+    for kind in COMPANIONS.values():
+        document = api.get(kind, f"{MODEL}-v1")
+        assert managers(document) == {("serin", "Apply")}
+        assert document["metadata"]["ownerReferences"][0]["uid"] == owner
 
 
 def test_a_document_that_is_there_with_the_same_content_is_returned_as_it_is(target):
