@@ -6,7 +6,7 @@ A field that the schema does not know is an error, as for `kubectl apply --valid
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -41,6 +41,17 @@ def is_custom(document: Document) -> bool:
     """Whether the kind is one of a CRD."""
     group = document["apiVersion"].partition("/")[0]
     return group.endswith(_CUSTOM)
+
+
+def assess(documents: Iterable[Document]) -> tuple[list[str], list[str]]:
+    """What is wrong with documents, and which schemas are not here to tell."""
+    found, missing = [], set()
+    for document in documents:
+        try:
+            found += problems(document)
+        except NoSchemaError as error:
+            missing.add(str(error))
+    return found, sorted(missing)
 
 
 def problems(document: Document) -> list[str]:
