@@ -11,8 +11,8 @@ from serin.adapters.cluster.readiness import readiness
 from serin.errors import ConflictError, NotFoundError, UnavailableError
 from serin.ports import INFERENCE_SERVICE, Document, Status
 
-# What KServe's storage initializer can read.
-_READABLE = ("s3://", "gs://", "https://", "http://", "hdfs://", "webhdfs://", "pvc://", "hf://")
+# What the storage initializer of manifests/cluster-wide is for.
+_READABLE = "s3://"
 _LEAVING = 120.0
 
 
@@ -178,7 +178,7 @@ def _check_storage(document: Mapping[str, Any]) -> None:
         )
     raise UnavailableError(
         f"{document['kind']} {document['metadata']['name']}: storageUri is {uri!r}; allowed: "
-        f"{', '.join(_READABLE)}. {advice}"
+        f"{_READABLE}BUCKET/PREFIX. {advice}"
     )
 
 
