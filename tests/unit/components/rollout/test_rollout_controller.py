@@ -21,7 +21,7 @@ from serin.adapters.local.lease import FileLease
 from serin.adapters.local.metrics import ScrapedMetrics
 from serin.adapters.local.serving import LocalServing, write_status
 from serin.errors import ConflictError, NotFoundError, UnavailableError
-from serin.ports import INFERENCE_SERVICE, VIRTUAL_SERVICE
+from serin.ports import INFERENCE_SERVICE, VIRTUAL_SERVICE, Status
 from serin.use_case import Rollout, Step
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -399,6 +399,20 @@ def test_a_version_that_crashes_again_and_again_is_not_waited_for(world: World) 
         world.roll_out(1)
     assert world.given_up == [1]
     assert world.services() == []
+
+
+def test_a_version_that_can_not_get_ready_is_not_waited_for(second: World) -> None:
+    class Hopeless(LocalServing):
+        def status(self, name: str) -> Status:
+            return Status(ready=False, message="NoSupportingRuntime: none for serin", failed=True)
+
+    second.target = Hopeless(second.target.folder, second.lease)
+    start = second.now
+    with pytest.raises(UnavailableError, match="card-fraud-v2 can't get ready: NoSupportingRuntime: none for serin"):
+        second.roll_out(2)
+    assert second.now == start
+    assert second.given_up == [2]
+    assert second.services() == ["card-fraud-v1"]
 
 
 def _state_of(world: World) -> tuple[str, int]:
