@@ -28,7 +28,7 @@ runroot = "/run/serin-images"
 
 @pytest.fixture(scope="session")
 def archives(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with both images as archives, as `make images` saves them."""
+    """A folder with both images as archives, and what `make images` said of their sizes."""
     folder = tmp_path_factory.mktemp("images")
     CACHE.mkdir(parents=True, exist_ok=True)
     storage = folder / "storage.conf"
@@ -40,7 +40,9 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("UV_INDEX_PLANTED_PASSWORD", PASSWORD)
         base = subprocess.run([HERE / "base.sh", CACHE], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
         command = [sys.executable, "infra/images.py", "--engine", "buildah", "--base", base, "--save", folder]
-        subprocess.run(command, cwd=HERE.parents[1], check=True)
+        sizes = subprocess.run(command, cwd=HERE.parents[1], check=True, stdout=subprocess.PIPE, text=True).stdout
+        print(sizes)
+        (folder / "sizes.txt").write_text(sizes)
         yield folder
 
 

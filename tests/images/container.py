@@ -112,7 +112,7 @@ def mounted(name: str) -> Iterator[Image]:
     """An image of Buildah's storage with its root file system mounted for the block."""
     container = _buildah("from", "--pull-never", name)
     try:
-        settings = json.loads(_buildah("inspect", "--type", "image", "--format", "{{json .Docker}}", name))["config"]
+        settings = json.loads(_buildah("inspect", "--type", "image", name))["Docker"]["config"]
         yield Image(name, Path(_buildah("mount", container)), settings)
     finally:
         _buildah("rm", container)

@@ -65,11 +65,11 @@ def served(predictor: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 def test_it_answers_with_features_of_the_online_store(served: Served) -> None:
-    known, unknown = served.predict(TERMINAL_ID=8), served.predict(TERMINAL_ID=999)
-    assert (known.status_code, unknown.status_code) == (200, 200)
-    (answer,) = known.json()["predictions"]
-    assert answer["model_version"] == "12"
-    assert answer["score"] != unknown.json()["predictions"][0]["score"]
+    answers = [served.predict(TERMINAL_ID=terminal) for terminal in (7, 8)]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    honest, fraudulent = (answer.json()["predictions"][0] for answer in answers)
+    assert (honest["model_version"], fraudulent["model_version"]) == ("12", "12")
+    assert honest["score"] < fraudulent["score"]
 
 
 def test_it_logs_predictions_to_s3(served: Served) -> None:
