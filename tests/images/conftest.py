@@ -41,7 +41,6 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         base = subprocess.run([HERE / "base.sh", CACHE], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
         command = [sys.executable, "infra/images.py", "--engine", "buildah", "--base", base, "--save", folder]
         sizes = subprocess.run(command, cwd=HERE.parents[1], check=True, stdout=subprocess.PIPE, text=True).stdout
-        print(sizes)
         (folder / "sizes.txt").write_text(sizes)
         yield folder
 

@@ -42,14 +42,16 @@ class Done:
 
 
 class Run:
-    """Tasks of one run, in containers of one image, with a scratch volume between them."""
+    """Tasks of one run, in containers of one image, with a scratch volume and the folder of leases between them."""
 
     def __init__(self, image: Image, folder: Path, variables: Mapping[str, str]) -> None:
         self._image, self._folder, self._variables = image, folder, variables
         self._scratch = folder / "s3"
         (self._scratch / "serin/run").mkdir(parents=True)
+        self._state = folder / "state"
+        self._state.mkdir()
         # An emptyDir belongs to whoever runs in the pod.
-        for path in (self._scratch, self._scratch / "serin", self._scratch / "serin/run"):
+        for path in (self._scratch, self._scratch / "serin", self._scratch / "serin/run", self._state):
             path.chmod(0o777)
 
     def task(
@@ -72,8 +74,8 @@ class Run:
         )
         container = executor["container"]
         arguments = [part.replace("{{$}}", given) for part in (*container["command"], *container["args"])]
-        mount = Mount(self._scratch, "/s3", writable=True)
-        done = self._image.container(self._folder, arguments, self._variables, [mount]).run()
+        mounts = [Mount(self._scratch, "/s3", writable=True), Mount(self._state, "/app/.serin", writable=True)]
+        done = self._image.container(self._folder, arguments, self._variables, mounts).run()
         assert done.returncode == 0, f"{component.name}:\n{done.stdout[-2000:]}\n{done.stderr[-6000:]}"
         return self._left(component.name, made)
 

@@ -23,7 +23,10 @@ pytestmark = pytest.mark.images
 
 @pytest.fixture(scope="module")
 def endpoints(pipeline: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """A profile `cluster`: S3, Redis and PostgreSQL of this machine, and the MLflow server from the image itself."""
+    """A cluster's services: S3, Redis and PostgreSQL of this machine, and the MLflow server from the image itself.
+
+    The profile is `local` for its leases, which are files: those of a cluster need its API server.
+    """
     folder = tmp_path_factory.mktemp("mlflow")
     port = services.free_port()
     with services.redis() as redis, services.postgres() as postgres, services.s3("serin") as s3:
@@ -37,7 +40,7 @@ def endpoints(pipeline: Image, tmp_path_factory: pytest.TempPathFactory) -> Iter
                 assert time.monotonic() < deadline, "no MLflow server within 180 s"
                 time.sleep(0.2)
             yield s3 | {
-                "SERIN_PROFILE": "cluster",
+                "SERIN_FEATURE_STORE": "/app/feature_repo/feature_store.cluster.yaml",
                 "SERIN_STORAGE": "s3://serin/data",
                 "SERIN_REDIS": redis,
                 "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}",
@@ -51,9 +54,9 @@ def run(pipeline: Image, endpoints: dict[str, str], tmp_path_factory: pytest.Tem
 
 @pytest.fixture(scope="module")
 def featured(run: Run, endpoints: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Done:
-    """The training set of 45 days of card transactions, by the image's own tasks `ingest` and `features`."""
+    """The training set of 60 days of card transactions, by the image's own tasks `ingest` and `features`."""
     table = tmp_path_factory.mktemp("table") / "transactions.parquet"
-    simulate(seed=3, start=date(2026, 1, 1), days=45, rows=6000).to_parquet(table)
+    simulate(seed=3, start=date(2026, 1, 1), days=60, rows=30_000).to_parquet(table)
     _upload(endpoints, table, "incoming/transactions.parquet")
     given = {"data": "s3://serin/incoming/transactions.parquet", "as_of": "", "replace_days": False}
     ingested = run.task(ingest, {"use_case": "card_fraud", **given})
