@@ -32,7 +32,7 @@ SERVICES = ("s3", "sso", "sso-oidc", "sts")
 
 
 def main() -> None:
-    """Slim the environment that the command line names, compile what is left and print how much that is."""
+    """Slim the environment that the command line names, and compile what is left."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("environment", type=Path)
     options.add_argument("--predictor", action="store_true", help="what the predictor alone does not use, too")

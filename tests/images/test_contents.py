@@ -53,11 +53,12 @@ def test_predictor_has_no_package_of_the_pipelines(predictor: Image, tmp_path: P
 
 
 def test_versions_are_those_of_the_lock_file(image: Image, tmp_path: Path) -> None:
-    pins = dict(re.findall(r"^([\w.-]+)==(\S+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
+    # One package may have several pins, for several versions of Python.
+    pins = set(re.findall(r"^([\w.-]+)==(\S+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
     installed = json.loads(image.container(tmp_path, ["python", "-c", _INSTALLED]).run().stdout)
     assert installed.pop("serin") == version()
     assert len(installed) > 50
-    assert {name: pins.get(_normal(name)) for name in installed} == installed
+    assert {(_normal(name), found) for name, found in installed.items()} - pins == set()
 
 
 def test_no_module_waits_to_be_compiled(image: Image) -> None:
