@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo unit test crds cluster cluster-down check format bench lock clean
+.PHONY: help setup demo unit test images images-test cluster-test crds cluster cluster-down check format bench lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,17 @@ check: $(READY) ## format, lint, types, import rules
 
 bench: $(READY) ## benchmarks, printed as ratios against the references
 	@$(BIN)/python -m tests.bench
+
+# The image that Serin's are built on, with its digest; infra/README.md says how to find it.
+BASE ?=
+images: ## the two container images, by docker, podman or buildah: make images BASE=NAME@sha256:DIGEST
+	@$(PYTHON) infra/images.py --base "$(BASE)" --engine "$(ENGINE)" --registry "$(REGISTRY)" --tag "$(TAG)" \
+	  --workspace "$(WORKSPACE)" --save "$(SAVE)"
+
+images-test: $(READY) ## build the images from nothing and run what was built (Linux, root; not part of `make test`)
+	@tests/images/tools.sh
+	@tests/services.sh
+	@$(BIN)/python -m pytest tests/images -m images
 
 format: $(READY) ## rewrite the code in the house format
 	@$(BIN)/ruff format --quiet . && $(BIN)/ruff check --quiet --fix .

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,9 +90,10 @@ def environment(root: Path) -> dict[str, str]:
     return {**kept, "SERIN_ROOT": str(root)}
 
 
-def set_up_store(root: Path) -> None:
+def set_up_store(root: Path, variables: Mapping[str, str] | None = None) -> None:
     """Apply and materialise a store of two views in `root`, in a process of its own: feast takes seconds."""
-    subprocess.run([sys.executable, "-c", SET_UP_STORE, str(root)], cwd=root, env=environment(root), check=True)
+    settings = environment(root) | dict(variables or {})
+    subprocess.run([sys.executable, "-c", SET_UP_STORE, str(root)], cwd=root, env=settings, check=True)
 
 
 def workspace(root: Path) -> Path:

@@ -19,7 +19,7 @@ def test_every_step_runs_serins_image_and_installs_nothing(compiled, name):
     executors = compiled[name]["deploymentSpec"]["executors"]
     for executor in executors.values():
         container = executor["container"]
-        assert container["image"].startswith("serin/pipelines:")
+        assert container["image"].startswith("serin-pipeline:")
         assert not any("pip install" in part for part in container["command"])
 
 

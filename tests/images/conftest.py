@@ -1,0 +1,70 @@
+"""Both images, built for real: Buildah without a daemon, on a base image from debootstrap.
+
+Base, layers and downloads are kept in $XDG_CACHE_HOME/serin/images, by default ~/.cache/serin/images; delete that to
+start from nothing.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from infra.images import name_of
+from tests.images.container import Image, mounted
+
+HERE = Path(__file__).parent
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "serin", "images")
+# Whoever builds may need a password for the package index; nothing of it may end in an image.
+PASSWORD = "planted-password-5d2f"  # noqa: S105
+_STORAGE = """[storage]
+driver = "{driver}"
+graphroot = "{folder}/storage"
+runroot = "/run/serin-images"
+"""
+
+
+@pytest.fixture(scope="session")
+def archives(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with both images as archives, and what `make images` said of their sizes."""
+    folder = tmp_path_factory.mktemp("images")
+    CACHE.mkdir(parents=True, exist_ok=True)
+    storage = folder / "storage.conf"
+    storage.write_text(_STORAGE.format(driver=os.environ.get("STORAGE_DRIVER", "overlay"), folder=CACHE))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CONTAINERS_STORAGE_CONF", str(storage))
+        # Buildah keeps downloads of packages there between builds.
+        patch.setenv("TMPDIR", str(CACHE))
+        patch.setenv("UV_INDEX_PLANTED_PASSWORD", PASSWORD)
+        base = subprocess.run([HERE / "base.sh", CACHE], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+        command = [sys.executable, "infra/images.py", "--engine", "buildah", "--base", base, "--save", folder]
+        sizes = subprocess.run(command, cwd=HERE.parents[1], check=True, stdout=subprocess.PIPE, text=True).stdout
+        (folder / "sizes.txt").write_text(sizes)
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def password() -> str:
+    """What the build was told and no image may hold."""
+    return PASSWORD
+
+
+@pytest.fixture(scope="session")
+def predictor(archives: Path) -> Iterator[Image]:
+    with mounted(f"localhost/{name_of('predictor')}") as image:
+        yield image
+
+
+@pytest.fixture(scope="session")
+def pipeline(archives: Path) -> Iterator[Image]:
+    with mounted(f"localhost/{name_of('pipeline')}") as image:
+        yield image
+
+
+@pytest.fixture(params=["predictor", "pipeline"])
+def image(request: pytest.FixtureRequest) -> Image:
+    """Each of both images."""
+    found: Image = request.getfixturevalue(request.param)
+    return found
