@@ -235,3 +235,23 @@ def test_label_in_words_is_of_an_integer_column(document):
     document["label"]["positive"] = "Yes"
     document["data"]["columns"]["TX_FRAUD"] = {"type": "text"}
     assert "label.positive: makes a label of 0 and 1, so TX_FRAUD has type integer, not text" in problem(document)
+
+
+@pytest.mark.parametrize(
+    ("pool", "told"),
+    [
+        ({"kind": "tpu"}, "training.pool.kind: Input should be 'cpu' or 'gpu'"),
+        ({"spots": True}, "training.pool.spots: unknown key"),
+        ({"cpu": 0}, "training.pool.cpu: Input should be greater than or equal to 1"),
+        ({"memory": "4 GB"}, "training.pool.memory: String should match pattern"),
+    ],
+)
+def test_a_pool_that_is_none_is_named_by_its_key(document, pool, told):
+    document["training"]["pool"] = pool
+    assert told in problem(document)
+
+
+def test_any_node_will_do_unless_the_pool_says_otherwise(document):
+    assert use_case.parse(document, "here").training.pool.name == ""
+    document["training"]["pool"] = {"spot": True}
+    assert use_case.parse(document, "here").training.pool.name == "cpu-spot"
