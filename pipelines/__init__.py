@@ -1,7 +1,8 @@
 """Wiring and entry points.
 
 training, retraining, rollout, catalogue   the pipelines, and all of them by name
-runs                                       running them, and what came out of a run
+settings                                   what a cluster must know of each task
+runs, submission                           running them, and what came out of a run; submitting one to Kubeflow
 cli, commands, console                     the `serin` command
 use_cases                                  one YAML file a use case
 """
