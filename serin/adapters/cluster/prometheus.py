@@ -98,7 +98,7 @@ class PrometheusMetrics:
                 if latest
                 else "nothing was scraped yet; are these counters there at all (SERIN_PROMETHEUS_QUERIES)?"
             )
-        if target := lost([*witnesses, *found], down, now):
+        if target := lost([*witnesses, *found], down):
             raise UnavailableError(f"job {target[0]}, instance {target[1]} can't be scraped any more")
         seen = {series.labels.get("pod") for series in fresh}
         unseen = [name for name, since in life.pods.items() if now - since > _GRACE and name not in seen]
