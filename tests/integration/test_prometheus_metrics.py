@@ -8,10 +8,11 @@ from pathlib import Path
 from wsgiref.simple_server import WSGIServer
 
 import pytest
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.exposition import start_http_server
 
 from predictors.metrics import Metrics
+from serin.adapters.cluster.endpoints import QuerySet
 from serin.adapters.cluster.prometheus import Life, PrometheusMetrics
 from serin.adapters.cluster.queries import QUERIES
 from serin.ports import Sample
@@ -55,6 +56,7 @@ class World:
         self.pods: dict[str, Pod] = {}
         self.ready: dict[str, float] = {}
         self.url = ""
+        self.queries: QuerySet = "serin"
         self._targets = targets
         self._made = time.time()
 
@@ -79,7 +81,7 @@ class World:
 
     def sample(self) -> Sample | None:
         life = Life(self._made, self.ready)
-        return PrometheusMetrics(self.url, QUERIES["serin"], lambda: "serin", lambda _: life).sample(NAME)
+        return PrometheusMetrics(self.url, QUERIES[self.queries], lambda: "serin", lambda _: life).sample(NAME)
 
     def until(self, wanted: Callable[[Sample | None], bool], what: str) -> Sample | None:
         """The first sample that is as wanted."""
@@ -127,12 +129,62 @@ def test_a_predictor_that_can_not_be_read_any_more_is_no_measurement(
 ) -> None:
     first, second = world.add("a"), world.add("b")
     first.answer(3)
-    world.until(lambda sample: _counted(sample) == (3, 0), "the first scrape of both")
+    second.answer(1)
+    world.until(lambda sample: _counted(sample) == (4, 0), "the first scrape of both")
     second.stop()
-    world.until(lambda sample: sample is None, "the loss of a target")
-    assert "can't be scraped any more" in caplog.records[-1].getMessage()
+    gone = f"instance 127.0.0.1:{second.port} can't be scraped any more"
+    world.until(lambda sample: sample is None and gone in caplog.text, "the loss of a target")
     second.start()
     world.until(lambda sample: sample is not None, "the target's return")
+
+
+class Gateway:
+    """What Istio's gateway counts of requests to two deployments; the names and labels are Istio's, the counts ours."""
+
+    def __init__(self, world: World) -> None:
+        registry, self.port, self.name = CollectorRegistry(), services.free_port(), "gateway"
+        own = ["reporter", "destination_service_namespace", "destination_service_name", "request_protocol"]
+        codes = ["response_code", "response_flags", "grpc_response_status"]
+        self._requests = Counter("istio_requests", "", [*own, *codes], registry=registry)
+        self._latency = Histogram(
+            "istio_request_duration_milliseconds", "", own, registry=registry, buckets=[5, 10, 25, float("inf")]
+        )
+        self._server, self._thread = start_http_server(self.port, "127.0.0.1", registry)
+        world.pods["gateway"] = self  # type: ignore[assignment]
+        world.announce()
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def answer(
+        self, number: int, code: str, flags: str = "-", grpc: str = "", reporter: str = "source", to: str = NAME
+    ) -> None:
+        own = (reporter, "serin", f"{to}-predictor", "grpc" if grpc else "http")
+        self._requests.labels(*own, code, flags, grpc).inc(number)
+        for _ in range(number):
+            self._latency.labels(*own).observe(7)
+
+
+def test_the_mesh_counts_what_clients_got_over_both_protocols(world: World) -> None:
+    world.queries = "istio"
+    assert world.sample() is None
+    gateway = Gateway(world)
+    gateway.answer(50, "200", to="card-fraud-v1")
+    world.until(lambda sample: sample == Sample(ok=0, errors=0, buckets={}), "a gateway that sent it nothing yet")
+    gateway.answer(20, "200")
+    gateway.answer(3, "404")
+    gateway.answer(1, "503", "UF")
+    gateway.answer(2, "0", "DC")
+    gateway.answer(4, "0", "UPE")
+    gateway.answer(30, "200", grpc="0")
+    gateway.answer(5, "200", grpc="3")
+    gateway.answer(6, "200", grpc="14")
+    gateway.answer(20, "200", reporter="destination")
+    sample = world.until(lambda sample: _counted(sample) == (50, 11), "what the gateway counted")
+    assert sample is not None
+    assert sample.buckets == {"0.005": 0, "0.01": 71, "0.025": 71, "+Inf": 71}
 
 
 def test_a_prometheus_that_went_away_is_no_measurement(world: World) -> None:

@@ -93,9 +93,12 @@ class PrometheusMetrics:
         fresh = [series for series in witnesses if series.fresh(now)]
         if not fresh:
             latest = max((series.samples[-1][0] for series in witnesses), default=None)
-            age = f"the last sample is {now - latest:.0f} s old" if latest else "nothing was scraped yet"
-            raise UnavailableError(f"{age} ({self._queries.witness})")
-        if target := lost([*witnesses, *found], down, now):
+            raise UnavailableError(
+                f"the last sample is {now - latest:.0f} s old"
+                if latest
+                else "nothing was scraped yet; are these counters there at all (SERIN_PROMETHEUS_QUERIES)?"
+            )
+        if target := lost([*witnesses, *found], down):
             raise UnavailableError(f"job {target[0]}, instance {target[1]} can't be scraped any more")
         seen = {series.labels.get("pod") for series in fresh}
         unseen = [name for name, since in life.pods.items() if now - since > _GRACE and name not in seen]

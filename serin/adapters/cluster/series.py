@@ -81,10 +81,10 @@ def buckets(found: Iterable[Series], since: float, restarted: Restarts, seconds:
     return sums
 
 
-def lost(found: Iterable[Series], down: Iterable[Series], now: float) -> Target | None:
-    """A target that was scraped once, is still there, and can't be read any more; None where there is none."""
+def lost(found: Iterable[Series], down: Iterable[Series]) -> Target | None:
+    """A target that was scraped once, is still there, and could not be read just now; None where there is none."""
     amiss = {series.target for series in down}
-    return next((s.target for s in found if s.target in amiss and not s.fresh(now)), None)
+    return next((series.target for series in found if series.target in amiss), None)
 
 
 def is_sound(found: Iterable[Series]) -> bool:

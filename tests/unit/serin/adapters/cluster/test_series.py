@@ -85,9 +85,9 @@ def test_a_first_sample_is_fresh_for_as_long_as_the_slowest_scrape_may_take():
 def test_a_target_that_was_scraped_and_is_down_is_lost():
     stale = _series(0, 1, job="j", instance="1")
     down = [Series({"job": "j", "instance": "1"}, [(500.0, 0.0)])]
-    assert lost([stale], down, 500.0) == ("j", "1")
-    assert lost([stale], down, 112.0) is None
-    assert lost([stale], [], 500.0) is None
+    assert lost([stale], down) == ("j", "1")
+    assert lost([stale], []) is None
+    assert lost([], down) is None
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0])
