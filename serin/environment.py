@@ -10,7 +10,8 @@
     SERIN_GATEWAY           cluster: the base URL of the mesh's gateway, as clients reach it
     SERIN_PROMETHEUS        cluster: the base URL of Prometheus
     SERIN_PROMETHEUS_QUERIES  cluster: serin (the predictor's own metrics, default) or istio (the mesh's)
-    SERIN_KFP_HOST          cluster: the base URL of Kubeflow Pipelines; without it pipelines run on this machine
+    SERIN_KFP_HOST          cluster: the base URL of Kubeflow Pipelines, of its pages and its API; without it pipelines
+                            run on this machine
     SERIN_KFP_NAMESPACE     cluster: the profile's namespace, of a multi-user Kubeflow
     SERIN_KFP_TOKEN_FILE    cluster: a file with a bearer token, such as a service account's projected one
     SERIN_KFP_CA_FILE       cluster: the certificate of the authority behind an https:// SERIN_KFP_HOST

@@ -71,11 +71,12 @@ class Fault:
 
 @dataclass(frozen=True)
 class Frame:
-    """How a run stands at one look: its state, the state of tasks by name, and errors by task ("" for the run's)."""
+    """How a run stands at one look: its state, the state of tasks by name, errors by task ("" for the run's), pods."""
 
     state: str
     tasks: Mapping[str, str] = field(default_factory=dict)
     errors: Mapping[str, str] = field(default_factory=dict)
+    pods: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -452,6 +453,7 @@ def _get_run(call: _Call) -> Any:
                     start_time=run.created_at - timedelta(minutes=1),
                     end_time=_now() if state in ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED") else None,
                     error=_status(frame.errors.get(name)),
+                    pod_name=frame.pods.get(name),
                 )
                 for name, state in frame.tasks.items()
             ]

@@ -97,9 +97,17 @@ def test_a_failed_run_without_a_failed_step_is_told_with_its_own_error(
 
 
 def test_a_run_that_failed_without_a_word_says_so(kfp: KfpServer, backend: KubeflowPipelines) -> None:
-    kfp.play(Frame("FAILED", {"features": "FAILED"}))
-    with pytest.raises(SerinError, match="step features and training set: Kubeflow gives no reason"):
+    kfp.play(Frame("FAILED", {"features": "FAILED"}, pods={"features": "serin-training-x1"}))
+    told = (
+        "step features and training set: Kubeflow gives no reason\n  its log: kubectl logs serin-training-x1 -c main\n"
+    )
+    with pytest.raises(SerinError, match=told):
         ran(backend)
+
+
+def test_a_task_may_be_called_by_its_display_name(kfp: KfpServer, backend: KubeflowPipelines) -> None:
+    kfp.play(Frame("SUCCEEDED", {"ingest and check": "SUCCEEDED"}))
+    assert [event.task for event in ran(backend)[1:]] == ["ingest and check"] * 2
 
 
 def test_a_cancelled_run_is_an_error(kfp: KfpServer, backend: KubeflowPipelines) -> None:

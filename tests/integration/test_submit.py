@@ -123,6 +123,24 @@ def test_a_use_case_of_one_s_own_brings_its_definitions(cluster: Cluster, kfp: K
     assert there == "['bank_churn_v1', 'card_fraud_v1', 'own_v1']"
 
 
+def test_a_folder_is_uploaded_as_one_table_and_only_once(cluster: Cluster) -> None:
+    parts = cluster.root / "parts"
+    (parts / "2026").mkdir(parents=True)
+    for name in ("2026/a.csv", "b.csv"):
+        (parts / name).write_text("id,y\n1,0\n")
+    code = (
+        "from serin.adapters.cluster.uploads import uploaded; from serin.tables import read;"
+        "[print(uploaded('parts', 's3://serin/folders', lambda event: print(event.text))) for _ in range(2)];"
+        "print(len(read(uploaded('parts', 's3://serin/folders', print), ['id', 'y']).frame))"
+    )
+    told, first, again, rows = cluster.python(code).splitlines()
+    assert told == f"parts is at {first} now"
+    assert first == again
+    assert rows == "2"
+    key = first.removeprefix("s3://serin/")
+    assert cluster.objects("folders/") == [f"{key}/2026/a.csv", f"{key}/b.csv"]
+
+
 def test_ctrl_c_leaves_the_run_and_says_how_to_follow_it_again(cluster: Cluster, kfp: KfpServer) -> None:
     kfp.play(Frame("RUNNING", {"roll-out": "RUNNING"}))
     process = subprocess.Popen(

@@ -80,14 +80,15 @@ def _patient(kubeflow: Kubeflow, run_id: str, listener: Listener, pace: Pace) ->
 
 
 def _titles(kubeflow: Kubeflow, run: Any) -> Mapping[str, str]:
-    """The display names of the run's tasks, as its pipeline version has them."""
+    """The display names of the run's steps, as its pipeline version has them, by what KFP may call the tasks."""
     reference = run.pipeline_version_reference
     if not reference:
         return {}
     method = kubeflow.pipelines.pipeline_service_get_pipeline_version
     doing = "tell of the pipeline version of the run"
     version = kubeflow.call(doing, method, reference.pipeline_id, reference.pipeline_version_id)
-    return titles(version.pipeline_spec.get("pipeline_spec", version.pipeline_spec))
+    names = titles(version.pipeline_spec.get("pipeline_spec", version.pipeline_spec))
+    return names | {title: title for title in names.values()}
 
 
 def _tasks(run: Any) -> list[Any]:

@@ -10,7 +10,8 @@ from serin.progress import Listener, Progress
 from serin.tables import digest
 
 _CHUNK = 8 << 20  # bytes
-_TOLD_EVERY = 0.25  # of the whole
+_TOLD_EVERY = 0.25  # of the whole, where that is
+_WORTH_TELLING = 32 << 20  # bytes
 
 
 def uploaded(data: str, folder: str, listener: Listener) -> str:
@@ -48,12 +49,12 @@ def _send(files: list[Path], source: Path, target: str, listener: Listener) -> N
     for path in files:
         place = _place(path, source, target)
         system, where = storage.filesystem(place)
-        # On S3 an object is there whole, once its stream is closed, or not at all.
+        # What an interruption leaves here is shorter than the file: the next time it is sent anew.
         with storage.named(place, "written"), path.open("rb") as read, system.open_output_stream(where) as write:
             while chunk := read.read(_CHUNK):
                 write.write(chunk)
                 sent += len(chunk)
-                if sent / total - told >= _TOLD_EVERY and sent < total:
+                if total >= _WORTH_TELLING and sent / total - told >= _TOLD_EVERY and sent < total:
                     told = sent / total
                     listener(Progress("", "said", f"{source.name}: {told:.0%} of {total / 1e6:,.0f} MB sent"))
 
