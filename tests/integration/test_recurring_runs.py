@@ -15,6 +15,7 @@ from serin.adapters.cluster.kfp import Kubeflow
 from serin.adapters.cluster.pipelines import ACCOUNTS
 from serin.adapters.cluster.recurring import KubeflowRecurringRuns
 from serin.errors import ConflictError, NotFoundError, UnavailableError, UseCaseError
+from serin.platform import reference_of
 from serin.use_case import Schedules, UseCase
 from serin.workspace import Workspace
 from tests.kfp_server import Fault, KfpServer, kfp_server
@@ -38,12 +39,13 @@ class Team:
     def __init__(self, server: KfpServer, endpoints: Endpoints) -> None:
         self.server = server
         self.prepared = 0
+        self.published: list[UseCase] = []
         self.told: list[tuple[Action, tuple[str, ...]]] = []
         self.kubeflow = Kubeflow(endpoints)
         self.recurring = KubeflowRecurringRuns(self.kubeflow, ACCOUNTS, self._prepare)
 
     def apply(self, of: UseCase) -> list[str]:
-        done = carry_out(self.recurring, wanted(self.recurring, of), [of.name], self._tell)
+        done = carry_out(self.recurring, wanted(self.recurring, of), [of.name], self.published.append, self._tell)
         return [f"{one.verb} {one.key[1]}" for one in done]
 
     def diff(self, of: UseCase) -> list[str]:
@@ -134,6 +136,15 @@ def test_second_apply_writes_nothing_whoever_makes_it(team: Team, server: KfpSer
     assert team.diff(case()) == []
     assert another(server).apply(case()) == []
     assert {request.method for request in server.requests[before:]} == {"GET"}
+
+
+def test_the_use_case_is_published_for_what_is_created(team: Team, server: KfpServer) -> None:
+    team.apply(case())
+    second = another(server)
+    second.apply(case())
+    assert (len(team.published), second.published, team.prepared, second.prepared) == (2, [], 1, 0)
+    given = {one.runtime_config.parameters["use_case"] for one in server.recurring_runs.values()}
+    assert given == {reference_of(published) for published in team.published}
 
 
 def test_changed_time_replaces_that_schedule_alone(team: Team, server: KfpServer) -> None:

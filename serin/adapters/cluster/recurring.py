@@ -27,8 +27,8 @@ class KubeflowRecurringRuns:
     """See RecurringRuns."""
 
     def __init__(self, kubeflow: Kubeflow, accounts: Mapping[str, str], prepare: Callable[[], None]) -> None:
-        """`accounts` are service accounts by the pipeline's name; `prepare` does what must be done before a run."""
-        self._kubeflow, self._accounts, self._prepare = kubeflow, accounts, prepare
+        """`accounts` are service accounts by the pipeline's name; `prepare` is called once, before anything is made."""
+        self._kubeflow, self._accounts, self._prepare = kubeflow, accounts, cache(prepare)
         self._api = kubeflow.recurring_runs
         self._version_name = cache(self._ask_version_name)
 
