@@ -4,18 +4,20 @@ A step that fails writes why where Kubernetes looks for a container's terminatio
 runner names another file.
 """
 
+import math
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import psutil
 
 from serin import environment
 from serin.errors import SerinError
 from serin.platform import Platform, build
-from serin.progress import told
+from serin.progress import say, told
 from serin.use_case import UseCase
 
 
@@ -37,6 +39,15 @@ def step(task: str, use_case: str) -> Iterator[tuple[Platform, UseCase]]:
     except Exception as error:
         _leave(f"{task} failed: {type(error).__name__}: {error}")
         raise
+
+
+def log_metrics(artifact: Any, values: Mapping[str, float]) -> None:
+    """Give a KFP Metrics artifact its numbers; one that is not finite is told and left out, for JSON can't hold it."""
+    for name, value in values.items():
+        if math.isfinite(value):
+            artifact.log_metric(name, float(value))
+        else:
+            say(f"{name} is {value}: it can't be drawn")
 
 
 def _leave(last_words: str) -> None:

@@ -16,6 +16,7 @@ from serin.use_case import Pool
 ENDPOINTS = "serin-endpoints"  # the ConfigMap
 REQUIRED_ENDPOINTS = ("SERIN_PROFILE", "SERIN_STORAGE", "MLFLOW_TRACKING_URI")
 OTHER_ENDPOINTS = (
+    "SERIN_NAMESPACE",
     "AWS_ENDPOINT_URL",
     "FEAST_S3_ENDPOINT_URL",
     "AWS_DEFAULT_REGION",

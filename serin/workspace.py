@@ -67,6 +67,11 @@ class Workspace:
         """The folder of Feast definitions."""
         return self.root / "feature_repo"
 
+    @property
+    def shares_features(self) -> bool:
+        """Whether other workspaces declare features in the same feature registry."""
+        return self.profile == "cluster"
+
     def variables(self) -> dict[str, str]:
         """What a child process needs to find the same workspace, whatever it inherits."""
         return {

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from email.policy import HTTP
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -449,7 +449,7 @@ def _get_run(call: _Call) -> Any:
                     display_name=name,
                     state=state,
                     create_time=run.created_at,
-                    start_time=run.created_at,
+                    start_time=run.created_at - timedelta(minutes=1),
                     end_time=_now() if state in ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED") else None,
                     error=_status(frame.errors.get(name)),
                 )

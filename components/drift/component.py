@@ -17,7 +17,7 @@ def find_drift(
     from pathlib import Path
 
     from components.drift.run import check_drift
-    from components.step import step
+    from components.step import log_metrics, step
     from serin.progress import say
     from serin.times import parse_time
 
@@ -28,8 +28,8 @@ def find_drift(
         html = check.measured.html if check.measured else f"<p>{check.decision.reasons[0]}</p>"
         Path(report.path).write_text(html, encoding="utf-8")
         Path(summary.path).write_text(text, encoding="utf-8")
-        for name, value in (check.measured.psi if check.measured else {}).items():
-            metrics.log_metric(f"psi_{name}", value)
+        psi = check.measured.psi if check.measured else {}
+        log_metrics(metrics, {f"psi_{name}": value for name, value in psi.items()})
         for reason in check.decision.reasons:
             say(reason)
         return "retrain" if check.decision.retrain else "keep"

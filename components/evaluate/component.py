@@ -24,13 +24,12 @@ def evaluate(
     from components.evaluate import kubeflow
     from components.evaluate.report import html, markdown
     from components.evaluate.run import evaluate_models
-    from components.step import step
+    from components.step import log_metrics, step
 
     with step("evaluate", use_case) as (platform, case):
         frame = pd.read_parquet(training_set.path)
         found = evaluate_models(platform, case, frame, [Path(trained.path) for trained in models], Path(model.path))
-        for name, value in found.candidate.metrics.items():
-            metrics.log_metric(name, value)
+        log_metrics(metrics, found.candidate.metrics)
         model.metadata.update({"framework": found.manifest.engine, "estimator": found.manifest.estimator})
         kubeflow.draw(curves, found.labels, found.candidate.scores, found.manifest.threshold)
         Path(report.path).write_text(html(found, case), encoding="utf-8")

@@ -27,7 +27,7 @@ def train(  # type: ignore[no-untyped-def]
 
     import pandas as pd
 
-    from components.step import step
+    from components.step import log_metrics, step
     from components.train.run import train_estimator
 
     with step(f"train {estimator}", use_case) as (_, case):
@@ -35,5 +35,4 @@ def train(  # type: ignore[no-untyped-def]
         snapshot, as_of, service = (training_set.metadata[key] for key in ("snapshot", "as_of", "feature_service"))
         manifest = train_estimator(frame, case, estimator, Path(model.path), snapshot, as_of, service)
         model.metadata.update({"framework": manifest.engine, "estimator": estimator})
-        for name, value in manifest.metrics.items():
-            metrics.log_metric(name, value)
+        log_metrics(metrics, manifest.metrics)

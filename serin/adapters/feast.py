@@ -64,10 +64,10 @@ class FeastStore:
             contextlib.chdir(repo),
         ):
             try:
-                if self._workspace.profile == "local":
-                    apply_total(config, repo, skip_source_validation=True)
-                else:
+                if self._workspace.shares_features:
                     self._add(repo)
+                else:
+                    apply_total(config, repo, skip_source_validation=True)
             except (Exception, SystemExit) as error:
                 own = _definitions_file(error, repo)
                 if own is None and isinstance(error, _away()):

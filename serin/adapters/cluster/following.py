@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from serin.adapters.cluster.kfp import Kubeflow
@@ -10,21 +11,29 @@ from serin.adapters.cluster.package import titles
 from serin.errors import InterruptedRunError, SerinError, UnavailableError
 from serin.progress import Listener, Progress
 
-_FIRST, _GROWTH, _LONGEST = 0.5, 1.5, 15.0  # seconds between two looks
-_PATIENCE = 300.0  # seconds without an answer
 _ENDED = ("SUCCEEDED", "SKIPPED", "FAILED", "CANCELED")
 _EVENTS = {"RUNNING": "started", "SUCCEEDED": "finished", "FAILED": "failed", "CANCELED": "failed"}
 
 
-def follow(kubeflow: Kubeflow, run_id: str, listener: Listener) -> None:
+@dataclass(frozen=True)
+class Pace:
+    """Seconds between two looks, from `first` growing to `longest`, and how long to ask a host that does not answer."""
+
+    first: float = 0.5
+    growth: float = 1.5
+    longest: float = 15.0
+    patience: float = 300.0
+
+
+def follow(kubeflow: Kubeflow, run_id: str, listener: Listener, pace: Pace) -> None:
     """Tell `listener` of the tasks of a run until it has ended.
 
-    Looks grow rarer while nothing happens; a host that does not answer for five minutes is given up.
+    Looks grow rarer while nothing happens.
     Raises SerinError with what the failing task said where the run failed or was cancelled, InterruptedRunError on
     Ctrl-C (the run goes on), and as `Kubeflow.call` does.
     """
     try:
-        run = _to_the_end(kubeflow, run_id, listener)
+        run = _to_the_end(kubeflow, run_id, listener, pace)
     except KeyboardInterrupt:
         raise InterruptedRunError(
             f"interrupted; the run goes on: {kubeflow.link(run_id)}\n  follow it again: serin follow {run_id}"
@@ -34,37 +43,37 @@ def follow(kubeflow: Kubeflow, run_id: str, listener: Listener) -> None:
         raise SerinError(f"the run {ended}: {_reason(run, _titles(kubeflow, run))}\n  {kubeflow.link(run_id)}")
 
 
-def _to_the_end(kubeflow: Kubeflow, run_id: str, listener: Listener) -> Any:
+def _to_the_end(kubeflow: Kubeflow, run_id: str, listener: Listener, pace: Pace) -> Any:
     run = kubeflow.run(run_id)
-    names, told, pause = _titles(kubeflow, run), dict[str, str](), _FIRST
-    look = _patient(kubeflow, run_id, listener)
+    names, told, pause = _titles(kubeflow, run), dict[str, str](), pace.first
+    look = _patient(kubeflow, run_id, listener, pace)
     while True:
         news = list(_news(run, names, told))
         for event in news:
             listener(event)
         if run.state in _ENDED:
             return run
-        pause = _FIRST if news else min(pause * _GROWTH, _LONGEST)
+        pause = pace.first if news else min(pause * pace.growth, pace.longest)
         time.sleep(pause)
         run = look()
 
 
-def _patient(kubeflow: Kubeflow, run_id: str, listener: Listener) -> Callable[[], Any]:
+def _patient(kubeflow: Kubeflow, run_id: str, listener: Listener, pace: Pace) -> Callable[[], Any]:
     """A look at the run that waits for a host which does not answer for a while."""
 
     def look() -> Any:
-        since, pause = time.monotonic(), _FIRST
+        since, pause = time.monotonic(), pace.first
         while True:
             try:
                 return kubeflow.run(run_id)
             except DeniedError:
                 raise
             except UnavailableError as error:
-                if time.monotonic() - since > _PATIENCE:
+                if time.monotonic() - since > pace.patience:
                     raise
-                if pause == _FIRST:
+                if pause == pace.first:
                     listener(Progress("", "said", f"{error}; asking again"))
-                pause = min(pause * 2, _LONGEST)
+                pause = min(pause * 2, pace.longest)
                 time.sleep(pause)
 
     return look

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
-from serin.adapters.cluster.following import follow
+from serin.adapters.cluster.following import Pace, follow
 from serin.adapters.cluster.kfp import Kubeflow, Version
 from serin.adapters.cluster.package import Package, compiled
 from serin.adapters.cluster.recurring import KubeflowRecurringRuns
@@ -22,6 +22,7 @@ ACCOUNTS = {
     "serin-refresh": "serin-drift",
     "serin-rollout": "serin-rollout",
 }
+_WITHOUT_FEATURES = {"serin-rollout"}
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,13 @@ class Submitted:
 class KubeflowPipelines:
     """Runs pipelines on a Kubeflow host; `apply` brings the feature registry up to this workspace's definitions."""
 
-    def __init__(self, kubeflow: Kubeflow, workspace: Workspace, apply: Callable[[], None]) -> None:
+    def __init__(
+        self, kubeflow: Kubeflow, workspace: Workspace, apply: Callable[[], None], pace: Pace | None = None
+    ) -> None:
         self.kubeflow = kubeflow
         self._workspace = workspace
         self._apply = apply
+        self._pace = pace or Pace()
 
     def run(self, pipeline: Any, arguments: Mapping[str, Any], listener: Listener) -> None:
         """See PipelineBackend. Ctrl-C leaves the run, and raises InterruptedRunError, which says how to follow it."""
@@ -58,7 +62,7 @@ class KubeflowPipelines:
         Raises SerinError as `Package.check` does, UnavailableError, UseCaseError as `FeatureStore.apply` does.
         """
         package.check(arguments)
-        self._prepare()
+        self._prepare(features=package.name not in _WITHOUT_FEATURES)
         use_case = str(arguments["use_case"]).partition("-")[0]
         name = f"{package.name}-{use_case.replace('_', '-')}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
         version = self.kubeflow.version(package)
@@ -68,14 +72,15 @@ class KubeflowPipelines:
 
     def follow(self, run_id: str, listener: Listener) -> None:
         """Follow a run to its end; see `serin.adapters.cluster.following`."""
-        follow(self.kubeflow, run_id, listener)
+        follow(self.kubeflow, run_id, listener, self._pace)
 
     @cached_property
     def recurring(self) -> KubeflowRecurringRuns:
         """See PipelineBackend."""
         return KubeflowRecurringRuns(self.kubeflow, ACCOUNTS, self._prepare)
 
-    def _prepare(self) -> None:
+    def _prepare(self, features: bool = True) -> None:
         reachable(self._workspace.storage)
-        # A step knows no definitions but those of its image, and those that are in the registry.
-        self._apply()
+        if features:
+            # A step knows no definitions but those of its image, and those that are in the registry.
+            self._apply()

@@ -26,9 +26,8 @@ def uploaded(data: str, folder: str, listener: Listener) -> str:
     files = [source] if source.is_file() else sorted(path for path in source.rglob("*") if path.is_file())
     missing = [path for path in files if not _there(path, _place(path, source, target))]
     if missing:
-        listener(Progress(f"upload {source.name}", "started"))
         _send(missing, source, target, listener)
-        listener(Progress(f"upload {source.name}", "finished"))
+        listener(Progress("", "said", f"{source.name} is at {target} now"))
     return target
 
 

@@ -1,6 +1,7 @@
 """KFP's local runner: the same pipeline, each step a process of this environment."""
 
 import contextlib
+import copy
 import logging
 import os
 import re
@@ -63,12 +64,22 @@ class LocalRunner:
                 # The runner warns of an image that is not called python; every step's image is Serin's own.
                 warnings.simplefilter("ignore")
                 try:
-                    pipeline(**arguments)
+                    _tried_once(pipeline)(**arguments)
                 except RuntimeError:
                     raise SerinError(_failure(watcher.current, last_words, log)) from None
                 finally:
                     # Nothing runs any more, but after Ctrl-C: KFP lets go of a step without ending it.
                     end_marked(environment.RUNNER, str(os.getpid()), _GRACE)
+
+
+def _tried_once(pipeline: Any) -> Any:
+    """The pipeline without retries: on this machine nothing is preempted, and somebody waits for what is wrong."""
+    once = copy.deepcopy(pipeline)
+    graph = once.component_spec.implementation.graph
+    for dag in (graph.root.dag, *(component.dag for component in graph.components.values())):
+        for task in dag.tasks.values():
+            task.ClearField("retry_policy")
+    return once
 
 
 def _failure(task: str, last_words: Path, log: Path) -> str:

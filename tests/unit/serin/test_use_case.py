@@ -262,3 +262,23 @@ def test_use_case_without_schedules_runs_nothing_by_itself(document):
     del document["schedules"]
     schedules = use_case.parse(document, "here").schedules
     assert set(schedules.model_dump().values()) == {None}
+
+
+@pytest.mark.parametrize(
+    ("pool", "told"),
+    [
+        ({"kind": "tpu"}, "training.pool.kind: Input should be 'cpu' or 'gpu'"),
+        ({"spots": True}, "training.pool.spots: unknown key"),
+        ({"cpu": 0}, "training.pool.cpu: Input should be greater than or equal to 1"),
+        ({"memory": "4 GB"}, "training.pool.memory: String should match pattern"),
+    ],
+)
+def test_a_pool_that_is_none_is_named_by_its_key(document, pool, told):
+    document["training"]["pool"] = pool
+    assert told in problem(document)
+
+
+def test_any_node_will_do_unless_the_pool_says_otherwise(document):
+    assert use_case.parse(document, "here").training.pool.name == ""
+    document["training"]["pool"] = {"spot": True}
+    assert use_case.parse(document, "here").training.pool.name == "cpu-spot"
