@@ -95,7 +95,7 @@ class KubeflowRecurringRuns:
     def _read(self, one: api.V2beta1RecurringRun) -> RecurringRun:
         # The status lags behind: it is what the controller reported last.
         enabled = one.mode == api.RecurringRunMode.ENABLE
-        created = (one.created_at or datetime.min).replace(tzinfo=UTC)
+        created = one.created_at or datetime.min.replace(tzinfo=UTC)
         return RecurringRun(one.recurring_run_id, one.display_name, enabled, created, self._recurrence(one))
 
     def _recurrence(self, one: api.V2beta1RecurringRun) -> Recurrence | None:
