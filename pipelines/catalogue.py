@@ -1,5 +1,7 @@
 """All pipelines, by file name."""
 
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +9,8 @@ from serin.atomic import replaced
 from serin.use_case import Pool
 
 
-def pipelines(pool: Pool | None = None) -> dict[str, Any]:
+@cache
+def pipelines(pool: Pool | None = None) -> Mapping[str, Any]:
     """Every pipeline that Serin has; with `pool`, they train on the machines of that pool."""
     from pipelines.refresh import refresh
     from pipelines.retraining import retraining_on

@@ -1,11 +1,11 @@
 """Recurring runs as use cases ask for them, and the writes that make them so."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pipelines.catalogue import pipelines
-from pipelines.reconcile import Action, Key, changes, key_of, plan
+from pipelines.reconcile import Action, changes, key_of, plan
 from pipelines.schedules import Scheduled, scheduled, without_schedules
 from serin.errors import ConflictError, UseCaseError
 from serin.platform import reference_of
@@ -44,17 +44,26 @@ def wanted(recurring: RecurringRuns, case: UseCase) -> list[Wanted]:
 
 
 def carry_out(
-    recurring: RecurringRuns, asked: Sequence[Wanted], cases: Collection[str], tell: Teller
+    recurring: RecurringRuns,
+    asked: Sequence[Wanted],
+    cases: Collection[str],
+    publish: Callable[[UseCase], object],
+    tell: Teller,
 ) -> tuple[Action, ...]:
     """Make the recurring runs of `cases` those that are asked for; returns what was done, each told after it was.
 
-    It can be killed between any two writes, and the next one goes on. Raises ConflictError where somebody else changes
-    the same recurring runs, or the backend keeps one otherwise than it was asked to.
+    What is created is published before. It can be killed between any two writes, and the next one goes on. Raises
+    ConflictError where somebody else changes the same recurring runs, or the backend keeps one otherwise than asked.
     """
     goal = [each.recurrence for each in asked]
-    pipeline_of = {key_of(each.recurrence): each.pipeline for each in asked}
-    actions = plan(goal, recurring.found(), cases)
-    done = _written(recurring, actions, pipeline_of, tell)
+    wanted_of = {key_of(each.recurrence): each for each in asked}
+
+    def create(one: Action) -> None:
+        made = wanted_of[one.key]
+        publish(made.published)
+        recurring.create(made.recurrence, made.pipeline)
+
+    done = _written(recurring, plan(goal, recurring.found(), cases), create, tell)
     if any(one.verb == "create" for one in done):
         # Two at once each make theirs: the older stays.
         after = changes(plan(goal, recurring.found(), cases))
@@ -64,29 +73,33 @@ def carry_out(
                     f"the recurring run of {one.key[1]} of {one.key[0]} is not as it was just made: {one.why}. Does "
                     "somebody else change it? `serin schedule list` shows what there is"
                 )
-        done += _written(recurring, after, pipeline_of, tell)
+        done += _written(recurring, after, create, tell)
     return tuple(done)
 
 
 def take_back(recurring: RecurringRuns, cases: Collection[str], tell: Teller) -> tuple[Action, ...]:
     """Disable the recurring runs of `cases`, and delete those without runs in flight; returns what was done."""
-    disabled = _written(recurring, changes(plan([], recurring.found(), cases)), {}, tell)
-    return (*disabled, *_written(recurring, plan([], recurring.found(), cases), {}, tell))
+    disabled = _written(recurring, changes(plan([], recurring.found(), cases)), _nothing, tell)
+    return (*disabled, *_written(recurring, plan([], recurring.found(), cases), _nothing, tell))
+
+
+def _nothing(_: Action) -> None:
+    """Where nothing is asked for, nothing is created."""
 
 
 def _written(
-    recurring: RecurringRuns, actions: Sequence[Action], pipeline_of: Mapping[Key, Any], tell: Teller
+    recurring: RecurringRuns, actions: Sequence[Action], create: Callable[[Action], None], tell: Teller
 ) -> list[Action]:
     """Make the writes; those that were made: what has runs in flight is not deleted."""
     done = []
     for one in actions:
         in_flight = recurring.in_flight(one.run) if one.run else ()
         held = one.verb == "delete" and bool(in_flight)
-        if one.wanted:
-            recurring.create(one.wanted, pipeline_of[one.key])
-        elif one.run and one.verb == "disable":
+        if one.run is None:
+            create(one)
+        elif one.verb == "disable":
             recurring.disable(one.run)
-        elif one.run and not held:
+        elif not held:
             recurring.delete(one.run)
         tell(one, in_flight)
         done += [] if held else [one]

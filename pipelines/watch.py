@@ -102,25 +102,27 @@ class Files:
         """`names` are use cases; none: all there are."""
         self._platform, self._names, self._bad = platform, names, bad
         self._known: dict[str, tuple[str, tuple[Scheduled, ...]]] = {}
+        self._began = False
 
     def __call__(self) -> list[Scheduled]:
         """Raises UseCaseError where a file can't be read at the first look."""
         folder = self._platform.workspace.use_cases
         names = self._names or sorted(path.stem for path in folder.glob("*.yaml"))
-        return [each for name in names for each in self._of(name)]
+        found = [each for name in names for each in self._of(name)]
+        self._began = True
+        return found
 
     def _of(self, name: str) -> tuple[Scheduled, ...]:
         path = self._platform.workspace.use_cases / f"{name}.yaml"
-        text = path.read_text(encoding="utf-8") if path.is_file() else ""
-        known = self._known.get(name)
-        if known and known[0] == text:
-            return known[1]
+        text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+        before, found = self._known.get(name, (None, ()))
+        if before == text:
+            return found
         try:
             found = tuple(scheduled(self._platform.own_use_case(name)))
         except SerinError as error:
-            if known is None:
+            if not self._began:
                 raise
             self._bad(f"{error}\n  until that is mended, {name} runs as it was")
-            found = known[1]
         self._known[name] = (text, found)
         return found

@@ -14,6 +14,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
+
 from serin.adapters.local import loopback
 from serin.scaffold.workspace import make
 
@@ -48,6 +50,24 @@ def lease_holder(locks: Path, name: str) -> Iterator["subprocess.Popen[str]"]:
             yield process
         finally:
             process.kill()
+
+
+def left_over(root: Path) -> list[psutil.Process]:
+    """Processes that were started in the workspace."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("SERIN_ROOT") == str(root):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def step(root: Path) -> bool:
+    """Whether Python runs in a step: its shell is there before it."""
+    commands = [" ".join(process.cmdline()) for process in left_over(root)]
+    return any("executor_main" in command and "python" in command.partition(" ")[0] for command in commands)
 
 
 @contextlib.contextmanager

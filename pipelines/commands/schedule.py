@@ -6,7 +6,7 @@ from typing import Any
 
 from pipelines.console import Console
 from pipelines.due import following
-from pipelines.reconcile import Action, changes, key_of, plan
+from pipelines.reconcile import Action, changes, plan
 from pipelines.recurring import Wanted, carry_out, take_back, wanted
 from serin.errors import NotFoundError, UnavailableError
 from serin.platform import Platform
@@ -19,9 +19,7 @@ def apply(console: Console, platform: Platform, name: str, host: str) -> None:
     asked = _asked(platform, name, recurring)
     cases = _named(platform, name)
     console.title(f"Recurring runs of {', '.join(cases)}")
-    for each in asked:
-        platform.publish(each.published)
-    done = carry_out(recurring, asked, cases, _teller(console))
+    done = carry_out(recurring, asked, cases, platform.publish, _teller(console))
     if not changes(done):
         console.good("they are as the use cases have them")
     console.next("serin schedule list")
@@ -52,7 +50,7 @@ def show(console: Console, platform: Platform, name: str, host: str) -> None:
     others = [run for run in found if not run.recurrence]
     now = datetime.now(UTC)
     if ours:
-        console.table(("use case", "schedule", "cron (UTC)", "next", "recurring run"), [_row(run, now) for run in ours])
+        console.table(("recurring run", "cron (UTC)", "next"), [_row(run, now) for run in ours])
     else:
         console.say("no recurring run was made by Serin")
     here = _named(platform, "")
@@ -112,10 +110,8 @@ def _title(one: Action) -> str:
     return f"{schedule} of {case}" + (f" ({one.run.name})" if one.run else "")
 
 
-def _row(run: RecurringRun, now: datetime) -> tuple[str, ...]:
-    assert run.recurrence  # noqa: S101  the caller chose those of Serin
-    case, schedule = key_of(run.recurrence)
-    return (case, schedule, run.recurrence.cron, _next(run, now), run.name)
+def _row(run: RecurringRun, now: datetime) -> tuple[str, str, str]:
+    return (run.name, run.recurrence.cron if run.recurrence else "", _next(run, now))
 
 
 def _next(run: RecurringRun, now: datetime) -> str:

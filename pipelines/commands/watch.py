@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -16,7 +16,11 @@ from serin.platform import Platform
 LEASE = "watch"
 
 
-def run(console: Console, platform: Platform, names: Sequence[str]) -> None:
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def run(console: Console, platform: Platform, names: Sequence[str], *, clock: Callable[[], datetime] = _now) -> None:
     """Run what is due in the foreground until Ctrl-C or SIGTERM."""
     if platform.pipelines.recurring is not None:
         raise UnavailableError(
@@ -37,7 +41,7 @@ def run(console: Console, platform: Platform, names: Sequence[str]) -> None:
     around = Surroundings(
         schedules=schedules,
         run=started,
-        clock=lambda: datetime.now(UTC),
+        clock=clock,
         sleep=time.sleep,
         title=console.title,
         say=console.say,

@@ -48,6 +48,8 @@ def load(name: str, folder: Path) -> UseCase:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise UseCaseError(f"{path} is no valid YAML: {error}") from None
+    except UnicodeDecodeError as error:
+        raise UseCaseError(f"{path} is no text in UTF-8: {error.reason} at byte {error.start}") from None
     case = parse(document, str(path))
     if case.name != name:
         raise UseCaseError(f"{path}: name is {case.name!r}, but the file is called {name}.yaml")

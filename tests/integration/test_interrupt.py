@@ -8,7 +8,6 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
-import psutil
 import pytest
 
 from serin.simulate import simulate
@@ -21,18 +20,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = services.workspace_copy(tmp_path_factory.mktemp("workspace"))
     simulate(seed=3, start=date(2026, 1, 1), days=45, rows=3000).to_parquet(made / "t.parquet")
     return made
-
-
-def _left_over(root: Path) -> list[psutil.Process]:
-    """Processes that were started in the workspace."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get("SERIN_ROOT") == str(root):
-                found.append(process)
-        except psutil.Error:
-            continue
-    return found
 
 
 def _ctrl_c(process: "subprocess.Popen[str]") -> None:
@@ -59,16 +46,10 @@ def test_an_interrupted_training_leaves_no_process_and_says_how_to_go_on(
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         preexec_fn=_as_in_a_terminal,
     )  # fmt: skip
-    until(lambda: _step(root), "a step")
+    until(lambda: services.step(root), "a step")
     interrupt(process)
     process.wait(120)
-    assert _left_over(root) == []
+    assert services.left_over(root) == []
     output, errors = process.communicate()
     assert process.returncode == 130, output + errors
     assert errors == "serin: interrupted; run the same command again to go on\n"
-
-
-def _step(root: Path) -> bool:
-    """Whether Python runs in a step: its shell is there before it."""
-    commands = [" ".join(process.cmdline()) for process in _left_over(root)]
-    return any("executor_main" in command and "python" in command.partition(" ")[0] for command in commands)

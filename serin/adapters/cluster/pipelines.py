@@ -62,7 +62,7 @@ class KubeflowPipelines:
         Raises SerinError as `Package.check` does, UnavailableError, UseCaseError as `FeatureStore.apply` does.
         """
         package.check(arguments)
-        self._prepare(package.name)
+        self._prepare(features=package.name not in _WITHOUT_FEATURES)
         use_case = str(arguments["use_case"]).partition("-")[0]
         name = f"{package.name}-{use_case.replace('_', '-')}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
         version = self.kubeflow.version(package)
@@ -79,8 +79,8 @@ class KubeflowPipelines:
         """See PipelineBackend."""
         return KubeflowRecurringRuns(self.kubeflow, ACCOUNTS, self._prepare)
 
-    def _prepare(self, pipeline: str = "") -> None:
+    def _prepare(self, features: bool = True) -> None:
         reachable(self._workspace.storage)
-        if pipeline not in _WITHOUT_FEATURES:
+        if features:
             # A step knows no definitions but those of its image, and those that are in the registry.
             self._apply()

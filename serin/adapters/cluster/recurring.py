@@ -19,6 +19,7 @@ from serin.errors import NotFoundError
 from serin.ports import Recurrence, RecurringRun, digest
 
 _MARK = re.compile(r"^serin/schedule=(?P<use_case>[a-z][a-z0-9_]*)/(?P<schedule>[a-z]+)$", re.MULTILINE)
+_package = cache(compiled)
 _ENDED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 
 
@@ -26,17 +27,16 @@ class KubeflowRecurringRuns:
     """See RecurringRuns."""
 
     def __init__(self, kubeflow: Kubeflow, accounts: Mapping[str, str], prepare: Callable[[], None]) -> None:
-        """`accounts` are service accounts by the pipeline's name; `prepare` does what must be done before a run."""
-        self._kubeflow, self._accounts, self._prepare = kubeflow, accounts, prepare
+        """`accounts` are service accounts by the pipeline's name; `prepare` is called once, before anything is made."""
+        self._kubeflow, self._accounts, self._prepare = kubeflow, accounts, cache(prepare)
         self._api = kubeflow.recurring_runs
-        self._package = cache(compiled)
         self._version_name = cache(self._ask_version_name)
 
     def recurrence(
         self, use_case: str, schedule: str, cron: str, pipeline: Any, parameters: Mapping[str, Any]
     ) -> Recurrence:
         """See RecurringRuns."""
-        package: Package = self._package(pipeline)
+        package: Package = _package(pipeline)
         return Recurrence(use_case, schedule, cron, package.version, parameters, self._accounts[package.name])
 
     def found(self) -> tuple[RecurringRun, ...]:
@@ -47,7 +47,7 @@ class KubeflowRecurringRuns:
 
     def create(self, wanted: Recurrence, pipeline: Any) -> str:
         """See RecurringRuns."""
-        package: Package = self._package(pipeline)
+        package: Package = _package(pipeline)
         package.check(wanted.parameters)
         self._prepare()
         new = api.V2beta1RecurringRun(
@@ -95,7 +95,7 @@ class KubeflowRecurringRuns:
     def _read(self, one: api.V2beta1RecurringRun) -> RecurringRun:
         # The status lags behind: it is what the controller reported last.
         enabled = one.mode == api.RecurringRunMode.ENABLE
-        created = (one.created_at or datetime.min).replace(tzinfo=UTC)
+        created = one.created_at or datetime.min.replace(tzinfo=UTC)
         return RecurringRun(one.recurring_run_id, one.display_name, enabled, created, self._recurrence(one))
 
     def _recurrence(self, one: api.V2beta1RecurringRun) -> Recurrence | None:

@@ -169,3 +169,13 @@ def test_without_a_name_all_use_cases_count_and_new_ones_too(world):
     (folder / "other.yaml").write_text(text)
     shutil.move(folder / "bank_churn.yaml", folder / "bank_churn.old")
     assert {each.case.name for each in files()} == {"card_fraud", "other"}
+
+
+@pytest.mark.parametrize("content", [b"name: [", b"name: caf\xe9"])
+def test_new_file_that_can_not_be_read_is_told_and_ends_nothing(world, content):
+    files = Files(world.platform, [], world.told.append)
+    before = files()
+    (world.platform.workspace.use_cases / "other.yaml").write_bytes(content)
+    assert files() == files() == before
+    (told,) = world.told
+    assert "other.yaml is no" in told

@@ -104,6 +104,12 @@ def test_broken_yaml_names_the_file(tmp_path: Path):
         use_case.load("x", tmp_path)
 
 
+def test_file_in_another_encoding_is_named(tmp_path: Path):
+    (tmp_path / "x.yaml").write_bytes("name: café".encode("latin-1"))
+    with pytest.raises(UseCaseError, match=r"x\.yaml is no text in UTF-8: .* at byte 9"):
+        use_case.load("x", tmp_path)
+
+
 def test_file_with_another_name_is_refused(tmp_path: Path, document):
     (tmp_path / "other.yaml").write_text(yaml.safe_dump(document))
     with pytest.raises(UseCaseError, match=r"name is 'card_fraud', but the file is called other\.yaml"):
