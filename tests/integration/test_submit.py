@@ -13,7 +13,7 @@ from pathlib import Path
 import boto3
 import pytest
 
-from tests import services
+from tests import kubernetes_api, services
 from tests.integration.serving_world import until
 from tests.kfp_server import Frame, KfpServer, kfp_server
 
@@ -52,13 +52,19 @@ class Cluster:
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     root = services.workspace_copy(tmp_path_factory.mktemp("workspace"))
-    with services.redis() as redis, services.s3("serin") as endpoints:
+    with (
+        services.redis() as redis,
+        services.s3("serin") as endpoints,
+        kubernetes_api.running(root.parent) as (_, kubeconfig),
+    ):
         outside = {key: value for key, value in os.environ.items() if not key.startswith("SERIN_")}
         variables = {
             "SERIN_ROOT": str(root),
             "SERIN_PROFILE": "cluster",
             "SERIN_STORAGE": "s3://serin/data",
             "SERIN_REDIS": redis,
+            # For leases.
+            "KUBECONFIG": str(kubeconfig),
             "MLFLOW_TRACKING_URI": f"sqlite:///{root}/mlflow.db",
             "PYTHONPATH": str(services.CHECKOUT),
         }
