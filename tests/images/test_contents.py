@@ -95,7 +95,7 @@ def test_no_secret_of_the_build_is_kept(archives: Path, image: Image, password: 
 
 
 def test_predictor_is_under_350_mib_compressed(archives: Path) -> None:
-    (told,) = re.findall(r"serin-predictor:\S+  \S+ MiB, (\d+) MiB compressed", (archives / "sizes.txt").read_text())
+    (told,) = re.findall(r"serin-predictor:\S+  \S+ MiB, (\d+) MiB compressed", (archives / "build.log").read_text())
     assert 100 < int(told) < 350
 
 
