@@ -100,7 +100,7 @@ def test_predictor_is_under_350_mib_compressed(archives: Path) -> None:
 
 
 def _importable(image: Image, folder: Path, *names: str) -> list[str]:
-    done = image.container(folder, ["python", "-c", _IMPORTABLE, *names]).run()
+    done = image.container(folder, ["python", "-I", "-c", _IMPORTABLE, *names]).run()
     assert done.returncode == 0, done.stderr
     found: list[str] = json.loads(done.stdout)
     return found
