@@ -28,7 +28,7 @@ runroot = "/run/serin-images"
 
 @pytest.fixture(scope="session")
 def archives(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with both images as archives, and what `make images` said of their sizes."""
+    """A folder with both images as archives, and what `make images` said, as build.log."""
     folder = tmp_path_factory.mktemp("images")
     CACHE.mkdir(parents=True, exist_ok=True)
     storage = folder / "storage.conf"
@@ -40,8 +40,11 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("UV_INDEX_PLANTED_PASSWORD", PASSWORD)
         base = subprocess.run([HERE / "base.sh", CACHE], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
         command = [sys.executable, "infra/images.py", "--engine", "buildah", "--base", base, "--save", folder]
-        sizes = subprocess.run(command, cwd=HERE.parents[1], check=True, stdout=subprocess.PIPE, text=True).stdout
-        (folder / "sizes.txt").write_text(sizes)
+        log = folder / "build.log"
+        with log.open("wb") as file:
+            built = subprocess.run(command, cwd=HERE.parents[1], check=False, stdout=file, stderr=file)
+        if built.returncode:
+            pytest.exit(f"the images were not built; the end of {log}:\n{log.read_text()[-3000:]}", returncode=1)
         yield folder
 
 

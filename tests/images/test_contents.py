@@ -95,12 +95,12 @@ def test_no_secret_of_the_build_is_kept(archives: Path, image: Image, password: 
 
 
 def test_predictor_is_under_350_mib_compressed(archives: Path) -> None:
-    (told,) = re.findall(r"serin-predictor:\S+  \S+ MiB, (\d+) MiB compressed", (archives / "sizes.txt").read_text())
+    (told,) = re.findall(r"serin-predictor:\S+  \S+ MiB, (\d+) MiB compressed", (archives / "build.log").read_text())
     assert 100 < int(told) < 350
 
 
 def _importable(image: Image, folder: Path, *names: str) -> list[str]:
-    done = image.container(folder, ["python", "-c", _IMPORTABLE, *names]).run()
+    done = image.container(folder, ["python", "-I", "-c", _IMPORTABLE, *names]).run()
     assert done.returncode == 0, done.stderr
     found: list[str] = json.loads(done.stdout)
     return found

@@ -69,7 +69,7 @@ def test_training_tasks_end_in_a_registered_version(run: Run, featured: Done, en
     assert training_set[0].metadata["rows"] > 1000
     named = {"use_case": "card_fraud"}
     trained = run.task(train, named | {"estimator": "xgboost"}, {"training_set": training_set})
-    assert 0.5 < trained.artifacts["metrics"].metadata["roc_auc"] <= 1
+    assert 0.5 < trained.artifacts["metrics"].metadata["validation_roc_auc"] <= 1
     evaluated = run.task(evaluate, named, {"training_set": training_set, "models": [trained.artifacts["model"]]})
     registered = run.task(
         register,
