@@ -3,8 +3,7 @@
 training, retraining, refresh, rollout, catalogue   the pipelines, and all of them by name
 settings                                            what a cluster must know of each task
 runs, submission                                    running them, and what came of it; submitting one to Kubeflow
-schedules, due, watch                               what runs by itself; when; on this machine
-reconcile, recurring                                the same as recurring runs of a backend
+schedules                                           what runs by itself
 cli, commands, console                              the `serin` command
 use_cases                                           one YAML file a use case
 """

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipelines.console import Console
-from pipelines.due import following
-from pipelines.reconcile import Action, changes, plan
-from pipelines.recurring import Wanted, carry_out, take_back, wanted
+from pipelines.schedules.due import following
+from pipelines.schedules.reconcile import Action, changes, plan
+from pipelines.schedules.recurring import Wanted, carry_out, take_back, wanted
 from serin.errors import NotFoundError, UnavailableError
 from serin.platform import Platform
 from serin.ports import RecurringRun, RecurringRuns

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pipelines import runs
 from pipelines.console import Console
 from pipelines.schedules import Scheduled
-from pipelines.watch import Files, Surroundings, watch
+from pipelines.schedules.watch import Files, Surroundings, watch
 from serin.errors import SerinError, UnavailableError
 from serin.platform import Platform
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from pipelines.reconcile import Action, changes, plan
-from pipelines.recurring import carry_out, take_back, wanted
+from pipelines.schedules.reconcile import Action, changes, plan
+from pipelines.schedules.recurring import carry_out, take_back, wanted
 from serin import use_case
 from serin.adapters.cluster.endpoints import Endpoints
 from serin.adapters.cluster.kfp import Kubeflow

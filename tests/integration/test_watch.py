@@ -16,7 +16,7 @@ import yaml
 from pipelines import runs
 from pipelines.commands.watch import LEASE
 from pipelines.schedules import Scheduled
-from pipelines.watch import Files, Surroundings, watch
+from pipelines.schedules.watch import Files, Surroundings, watch
 from serin.errors import UnavailableError
 from serin.platform import Platform, build
 from serin.progress import Progress

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from pipelines.schedules import Scheduled
-from pipelines.watch import Files, Surroundings, watch
+from pipelines.schedules.watch import Files, Surroundings, watch
 from serin.errors import SerinError, UseCaseError
 from serin.platform import Platform, build
 from serin.workspace import Workspace

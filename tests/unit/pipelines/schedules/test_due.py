@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pipelines.due import agenda, following, passed
+from pipelines.schedules.due import agenda, following, passed
 from pipelines.schedules import Scheduled
 from serin import use_case
 from serin.use_case import Schedule

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pipelines.reconcile import changes, plan
+from pipelines.schedules.reconcile import changes, plan
 from serin.ports import Recurrence, RecurringRun
 
 TRAINING = Recurrence("fraud", "training", "0 3 * * 1", "serin-training-aa", {"use_case": "fraud-1"}, "serin-pipeline")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.catalogue import pipelines
-from pipelines.reconcile import Action, changes, key_of, plan
+from pipelines.schedules.reconcile import Action, changes, key_of, plan
 from pipelines.schedules import Scheduled, scheduled, without_schedules
 from serin.errors import ConflictError, UseCaseError
 from serin.platform import reference_of

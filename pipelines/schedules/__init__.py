@@ -1,4 +1,8 @@
-"""What runs by itself: the schedules of a use case, and the pipeline and the arguments of each."""
+"""What runs by itself: the schedules of a use case, and the pipeline and the arguments of each.
+
+due, watch              when; on this machine
+reconcile, recurring    what changes; as recurring runs of a backend
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
