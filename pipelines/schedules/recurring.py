@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.catalogue import pipelines
-from pipelines.schedules.reconcile import Action, changes, key_of, plan
 from pipelines.schedules import Scheduled, scheduled, without_schedules
+from pipelines.schedules.reconcile import Action, changes, key_of, plan
 from serin.errors import ConflictError, UseCaseError
 from serin.platform import reference_of
 from serin.ports import Recurrence, RecurringRuns

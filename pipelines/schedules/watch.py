@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from pipelines.schedules.due import Agenda, Due, agenda
 from pipelines.schedules import Scheduled, scheduled
+from pipelines.schedules.due import Agenda, Due, agenda
 from serin.errors import SerinError
 from serin.platform import Platform
 

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pipelines.schedules.due import agenda, following, passed
 from pipelines.schedules import Scheduled
+from pipelines.schedules.due import agenda, following, passed
 from serin import use_case
 from serin.use_case import Schedule
 from serin.workspace import Workspace
