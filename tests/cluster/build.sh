@@ -9,6 +9,7 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/serin/cluster/bin
 programs=(
   "etcd go.etcd.io/etcd/server/v3 etcd"
   "kubernetes k8s.io/kubernetes/cmd/kube-apiserver kube-apiserver"
+  "kubernetes k8s.io/kubernetes/cmd/kube-controller-manager kube-controller-manager"
   "istio istio.io/istio/pilot/cmd/pilot-discovery pilot-discovery"
 )
 
@@ -34,7 +35,7 @@ mkdir -p "$cache"
 echo "building ${#missing[@]} of ${#programs[@]} programs of the control plane into $cache (once)"
 for program in "${missing[@]}"; do
   read -r module package name <<<"$program"
-  printf '  %-16s ' "$name"
+  printf '  %-24s ' "$name"
   start=$SECONDS
   (cd "$here/go/$module" && go build -trimpath -ldflags "$flags" -o "$cache/$name.new" "$package")
   # Only a whole binary gets its name.

@@ -13,7 +13,8 @@ from tests.cluster.api import ADDRESS, Document
 from tests.cluster.plane import Plane, binary, running
 from tests.integration.serving_world import until
 
-NAMESPACE = "istio-system"
+ROOT = "istio-system"
+INGRESS = "istio-ingress"
 GATEWAY = "10.200.0.2"
 _NAME = "istio-ingressgateway"
 _POD = f"{_NAME}-0"
@@ -28,7 +29,7 @@ _SETTINGS = {
     "PILOT_ENABLE_GATEWAY_API": "false",
     "PILOT_ENABLE_METADATA_EXCHANGE": "false",
     "POD_NAME": "istiod-0",
-    "POD_NAMESPACE": NAMESPACE,
+    "POD_NAMESPACE": ROOT,
     "REVISION": "default",
     "VALIDATION_WEBHOOK_CONFIG_NAME": "",
 }
@@ -42,11 +43,11 @@ def istiod(plane: Plane) -> Iterator[None]:
     folder.mkdir()
     mesh = folder / "mesh.yaml"
     mesh.write_text(yaml.safe_dump(_MESH))
-    pair = plane.authority.issue("istiod", hosts=[ADDRESS, f"istiod.{NAMESPACE}.svc"])
-    plane.api.apply(_object("v1", "Namespace", NAMESPACE))
+    pair = plane.authority.issue("istiod", hosts=[ADDRESS, f"istiod.{ROOT}.svc"])
+    plane.api.apply(_object("v1", "Namespace", ROOT))
     command = [
         binary("pilot-discovery"), "discovery", "--kubeconfig", plane.admin, "--meshConfig", mesh,
-        "--registries", "Kubernetes", "--clusterID", "Kubernetes", "--namespace", NAMESPACE,
+        "--registries", "Kubernetes", "--clusterID", "Kubernetes", "--namespace", ROOT,
         "--httpAddr", "127.0.0.1:15013", "--monitoringAddr", "127.0.0.1:15014",
         "--caCertFile", plane.authority.certificate, "--tlsCertFile", pair.certificate, "--tlsKeyFile", pair.key,
         "--log_output_level", "default:warn",
@@ -71,7 +72,7 @@ def gateway(plane: Plane) -> Iterator[None]:
     status = {"phase": "Running", "podIP": GATEWAY, "podIPs": [{"ip": GATEWAY}], "conditions": ready}
     plane.api.apply({**_object("v1", "Pod", _POD), "status": status}, part="status")
     bootstrap = plane.folder / "gateway.yaml"
-    token = plane.api.token(NAMESPACE, _NAME, "istio-ca")
+    token = plane.api.token(INGRESS, _NAME, "istio-ca")
     bootstrap.write_text(json.dumps(_bootstrap(token, str(plane.authority.certificate))))
     command = ["envoy", "-c", bootstrap, "--concurrency", "1", "--log-level", "warn"]
     with running(command, plane.folder / "gateway.log") as process:
@@ -93,7 +94,7 @@ def _answers(url: str) -> bool:
 
 
 def _object(api: str, kind: str, name: str, **parts: Any) -> Document:
-    metadata = {"name": name, "namespace": NAMESPACE} if kind != "Namespace" else {"name": name}
+    metadata = {"name": name, "namespace": INGRESS} if kind != "Namespace" else {"name": name}
     return {"apiVersion": api, "kind": kind, "metadata": metadata, **parts}
 
 
@@ -118,7 +119,7 @@ def _webhook(authority: bytes) -> Document:
 
 def _gateway_objects() -> list[Document]:
     """What Istio's chart makes for the gateway, and what a kubelet and the endpoint controller would add."""
-    subject = [{"kind": "ServiceAccount", "name": _NAME, "namespace": NAMESPACE}]
+    subject = [{"kind": "ServiceAccount", "name": _NAME, "namespace": INGRESS}]
     role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": _NAME}
     secrets = [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "watch", "list"]}]
     pod = _object("v1", "Pod", _POD)
@@ -127,13 +128,14 @@ def _gateway_objects() -> list[Document]:
     ports = [{"name": name, "port": port, "targetPort": port} for name, port in _PORTS.items()]
     endpoints = _object("discovery.k8s.io/v1", "EndpointSlice", _NAME)
     endpoints["metadata"]["labels"] = {"kubernetes.io/service-name": _NAME}
-    target = {"kind": "Pod", "name": _POD, "namespace": NAMESPACE}
+    target = {"kind": "Pod", "name": _POD, "namespace": INGRESS}
     endpoints |= {
         "addressType": "IPv4",
         "ports": [{"name": name, "port": port} for name, port in _PORTS.items()],
         "endpoints": [{"addresses": [GATEWAY], "conditions": {"ready": True}, "targetRef": target}],
     }
     return [
+        _object("v1", "Namespace", INGRESS),
         _object("v1", "ServiceAccount", _NAME),
         _object("rbac.authorization.k8s.io/v1", "Role", _NAME, rules=secrets),
         _object("rbac.authorization.k8s.io/v1", "RoleBinding", _NAME, subjects=subject, roleRef=role),
@@ -163,8 +165,8 @@ def _bootstrap(token: str, authority: str) -> Document:
 
 def _node() -> Document:
     return {
-        "id": f"router~{GATEWAY}~{_POD}.{NAMESPACE}~{NAMESPACE}.svc.cluster.local",
-        "cluster": f"{_NAME}.{NAMESPACE}",
+        "id": f"router~{GATEWAY}~{_POD}.{INGRESS}~{INGRESS}.svc.cluster.local",
+        "cluster": f"{_NAME}.{INGRESS}",
         "metadata": {
             "CLUSTER_ID": "Kubernetes",
             "INSTANCE_IPS": GATEWAY,
@@ -172,7 +174,7 @@ def _node() -> Document:
             "LABELS": _LABELS,
             "MESH_ID": "cluster.local",
             "NAME": _POD,
-            "NAMESPACE": NAMESPACE,
+            "NAMESPACE": INGRESS,
             "SERVICE_ACCOUNT": _NAME,
         },
     }
@@ -182,7 +184,7 @@ def _discovery_cluster(authority: str) -> Document:
     validation = {"trusted_ca": {"filename": authority}}
     tls = {
         "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
-        "sni": f"istiod.{NAMESPACE}.svc",
+        "sni": f"istiod.{ROOT}.svc",
         "common_tls_context": {"alpn_protocols": ["h2"], "validation_context": validation},
     }
     http2 = {

@@ -1,8 +1,8 @@
-"""etcd and a kube-apiserver on the address of the test's network namespace."""
+"""etcd, a kube-apiserver and the controllers that Serin's objects need, on the address of the tests' namespace."""
 
 import os
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,13 @@ from tests.cluster.certificates import Authority, Pair
 from tests.integration.serving_world import until
 
 _CRDS = Path(__file__).resolve().parents[3] / "shared" / "crds"
+_CONTROLLERS = [
+    f"{name}-controller"
+    for name in (
+        "deployment", "disruption", "endpointslice", "garbage-collector", "namespace", "replicaset",
+        "root-ca-certificate-publisher", "serviceaccount", "statefulset",
+    )
+]  # fmt: skip
 _AUDITED = ("serving.kserve.io", "networking.istio.io", "coordination.k8s.io")
 
 
@@ -63,7 +70,8 @@ def running(command: Sequence[object], log: Path, **variables: str) -> Iterator[
     try:
         yield process
     finally:
-        processes.stop([process], grace=10)
+        # Nothing of it is kept, so there is nothing to wait for.
+        processes.stop([process], grace=2)
 
 
 @contextmanager
@@ -83,9 +91,10 @@ def control_plane(folder: Path) -> Iterator[Plane]:
         stack.callback(api.close)
         until(lambda: process.poll() is not None or _ready(api), "the API server", 60)
         assert process.poll() is None, (folder / "apiserver.log").read_text()[-2000:]
-        for path in _crd_files():
-            _define(api, path)
-        yield Plane(folder, authority, api, _admin_kubeconfig(folder / "admin.kubeconfig", authority, admin))
+        _define(api, _crd_files())
+        config = _admin_kubeconfig(folder / "admin.kubeconfig", authority, admin)
+        stack.enter_context(running(_controllers(folder, authority, config), folder / "controllers.log"))
+        yield Plane(folder, authority, api, config)
 
 
 def _etcd(folder: Path) -> list[object]:
@@ -109,6 +118,14 @@ def _apiserver(folder: Path, authority: Authority, server: Pair) -> list[object]
         "--service-account-issuer=https://kubernetes.default.svc", f"--service-account-key-file={signing}",
         f"--service-account-signing-key-file={signing}", "--allow-privileged=true",
         f"--audit-policy-file={policy}", f"--audit-log-path={folder / 'audit.log'}", "--audit-log-mode=blocking",
+    ]  # fmt: skip
+
+
+def _controllers(folder: Path, authority: Authority, config: Path) -> list[object]:
+    return [
+        binary("kube-controller-manager"), "--kubeconfig", config, "--leader-elect=false",
+        f"--controllers={','.join(_CONTROLLERS)}", "--bind-address=127.0.0.1",
+        f"--root-ca-file={authority.certificate}", f"--cert-dir={folder / 'controllers'}",
     ]  # fmt: skip
 
 
@@ -143,12 +160,13 @@ def _crd_files() -> list[Path]:
     return found
 
 
-def _define(api: Api, path: Path) -> None:
-    """Apply the CRDs of a file and wait until their kinds are served."""
-    for document in documents(path.read_text(encoding="utf-8")):
-        if document["kind"] != "CustomResourceDefinition":
-            continue
+def _define(api: Api, files: Iterable[Path]) -> None:
+    """Apply CRDs and wait until their kinds are served."""
+    found = [document for path in files for document in documents(path.read_text(encoding="utf-8"))]
+    defined = [document for document in found if document["kind"] == "CustomResourceDefinition"]
+    for document in defined:
         api.apply(document)
+    for document in defined:
         name = document["metadata"]["name"]
         until(lambda name=name: _established(api, name), f"CRD {name}", 30)
 
