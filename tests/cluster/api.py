@@ -15,7 +15,7 @@ SERVER = f"https://{ADDRESS}:6443"
 _APPLY = {"Content-Type": "application/apply-patch+yaml"}
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The API server said no; `status` is HTTP's."""
 
     def __init__(self, status: int, message: str) -> None:
@@ -39,20 +39,20 @@ class Api:
         self._client.close()
 
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """One request. Raises Refused: an answer of 400 or above."""
+        """One request. Raises RefusedError: an answer of 400 or above."""
         response = self._client.request(method, path, **options)
         if response.is_error:
             try:
                 message = response.json()["message"]
             except (ValueError, KeyError):
                 message = response.text
-            raise Refused(response.status_code, message)
+            raise RefusedError(response.status_code, message)
         return response
 
     def apply(self, document: Mapping[str, Any], manager: str = "tests", part: str = "", **parameters: str) -> Document:
         """Server-side apply with strict field validation; `part` names a subresource.
 
-        Raises Refused. AssertionError: the server warned.
+        Raises RefusedError. AssertionError: the server warned.
         """
         asked = {"fieldManager": manager, "fieldValidation": "Strict", "force": "true", **parameters}
         path = self.path(document) + (f"/{part}" if part else "")
@@ -61,13 +61,13 @@ class Api:
         return response.json()
 
     def create(self, document: Mapping[str, Any], **parameters: str) -> Document:
-        """POST an object, with strict field validation. Raises Refused."""
+        """POST an object, with strict field validation. Raises RefusedError."""
         path = self.path(document).rpartition("/")[0] if document["metadata"].get("name") else self.path(document)
         asked = {"fieldManager": "tests", "fieldValidation": "Strict", **parameters}
         return self.request("POST", path, params=asked, json=document).json()
 
     def get(self, api: str, kind: str, name: str, namespace: str = "serin") -> Document:
-        """One object. Raises Refused."""
+        """One object. Raises RefusedError."""
         return self.request("GET", self.path(_reference(api, kind, name, namespace))).json()
 
     def list(self, api: str, kind: str, namespace: str = "serin") -> list[Document]:
@@ -78,7 +78,7 @@ class Api:
         """Remove an object; one that is not there is no error."""
         try:
             self.request("DELETE", self.path(_reference(api, kind, name, namespace)))
-        except Refused as refused:
+        except RefusedError as refused:
             if refused.status != 404:
                 raise
 

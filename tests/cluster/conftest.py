@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cluster.plane import Unavailable
+from tests.cluster.plane import UnavailableError
 from tests.cluster.world import World
 from tests.cluster.world import world as made
 
@@ -15,5 +15,5 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     try:
         with made(tmp_path_factory.mktemp("plane")) as world:
             yield world
-    except Unavailable as error:
+    except UnavailableError as error:
         pytest.exit(str(error), returncode=1)

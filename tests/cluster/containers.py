@@ -8,12 +8,12 @@ from typing import Any
 
 from pyarrow import fs
 
-from tests.cluster.api import Api, Document, Refused
+from tests.cluster.api import Api, Document, RefusedError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
-class Failed(Exception):
+class FailedError(Exception):
     """A container can't start, or has ended: a kubelet's word for it as `reason`, its exit code, and the message."""
 
     def __init__(self, container: str, reason: str, message: str, code: int = 1) -> None:
@@ -27,7 +27,7 @@ def named(containers: list[Document], name: str) -> Document:
 
 
 def variables(api: Api, pod: Mapping[str, Any], container: Mapping[str, Any], address: str) -> dict[str, str]:
-    """The environment of a container. Raises Failed as a kubelet does, where what it refers to is not there."""
+    """The environment of a container. Raises FailedError as a kubelet does, where what it refers to is not there."""
     found: dict[str, str] = {}
     for source in container.get("envFrom", []):
         kind, key = ("ConfigMap", "configMapRef") if "configMapRef" in source else ("Secret", "secretRef")
@@ -47,14 +47,14 @@ def variables(api: Api, pod: Mapping[str, Any], container: Mapping[str, Any], ad
 def copied(uri: str, folder: Path, given: Mapping[str, str]) -> None:
     """Fetch a model as the storage initializer does, with the variables of its container and no other.
 
-    Raises Failed with what KServe's initializer says in the like case.
+    Raises FailedError with what KServe's initializer says in the like case.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
         _copy(uri, folder, given)
     except (OSError, ValueError) as error:
-        raise Failed("storage-initializer", "Error", f"{uri}: {error}") from None
+        raise FailedError("storage-initializer", "Error", f"{uri}: {error}") from None
 
 
 def _copy(uri: str, folder: Path, given: Mapping[str, str]) -> None:
@@ -86,14 +86,14 @@ def _referred(api: Api, container: Mapping[str, Any], name: str, source: Mapping
     if reference.get("optional"):
         return {}
     message = f"couldn't find key {reference['key']} in {kind} serin/{reference['name']}"
-    raise Failed(container["name"], "CreateContainerConfigError", message)
+    raise FailedError(container["name"], "CreateContainerConfigError", message)
 
 
 def _data(api: Api, container: Mapping[str, Any], kind: str, reference: Mapping[str, Any]) -> dict[str, str]:
     try:
         data = api.get("v1", kind, reference["name"]).get("data", {})
-    except Refused as refused:
+    except RefusedError as refused:
         if refused.status == 404 and reference.get("optional"):
             return {}
-        raise Failed(container["name"], "CreateContainerConfigError", str(refused)) from None
+        raise FailedError(container["name"], "CreateContainerConfigError", str(refused)) from None
     return data if kind == "ConfigMap" else {key: base64.b64decode(text).decode() for key, text in data.items()}

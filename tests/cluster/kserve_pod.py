@@ -15,8 +15,8 @@ INITIALIZER = "storage-initializer"
 _MODELS = {"name": "kserve-provision-location", "mountPath": "/mnt/models"}
 # Of a predictor's spec, what KServe takes over into the pod's.
 _OF_THE_POD = {
-    "affinity", "automountServiceAccountToken", "imagePullSecrets", "nodeSelector", "priorityClassName",
-    "securityContext", "serviceAccountName", "terminationGracePeriodSeconds", "tolerations",
+    "affinity", "automountServiceAccountToken", "enableServiceLinks", "imagePullSecrets", "nodeSelector",
+    "priorityClassName", "securityContext", "serviceAccountName", "terminationGracePeriodSeconds", "tolerations",
     "topologySpreadConstraints", "volumes",
 }  # fmt: skip
 # KServe's own limits of the container, where no ClusterStorageContainer says otherwise. It sets no security context.
@@ -26,7 +26,7 @@ _PLAIN_INITIALIZER: Document = {
 }
 
 
-class Rejected(Exception):
+class RejectedError(Exception):
     """KServe makes no pod: the `reason` and the message of `status.modelStatus.lastFailureInfo`."""
 
     def __init__(self, reason: str, message: str) -> None:
@@ -35,18 +35,18 @@ class Rejected(Exception):
 
 
 def check(service: Mapping[str, Any], runtime: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    """The runtime, where it can serve the InferenceService. Raises Rejected."""
+    """The runtime, where it can serve the InferenceService. Raises RejectedError."""
     model = service["spec"]["predictor"]["model"]
     if runtime is None:
-        raise Rejected("RuntimeNotRecognized", "Waiting for runtime to become available")
+        raise RejectedError("RuntimeNotRecognized", "Waiting for runtime to become available")
     if runtime["spec"].get("disabled"):
-        raise Rejected("RuntimeDisabled", "Specified runtime is disabled")
+        raise RejectedError("RuntimeDisabled", "Specified runtime is disabled")
     protocols = runtime["spec"].get("protocolVersions") or ["v1"]
     if model.get("protocolVersion", protocols[0]) not in protocols:
-        raise Rejected("NoSupportingRuntime", "Specified runtime does not support specified protocol version")
+        raise RejectedError("NoSupportingRuntime", "Specified runtime does not support specified protocol version")
     formats = {form["name"] for form in runtime["spec"]["supportedModelFormats"]}
     if model["modelFormat"]["name"] not in formats:
-        raise Rejected("NoSupportingRuntime", "Specified runtime does not support specified framework/version")
+        raise RejectedError("NoSupportingRuntime", "Specified runtime does not support specified framework/version")
     return runtime
 
 
@@ -76,7 +76,7 @@ def pod(
             **own,
             **asked,
             "volumes": volumes,
-            "initContainers": [_initializer(predictor["model"]["storageUri"], containers, secrets)],
+            "initContainers": [_initializer(predictor, containers, secrets)],
             "containers": [_filled(service, container) for container in runtime["spec"]["containers"]],
         },
     }
@@ -140,11 +140,12 @@ def _filled(service: Mapping[str, Any], container: Mapping[str, Any]) -> Documen
 
 
 def _initializer(
-    uri: str, containers: Iterable[Mapping[str, Any]], secrets: Iterable[Mapping[str, Any]]
+    predictor: Mapping[str, Any], containers: Iterable[Mapping[str, Any]], secrets: Iterable[Mapping[str, Any]]
 ) -> Document:
+    uri, asked = predictor["model"]["storageUri"], predictor.get("storageContainerName")
     merged = {
         **_PLAIN_INITIALIZER,
-        **next((c["spec"]["container"] for c in containers if _supports(c["spec"], uri)), {}),
+        **next((c["spec"]["container"] for c in containers if _is_for(c, asked, uri)), {}),
     }
     credentials = [variable for secret in secrets for variable in _credentials(secret)]
     return {
@@ -157,9 +158,11 @@ def _initializer(
     }
 
 
-def _supports(spec: Mapping[str, Any], uri: str) -> bool:
-    if spec.get("workloadType", "initContainer") != "initContainer":
-        return False
+def _is_for(container: Mapping[str, Any], asked: str | None, uri: str) -> bool:
+    """Whether a ClusterStorageContainer is the one that an InferenceService asks for, else that can read the URI."""
+    spec = container["spec"]
+    if asked or spec.get("workloadType", "initContainer") != "initContainer":
+        return bool(container["metadata"]["name"] == asked)
     forms = spec["supportedUriFormats"]
     return any(uri.startswith(f["prefix"]) if "prefix" in f else re.match(f["regex"], uri) for f in forms)
 

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from tests.cluster import kserve_pod
-from tests.cluster.api import Api, Document, Refused
-from tests.cluster.kserve_pod import Rejected
+from tests.cluster.api import Api, Document, RefusedError
+from tests.cluster.kserve_pod import RejectedError
 from tests.cluster.node_stand_in import NodeStandIn
 
 SERVING = "serving.kserve.io/v1beta1"
@@ -43,7 +43,7 @@ class KServeStandIn:
         if uid not in self._made:
             try:
                 self._make(service)
-            except Rejected as rejected:
+            except RejectedError as rejected:
                 info = {"reason": rejected.reason, "message": str(rejected)}
                 return {**_conditions("Unknown"), "modelStatus": _model("InvalidSpec", "FailedToLoad", 0, info)}
             self._made.add(uid)
@@ -72,7 +72,7 @@ class KServeStandIn:
     def _found(self, api: str, kind: str, name: str) -> Document | None:
         try:
             return self._api.get(api, kind, name)
-        except Refused as refused:
+        except RefusedError as refused:
             if refused.status == 404:
                 return None
             raise
@@ -83,7 +83,7 @@ class KServeStandIn:
         try:
             asked = {"fieldManager": _MANAGER}
             self._api.request("PATCH", path, json={"status": status}, params=asked, headers=headers)
-        except Refused as refused:
+        except RefusedError as refused:
             # Deleted meanwhile.
             if refused.status != 404:
                 raise

@@ -16,8 +16,8 @@ from pathlib import Path
 import httpx
 
 from serin.adapters.local import processes
-from tests.cluster.api import Api, Document, Refused
-from tests.cluster.containers import CHECKOUT, Failed, copied, named, variables
+from tests.cluster.api import Api, Document, RefusedError
+from tests.cluster.containers import CHECKOUT, FailedError, copied, named, variables
 from tests.cluster.kserve_pod import INITIALIZER, PREDICTOR
 
 NAME = "stand-in"
@@ -66,7 +66,7 @@ class NodeStandIn:
         path = f"/api/v1/namespaces/serin/pods/{process.name}"
         try:
             self.api.request("DELETE", path, json={"gracePeriodSeconds": 0, "preconditions": {"uid": process.uid}})
-        except Refused as refused:
+        except RefusedError as refused:
             # Already gone; or the name is another pod's.
             if refused.status not in (404, 409):
                 raise
@@ -79,7 +79,7 @@ class Process:
         self.name, self.uid, self.address = pod["metadata"]["name"], pod["metadata"]["uid"], address
         self.ready = False
         self.restarts = 0
-        self.failed: Failed | None = None
+        self.failed: FailedError | None = None
         self.process: subprocess.Popen[bytes] | None = None
         self._node, self._pod = node, pod
         self._container = named(pod["spec"]["containers"], PREDICTOR)
@@ -93,7 +93,7 @@ class Process:
     def step(self, now: float) -> None:
         """Start it, see that it has ended, or probe it; times are seconds, monotonic."""
         if self.process is not None and self.process.poll() is not None:
-            self._ended(now, Failed(PREDICTOR, "Error", self._last_words(), self.process.returncode))
+            self._ended(now, FailedError(PREDICTOR, "Error", self._last_words(), self.process.returncode))
         elif now >= self._next:
             self._start(now) if self.process is None else self._probe(now)
         self._tell()
@@ -125,7 +125,7 @@ class Process:
                 copied(initializer["args"][0], models, variables(self._node.api, self._pod, initializer, self.address))
                 self._fetched = True
             given = variables(self._node.api, self._pod, self._container, self.address)
-        except Failed as failed:
+        except FailedError as failed:
             self._ended(now, failed)
             return
         program, *rest = [*self._container["command"], *self._container["args"]]
@@ -150,7 +150,7 @@ class Process:
             self.ready = False
         self._next = now + (probe.get("periodSeconds", 10) if self.ready else 0.2)
 
-    def _ended(self, now: float, failed: Failed) -> None:
+    def _ended(self, now: float, failed: FailedError) -> None:
         self.ready, self.failed, self.process = False, failed, None
         self.restarts += 1
         self._next = now + _BACK_OFF * 2 ** min(self.restarts - 1, 5)
@@ -169,7 +169,7 @@ class Process:
         document = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": status}
         try:
             self._node.api.apply(document, "node-stand-in", part="status")
-        except Refused as refused:
+        except RefusedError as refused:
             # Gone meanwhile.
             if refused.status != 404:
                 raise

@@ -11,7 +11,7 @@ import httpx
 import yaml
 
 from serin.adapters.local import processes
-from tests.cluster.api import ADDRESS, SERVER, Api, Refused, documents, kubeconfig
+from tests.cluster.api import ADDRESS, SERVER, Api, RefusedError, documents, kubeconfig
 from tests.cluster.certificates import Authority, Pair
 from tests.integration.serving_world import until
 
@@ -26,7 +26,7 @@ _CONTROLLERS = [
 _AUDITED = ("serving.kserve.io", "networking.istio.io", "coordination.k8s.io")
 
 
-class Unavailable(Exception):
+class UnavailableError(Exception):
     """This machine can't run a control plane as things are."""
 
 
@@ -55,11 +55,11 @@ class Plane:
 
 
 def binary(name: str) -> Path:
-    """A program that build.sh has built. Raises Unavailable where it has not."""
+    """A program that build.sh has built. Raises UnavailableError where it has not."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     path = cache / "serin" / "cluster" / "bin" / name
     if not path.exists():
-        raise Unavailable(f"{path} is not there; `make cluster-test` builds it")
+        raise UnavailableError(f"{path} is not there; `make cluster-test` builds it")
     return path
 
 
@@ -78,7 +78,7 @@ def running(command: Sequence[object], log: Path, **variables: str) -> Iterator[
 def control_plane(folder: Path) -> Iterator[Plane]:
     """etcd and the API server, with the CRDs of Serin's surroundings, until the end of the block."""
     if os.environ.get("SERIN_CLUSTER_TEST") != ADDRESS:
-        raise Unavailable("these tests need a network namespace of their own; run `make cluster-test`")
+        raise UnavailableError("these tests need a network namespace of their own; run `make cluster-test`")
     authority = Authority(folder / "certificates")
     with ExitStack() as stack:
         stack.enter_context(running(_etcd(folder), folder / "etcd.log"))
@@ -147,7 +147,7 @@ def _audit_policy() -> dict[str, object]:
 def _ready(api: Api) -> bool:
     try:
         return api.request("GET", "/readyz").is_success
-    except (httpx.TransportError, Refused):
+    except (httpx.TransportError, RefusedError):
         return False
 
 
@@ -156,7 +156,7 @@ def _crd_files() -> list[Path]:
     # Gateway API is off in these tests, as Serin uses none of it.
     found = [path for path in sorted(folder.glob("*.yaml")) if path.name != "gateway-api.yaml"]
     if not found:
-        raise Unavailable(f"{folder} holds no CRDs; `make crds` downloads them, SERIN_CRDS names another folder")
+        raise UnavailableError(f"{folder} holds no CRDs; `make crds` downloads them, SERIN_CRDS names another folder")
     return found
 
 

@@ -6,10 +6,6 @@ set -euo pipefail
 
 own=(--net --pid --fork --kill-child --mount-proc)
 [ "$(id -u)" = 0 ] || own+=(--map-root-user)
-if ! command -v ip >/dev/null; then
-  echo "make cluster-test needs ip, of iproute2: sudo apt-get install iproute2" >&2
-  exit 1
-fi
 if ! denied=$(unshare "${own[@]}" true 2>&1); then
   echo "make cluster-test needs the right to make a network namespace: run it as root, or in a container with" \
     "CAP_SYS_ADMIN (${denied:-unshare was refused})" >&2
