@@ -1,4 +1,5 @@
-"""The documents that the serving target gets: an InferenceService a version, and one VirtualService a model.
+"""The documents that the serving target gets: an InferenceService a version, with the HorizontalPodAutoscaler and the
+PodDisruptionBudget of its pods, and one VirtualService a model.
 
 They are filled from the YAML templates in manifests/ and istio/, which adapters/templates.py reads.
 """
@@ -47,14 +48,33 @@ def inference_service(case: UseCase, version: int, storage_uri: str, template: M
     `storage_uri` is the folder of the model artifact, `template` the parsed manifests/inferenceservice.yaml.
     Raises UnavailableError: the template has a ${...} that is not known.
     """
-    values = {
-        "deployment": deployment_name(case, version),
-        "model": case.model_name,
-        "version": str(version),
-        "storage_uri": storage_uri,
-    }
-    filled: Document = _fill(template, values)
+    filled: Document = _fill(template, {**_identity(case, version), "storage_uri": storage_uri})
     return filled
+
+
+def autoscaler(case: UseCase, version: int, template: Mapping[str, Any]) -> Document:
+    """The HorizontalPodAutoscaler (autoscaling/v2) of one model version; `template` is manifests/autoscaler.yaml.
+
+    Raises UnavailableError: the template has a ${...} that is not known.
+    """
+    filled: Document = _fill(template, _identity(case, version))
+    return filled
+
+
+def disruption_budget(case: UseCase, version: int, template: Mapping[str, Any]) -> Document:
+    """The PodDisruptionBudget (policy/v1) of one model version; `template` is manifests/disruptionbudget.yaml.
+
+    Raises UnavailableError: the template has a ${...} that is not known.
+    """
+    filled: Document = _fill(template, _identity(case, version))
+    return filled
+
+
+def owned(document: Mapping[str, Any], owner: Mapping[str, Any]) -> Document:
+    """The document as one that Kubernetes removes with `owner`, which is as the API server returned it."""
+    named = {name: owner[name] for name in ("apiVersion", "kind")}
+    reference = {**named, **{name: owner["metadata"][name] for name in ("name", "uid")}}
+    return {**document, "metadata": {**document["metadata"], "ownerReferences": [reference]}}
 
 
 def virtual_service(case: UseCase, weights: Mapping[str, int], template: Mapping[str, Any]) -> Document:
@@ -77,6 +97,10 @@ def weights_of(document: Mapping[str, Any]) -> dict[str, int]:
     """The percent of traffic that a VirtualService of ours gives each deployment."""
     destinations = document["spec"]["http"][0]["route"]
     return {_deployment(d["destination"]["host"]): d.get("weight", 100) for d in destinations}
+
+
+def _identity(case: UseCase, version: int) -> dict[str, str]:
+    return {"deployment": deployment_name(case, version), "model": case.model_name, "version": str(version)}
 
 
 def _deployment(host: str) -> str:

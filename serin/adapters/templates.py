@@ -14,6 +14,8 @@ class Templates:
     """Parsed documents of one workspace."""
 
     inference_service: dict[str, Any]
+    autoscaler: dict[str, Any]
+    disruption_budget: dict[str, Any]
     virtual_service: dict[str, Any]
     serving_runtime: dict[str, Any]
 
@@ -25,6 +27,8 @@ def load(root: Path) -> Templates:
     """
     return Templates(
         inference_service=_read(root / "manifests" / "inferenceservice.yaml"),
+        autoscaler=_read(root / "manifests" / "autoscaler.yaml"),
+        disruption_budget=_read(root / "manifests" / "disruptionbudget.yaml"),
         virtual_service=_read(root / "istio" / "virtualservice.yaml"),
         serving_runtime=_read(root / "manifests" / "base" / "servingruntime.yaml"),
     )

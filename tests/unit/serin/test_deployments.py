@@ -22,7 +22,7 @@ def test_inference_service_is_one_version_in_standard_mode() -> None:
     document = logic.inference_service(CASE, 12, "s3://serin/models/12", TEMPLATES.inference_service)
     assert document["apiVersion"] == "serving.kserve.io/v1beta1"
     assert document["metadata"]["name"] == "card-fraud-v12"
-    assert document["metadata"]["annotations"] == {"serving.kserve.io/deploymentMode": "Standard"}
+    assert document["metadata"]["annotations"]["serving.kserve.io/deploymentMode"] == "Standard"
     assert document["metadata"]["labels"]["serin/version"] == "12"
     assert document["spec"]["predictor"]["model"] == {
         "modelFormat": {"name": "serin"},
@@ -31,6 +31,58 @@ def test_inference_service_is_one_version_in_standard_mode() -> None:
         "storageUri": "s3://serin/models/12",
         "args": ["--model_name=card-fraud", "--model_version=12"],
     }
+
+
+def test_inference_service_never_runs_on_a_spot_node() -> None:
+    affinity = TEMPLATES.inference_service["spec"]["predictor"]["affinity"]["nodeAffinity"]
+    (term,) = affinity["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+    keys = {rule["key"] for rule in term["matchExpressions"] if rule["operator"] == "NotIn"}
+    assert keys == {
+        "serin/capacity",
+        "karpenter.sh/capacity-type",
+        "cloud.google.com/gke-spot",
+        "eks.amazonaws.com/capacityType",
+    }
+
+
+def test_autoscaler_scales_the_versions_deployment_on_cpu_alone_fast_up_and_slow_down() -> None:
+    document = logic.autoscaler(CASE, 12, TEMPLATES.autoscaler)
+    assert document["metadata"]["name"] == "card-fraud-v12"
+    spec = document["spec"]
+    assert spec["scaleTargetRef"]["name"] == "card-fraud-v12-predictor"
+    (metric,) = spec["metrics"]
+    assert metric["containerResource"]["name"] == "cpu"
+    assert metric["containerResource"]["target"] == {"type": "Utilization", "averageUtilization": 70}
+    up, down = spec["behavior"]["scaleUp"], spec["behavior"]["scaleDown"]
+    assert up["stabilizationWindowSeconds"] < down["stabilizationWindowSeconds"]
+    assert 1 < spec["minReplicas"] < spec["maxReplicas"]
+
+
+def test_autoscaler_has_not_the_name_under_which_kserve_would_take_it_for_its_own() -> None:
+    document = logic.autoscaler(CASE, 12, TEMPLATES.autoscaler)
+    assert document["metadata"]["name"] != document["spec"]["scaleTargetRef"]["name"]
+    service = logic.inference_service(CASE, 12, "s3://serin/models/12", TEMPLATES.inference_service)
+    assert service["metadata"]["annotations"]["serving.kserve.io/autoscalerClass"] == "external"
+
+
+def test_disruption_budget_is_for_the_pods_of_the_version() -> None:
+    document = logic.disruption_budget(CASE, 12, TEMPLATES.disruption_budget)
+    assert document["spec"]["selector"] == {"matchLabels": {"serving.kserve.io/inferenceservice": "card-fraud-v12"}}
+    assert document["spec"]["maxUnavailable"] == 1
+
+
+def test_owned_document_names_its_owner_as_the_api_server_knows_it() -> None:
+    service = logic.inference_service(CASE, 12, "s3://serin/models/12", TEMPLATES.inference_service)
+    stored = {**service, "metadata": {**service["metadata"], "uid": "4b1d", "resourceVersion": "7"}}
+    document = logic.owned(logic.autoscaler(CASE, 12, TEMPLATES.autoscaler), stored)
+    assert document["metadata"]["ownerReferences"] == [
+        {
+            "apiVersion": "serving.kserve.io/v1beta1",
+            "kind": "InferenceService",
+            "name": "card-fraud-v12",
+            "uid": "4b1d",
+        }
+    ]
 
 
 def test_inference_service_leaves_its_template_as_it_is() -> None:

@@ -1,0 +1,121 @@
+"""Every overlay, rendered: fields as upstream's schemas have them, and nothing named that is not there."""
+
+from collections.abc import Iterable
+
+import pytest
+
+from tests.manifests import references, scene, schemas
+from tests.manifests.index import Index, Pod
+from tests.manifests.rendering import OVERLAYS, Document, overlay
+
+OWN = {"predictor", "mlflow", "redis", "postgres", "s3"}
+
+
+def _problems(documents: Iterable[Document]) -> list[str]:
+    return [problem for document in documents for problem in schemas.problems(document)]
+
+
+def _pods(name: str) -> list[Pod]:
+    """What Serin itself runs, a predictor among it."""
+    pods = Index(scene.of(name)).pods
+    return [pod for pod in pods if pod.labels.get("app.kubernetes.io/component") in OWN]
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_kubernetes_own_kinds_have_no_field_that_it_does_not_know(name: str):
+    assert _problems(document for document in overlay(name) if not schemas.is_custom(document)) == []
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_custom_resources_have_no_field_that_their_crd_does_not_know(name: str):
+    try:
+        found = _problems(document for document in overlay(name) if schemas.is_custom(document))
+    except schemas.NoSchemaError as error:
+        pytest.skip(str(error))
+    assert found == []
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_everything_that_is_named_is_there(name: str):
+    assert references.problems(scene.of(name)) == []
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_containers_run_unprivileged_on_a_read_only_root_within_limits(name: str):
+    for pod in _pods(name):
+        for container in (*pod.spec.get("initContainers", []), *pod.spec["containers"]):
+            if container["name"] == "istio-proxy":
+                continue
+            context, title = container["securityContext"], f"{pod.title} {container['name']}"
+            assert context["readOnlyRootFilesystem"], title
+            assert not context["allowPrivilegeEscalation"], title
+            assert context["capabilities"] == {"drop": ["ALL"]}, title
+            assert {**pod.spec.get("securityContext", {}), **context}["runAsNonRoot"], title
+            assert {"cpu", "memory"} <= container["resources"]["limits"].keys() & container["resources"]["requests"]
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_nothing_of_serins_talks_to_kubernetes_api_but_tasks(name: str):
+    index = Index(scene.of(name))
+    for pod in _pods(name):
+        account = index.get("ServiceAccount", pod.namespace, pod.spec.get("serviceAccountName", "")) or {}
+        tokens = pod.spec.get("automountServiceAccountToken", account.get("automountServiceAccountToken"))
+        assert tokens is False, pod.title
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_images_have_a_version(name: str):
+    for pod in _pods(name):
+        for container in (*pod.spec.get("initContainers", []), *pod.spec["containers"]):
+            if container["name"] != "istio-proxy":
+                assert container["image"].rpartition(":")[2] not in ("", "latest"), container["image"]
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_no_secret_is_in_git(name: str):
+    assert [document for document in overlay(name) if document["kind"] == "Secret"] == []
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_namespace_holds_its_pods_to_the_restricted_standard_of_one_release(name: str):
+    (namespace,) = (document for document in overlay(name) if document["kind"] == "Namespace")
+    labels = namespace["metadata"]["labels"]
+    for mode in ("enforce", "audit", "warn"):
+        assert labels[f"pod-security.kubernetes.io/{mode}"] == "restricted"
+        assert labels[f"pod-security.kubernetes.io/{mode}-version"] == f"v{schemas.KUBERNETES}"
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_network_denies_what_no_policy_allows(name: str):
+    policies = {
+        document["metadata"]["name"]: document for document in overlay(name) if document["kind"] == "NetworkPolicy"
+    }
+    assert policies["deny"]["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+
+
+@pytest.mark.parametrize("name", ["staging", "production"])
+def test_gateway_asks_for_tls_and_a_token(name: str):
+    documents = {(document["kind"], document["metadata"]["name"]): document for document in overlay(name)}
+    https, http = documents["Gateway", "serin"]["spec"]["servers"]
+    assert (https["tls"]["mode"], https["tls"]["minProtocolVersion"]) == ("SIMPLE", "TLSV1_2")
+    assert http["tls"] == {"httpsRedirect": True}
+    (rule,) = documents["AuthorizationPolicy", "serin"]["spec"]["rules"]
+    assert rule["from"] == [{"source": {"requestPrincipals": ["*"]}}]
+    (jwt,) = documents["RequestAuthentication", "serin"]["spec"]["jwtRules"]
+    assert jwt["jwksUri"].startswith("https://")
+    assert "jwks" not in jwt
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_predictors_take_no_more_than_predictions_and_prometheus(name: str):
+    rules = [
+        (source["source"]["principals"], operation["operation"]["paths"])
+        for document in overlay(name)
+        if document["kind"] == "AuthorizationPolicy" and document["metadata"]["namespace"] == "serin"
+        for rule in document["spec"].get("rules", [])
+        for source in rule["from"]
+        for operation in rule["to"]
+    ]
+    metrics = [principals for principals, paths in rules if "/metrics" in paths]
+    assert metrics == [["cluster.local/ns/monitoring/sa/kube-prometheus-stack-prometheus"]]
+    assert not any(path in ("*", "/*", "/v2/*", "/v2/repository/*") for _, paths in rules for path in paths)
