@@ -141,9 +141,17 @@ def refresh(use_case: UseCaseName, data: Table = "", as_of: AsOf = "", json: Jso
 @app.command(rich_help_panel=LOOP)
 def serve(
     use_case: UseCaseName,
-    port: Annotated[int, typer.Option(help="The gateway's port on 127.0.0.1, HTTP and gRPC.", min=1, max=65535)] = 8080,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            help="The gateway's port on 127.0.0.1, HTTP and gRPC. Not on a cluster.",
+            min=1,
+            max=65535,
+            show_default="8080",
+        ),
+    ] = None,
 ) -> None:
-    """Serve the champion, and what a rollout adds, behind the gateway until Ctrl-C."""
+    """Serve the champion, and what a rollout adds, until Ctrl-C; on a cluster: until it is ready there."""
     from pipelines.commands import serve as command
 
     command.run(_console(False), _platform(), use_case, port)

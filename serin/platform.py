@@ -4,13 +4,17 @@ Built once, at the entry point (a command, a component's wrapper), and handed in
 """
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import NoReturn
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import TYPE_CHECKING
 
 from serin import environment, storage
 from serin.adapters import templates
+from serin.adapters.cluster.api import Api
+from serin.adapters.cluster.endpoints import Endpoints
+from serin.adapters.cluster.lease import KubernetesLease
+from serin.adapters.cluster.serving import KubernetesServing
 from serin.adapters.feast import FeastStore
 from serin.adapters.local.lease import FileLease
 from serin.adapters.local.metrics import ScrapedMetrics
@@ -19,18 +23,26 @@ from serin.adapters.local.serving import LocalServing
 from serin.adapters.mlflow import MlflowRegistry
 from serin.adapters.templates import Templates
 from serin.aliases import Aliases
+from serin.deployments import weights_of
 from serin.errors import UnavailableError
-from serin.ports import FeatureStore, Lease, MetricsSource, ModelRegistry, PipelineBackend, ServingTarget
+from serin.ports import Check, FeatureStore, Lease, MetricsSource, ModelRegistry, PipelineBackend, ServingTarget
 from serin.use_case import UseCase, dumps, load, loads
 from serin.workspace import Workspace
+
+if TYPE_CHECKING:
+    from serin.adapters.cluster.prometheus import PrometheusMetrics
+
+Report = Callable[[str], None]
+_PORT = 8080
 
 
 @dataclass(frozen=True)
 class Platform:
     """Everything outside that a step or a command works with.
 
-    `serving` and `metrics` take a model's name. `attend` acts on its documents until a signal comes: the name, a
-    function that takes one line an event, and the port of the gateway.
+    `serving` and `metrics` take a model's name. `attend` takes one and the gateway's port, None where that is left
+    open, and gives what sees to it that the model is served: it takes a function that is told one line an event, and
+    returns how it ended. On this machine that is when a signal comes. `checks` looks at what the adapters need.
     """
 
     workspace: Workspace
@@ -40,7 +52,8 @@ class Platform:
     pipelines: PipelineBackend
     serving: Callable[[str], ServingTarget]
     metrics: Callable[[str], MetricsSource]
-    attend: Callable[[str, Callable[[str], None], int], None]
+    attend: Callable[[str, int | None], Callable[[Report], str]]
+    checks: Callable[[], Iterable[Check]]
 
     @cached_property
     def templates(self) -> Templates:
@@ -91,12 +104,17 @@ def _local(workspace: Workspace) -> Platform:
     def serving(model: str) -> LocalServing:
         return LocalServing(workspace.state / "serving" / model, lease)
 
-    def attend(model: str, report: Callable[[str], None], port: int) -> None:
+    def attend(model: str, port: int | None) -> Callable[[Report], str]:
         from serin.adapters.local import controller
 
         runtime = templates.load(workspace.root).serving_runtime
         variables = environment.variables() | workspace.variables()
-        controller.run(serving(model), lease, runtime, variables, report, port)
+        return partial(controller.attend, serving(model), lease, runtime, variables, port or _PORT)
+
+    def checks() -> Iterable[Check]:
+        from serin.adapters.local import checks
+
+        return checks.checks(_PORT)
 
     return Platform(
         workspace=workspace,
@@ -107,20 +125,47 @@ def _local(workspace: Workspace) -> Platform:
         serving=serving,
         metrics=lambda model: ScrapedMetrics(serving(model)),
         attend=attend,
+        checks=checks,
     )
 
 
 def _cluster(workspace: Workspace) -> Platform:
-    """Endpoints of a cluster. Kubernetes, Prometheus and KFP have their places here, and no adapter yet: pipelines run
-    on this machine, leases hold between its processes, and serving is refused."""
+    endpoints = Endpoints.from_variables(environment.variables())
+    api = Api(endpoints.namespace)
+    lease = KubernetesLease(api)
 
-    def unbuilt(model: str, *_: object) -> NoReturn:
-        raise UnavailableError(
-            f"{model}: Serin does not talk to Kubernetes yet; apply manifests/ and istio/ to the cluster, or use the "
-            "profile local"
-        )
+    def metrics() -> "PrometheusMetrics":
+        from serin.adapters.cluster.prometheus import PrometheusMetrics, life
+        from serin.adapters.cluster.queries import QUERIES
 
-    return replace(_local(workspace), serving=unbuilt, metrics=unbuilt, attend=unbuilt)
+        if not endpoints.prometheus:
+            raise UnavailableError("SERIN_PROMETHEUS is not set; a rollout needs the base URL of Prometheus")
+        queries = QUERIES[endpoints.queries]
+        return PrometheusMetrics(endpoints.prometheus, queries, lambda: api.namespace, partial(life, api))
+
+    def attend(model: str, port: int | None) -> Callable[[Report], str]:
+        from serin.adapters.cluster import attend
+
+        if port is not None:
+            raise UnavailableError("--port is for this machine; a cluster's gateway has its own (SERIN_GATEWAY)")
+        return partial(attend.attend, KubernetesServing(api, model), model, endpoints.gateway, weights_of)
+
+    def checks() -> Iterable[Check]:
+        from serin.adapters.cluster import checks
+
+        return checks.checks(api, endpoints, metrics)
+
+    return Platform(
+        workspace=workspace,
+        lease=lease,
+        registry=MlflowRegistry(workspace, lease),
+        features=FeastStore(workspace),
+        pipelines=LocalRunner(workspace),
+        serving=partial(KubernetesServing, api),
+        metrics=lambda _: metrics(),
+        attend=attend,
+        checks=checks,
+    )
 
 
 _PROFILES: dict[str, Callable[[Workspace], Platform]] = {"local": _local, "cluster": _cluster}

@@ -280,6 +280,16 @@ class MetricsSource(Protocol):
         """The counters just now; None where they can't be had."""
 
 
+@dataclass(frozen=True)
+class Check:
+    """Something that was looked at: whether it is in order, what was found, and what to do if it is not."""
+
+    ok: bool
+    what: str
+    found: str
+    advice: str = ""
+
+
 class PipelineBackend(Protocol):
     """Where pipelines run."""
 

@@ -187,11 +187,13 @@ class _Run:
         return carrying[0] if carrying else None
 
     def _await_ready(self) -> str:
-        """Wait for the canary; returns why it is not ready, where it does not get so in time."""
+        """Wait for the canary; returns why it is not ready, where it can't be or is not in time."""
         target, around, name = self._around.target, self._around, self._canary
         start = around.clock()
         while not (status := target.status(name)).ready:
             self._attendant = target.check()
+            if status.failed:
+                return f"{name} can't get ready: {status.message}"
             if around.clock() - start >= around.ready_timeout:
                 return f"{name} is not ready after {around.ready_timeout.total_seconds():.0f} s: {status.message}"
             if status.restarts >= _MANY_RESTARTS:

@@ -4,27 +4,16 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from pipelines.console import Console
 from serin import aliases, environment, partitions, platform, use_case
-from serin.adapters.local import gateway, loopback
-from serin.errors import ConflictError, SerinError, UnavailableError
+from serin.errors import SerinError
+from serin.ports import Check
 from serin.workspace import Workspace
 
 _PACKAGES = ("kfp", "kserve", "feast", "mlflow", "evidently", "scikit-learn", "xgboost-cpu", "duckdb")
 _NEED_GIB = 2.0
-
-
-@dataclass(frozen=True)
-class Check:
-    """Something that was looked at: whether it is in order, what was found, and what to do if it is not."""
-
-    ok: bool
-    what: str
-    found: str
-    advice: str = ""
 
 
 def run(console: Console) -> None:
@@ -45,7 +34,6 @@ def _checks() -> Iterator[Check]:
     yield Check((3, 11) <= python <= (3, 13), "Python", f"{python[0]}.{python[1]}", "use Python 3.11 to 3.13")
     for package in _PACKAGES:
         yield _package(package)
-    yield _envoy()
     try:
         workspace = Workspace.from_variables(environment.variables())
     except SerinError as error:
@@ -53,7 +41,10 @@ def _checks() -> Iterator[Check]:
         return
     yield Check(True, "workspace", f"{workspace.root}, profile {workspace.profile}")
     yield from _workspace_checks(workspace)
-    yield _port(8080)
+    try:
+        yield from platform.build(workspace).checks()
+    except SerinError as error:
+        yield Check(False, f"profile {workspace.profile}", str(error))
 
 
 def _package(name: str) -> Check:
@@ -61,13 +52,6 @@ def _package(name: str) -> Check:
         return Check(True, name, version(name))
     except PackageNotFoundError:
         return Check(False, name, "not installed", "make setup")
-
-
-def _envoy() -> Check:
-    try:
-        return Check(True, "Envoy", gateway.executable())
-    except UnavailableError as error:
-        return Check(False, "Envoy", str(error))
 
 
 def _workspace_checks(workspace: Workspace) -> Iterator[Check]:
@@ -119,11 +103,3 @@ def _files(
         yield Check(False, f"{what} of {case.name}", one.cause, f"{advice}: {one.location}")
     if not broken:
         yield Check(True, f"{what} of {case.name}", f"{len(partitions.files(folder)):,} files")
-
-
-def _port(number: int) -> Check:
-    try:
-        loopback.check_free(number)
-    except ConflictError:
-        return Check(False, f"port {number}", "in use", "fine if you serve already; else `serin serve --port`")
-    return Check(True, f"port {number}", "free")

@@ -5,13 +5,10 @@ from pipelines.console import Console
 from serin.platform import Platform
 
 
-def run(console: Console, platform: Platform, name: str, port: int) -> None:
-    """Serve in the foreground until Ctrl-C."""
+def run(console: Console, platform: Platform, name: str, port: int | None) -> None:
+    """See to it that a use case is served: on this machine in the foreground until Ctrl-C, on a cluster once it is
+    ready."""
     case = platform.own_use_case(name)
+    attend = platform.attend(case.model_name, port)
     serve_champion(platform, case)
-    console.title(
-        f"Serving {case.name} at http://127.0.0.1:{port}/v1/models/{case.model_name}:predict, gRPC on the same port"
-    )
-    console.say("Ctrl-C ends it.")
-    platform.attend(case.model_name, console.say, port)
-    console.good("stopped; no process was left behind")
+    console.good(attend(console.say))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 from serin.errors import UnavailableError
 
@@ -40,7 +40,7 @@ class Endpoints:
             namespace=env.get("SERIN_NAMESPACE") or _mounted_namespace(),
             gateway=_url(env, "SERIN_GATEWAY"),
             prometheus=_url(env, "SERIN_PROMETHEUS"),
-            queries=queries,
+            queries=cast(QuerySet, queries),
             kfp_host=_url(env, "SERIN_KFP_HOST"),
             kfp_namespace=env.get("SERIN_KFP_NAMESPACE", ""),
             kfp_token_file=Path(token) if token else None,

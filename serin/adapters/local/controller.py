@@ -53,6 +53,22 @@ def run(
             controller.stop()
 
 
+def attend(
+    target: LocalServing,
+    lease: Lease,
+    runtime: Mapping[str, Any],
+    environment: Mapping[str, str],
+    port: int,
+    report: Report,
+) -> str:
+    """`run`, for whoever stands before it; returns how it ended."""
+    model = target.folder.name
+    report(f"Serving {model} at http://127.0.0.1:{port}/v1/models/{model}:predict, gRPC on the same port")
+    report("Ctrl-C ends it.")
+    run(target, lease, runtime, environment, report, port)
+    return "stopped; no process was left behind"
+
+
 def end_leftovers(folder: Path, report: Report) -> None:
     """End processes that a killed controller left, and forget their status. A reused process id is left alone."""
     for path in sorted((folder / "status").glob("*.yaml")):
