@@ -37,9 +37,13 @@ class Commands:
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start a command of `serin`; the caller ends it."""
-        line = [sys.executable, "-m", "pipelines", *arguments]
+        return self.module("pipelines", *arguments)
+
+    def module(self, name: str, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+        """Start a module with other variables; the caller ends it."""
+        line, env = [sys.executable, "-u", "-m", name, *arguments], self.variables | variables
         return subprocess.Popen(
-            line, cwd=CHECKOUT, env=self.variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            line, cwd=CHECKOUT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
 
     def run(self, *arguments: str) -> tuple[int, str]:

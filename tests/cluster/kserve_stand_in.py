@@ -97,7 +97,7 @@ def attended(api: Api, node: NodeStandIn) -> Iterator[None]:
 
     def work() -> None:
         try:
-            while not ended.wait(0.1):
+            while not ended.wait(0.2):
                 stand_in.step()
                 node.step()
         except Exception as error:  # noqa: BLE001
