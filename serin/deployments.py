@@ -81,13 +81,13 @@ def virtual_service(case: UseCase, weights: Mapping[str, int], template: Mapping
     """The VirtualService (networking.istio.io/v1) that shares out a model's requests.
 
     `weights` gives the percent of traffic of each deployment, `template` is the parsed
-    istio/virtualservice.yaml; every route of it gets the same weights.
+    istio/virtualservice.yaml; every route of it that is for no deployment alone gets the same weights.
     Raises UnavailableError: the template has a ${...} that is not known.
     ValueError: weights that are not whole numbers from 0 to 100 with the sum 100.
     """
     if not all(0 <= weight <= 100 for weight in weights.values()) or sum(weights.values()) != 100:
         raise ValueError(f"weights of {case.model_name} must be 0 to 100 with the sum 100, found {dict(weights)}")
-    routes = [_repeated(route, weights) for route in template["spec"]["http"]]
+    routes = [made for route in template["spec"]["http"] for made in _routes(route, weights)]
     shared = {**template, "spec": {**template["spec"], "http": routes}}
     filled: Document = _fill(shared, {"model": case.model_name})
     return filled
@@ -95,7 +95,7 @@ def virtual_service(case: UseCase, weights: Mapping[str, int], template: Mapping
 
 def weights_of(document: Mapping[str, Any]) -> dict[str, int]:
     """The percent of traffic that a VirtualService of ours gives each deployment."""
-    destinations = document["spec"]["http"][0]["route"]
+    destinations = document["spec"]["http"][-1]["route"]
     return {_deployment(d["destination"]["host"]): d.get("weight", 100) for d in destinations}
 
 
@@ -105,6 +105,12 @@ def _identity(case: UseCase, version: int) -> dict[str, str]:
 
 def _deployment(host: str) -> str:
     return host.removesuffix("-predictor")
+
+
+def _routes(route: Mapping[str, Any], weights: Mapping[str, int]) -> list[Document]:
+    if "${deployment}" in str(route.get("match", "")):
+        return [_fill(route, {"deployment": name}) for name in weights]
+    return [_repeated(route, weights)]
 
 
 def _repeated(route: Mapping[str, Any], weights: Mapping[str, int]) -> Document:

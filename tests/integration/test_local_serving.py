@@ -5,10 +5,12 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
+import httpx
 import pytest
 
 from tests.factories import make_artifact
-from tests.integration.serving_world import Load, World, predict, until
+from tests.integration.serving_world import ROW, Load, World, predict, until
 
 
 @pytest.fixture
@@ -25,14 +27,13 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _grpc_ready(port: int) -> bool:
-    import grpc
+def _grpc_ready(port: int, *metadata: tuple[str, str]) -> bool:
     from kserve.protocol.grpc import grpc_predict_v2_pb2 as messages
     from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as services
 
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         request = messages.ModelReadyRequest(name="card-fraud")
-        return bool(services.GRPCInferenceServiceStub(channel).ModelReady(request, timeout=20).ready)
+        return bool(services.GRPCInferenceServiceStub(channel).ModelReady(request, timeout=20, metadata=metadata).ready)
 
 
 def test_one_version_answers_http_and_grpc_on_one_port_until_ctrl_c(world: World, artifact: Path) -> None:
@@ -51,6 +52,37 @@ def test_one_version_answers_http_and_grpc_on_one_port_until_ctrl_c(world: World
     assert "card-fraud-v1: ready" in output
     assert output.endswith("stopped\n")
     assert world.alive() == []
+
+
+def test_a_request_reaches_the_deployment_that_it_names_and_never_the_metrics(world: World, artifact: Path) -> None:
+    for version in (1, 2):
+        world.deploy(version, artifact)
+    world.share({"card-fraud-v1": 100, "card-fraud-v2": 0})
+    world.start()
+    for version in (1, 2):
+        world.await_ready(version)
+    until(lambda: predict(world.port)[0] == 200, "an answer")
+    with httpx.Client(base_url=f"http://127.0.0.1:{world.port}") as client:
+
+        def asked(**headers: str) -> tuple[int, str]:
+            answer = client.post("/v1/models/card-fraud:predict", json={"instances": [ROW]}, headers=headers)
+            return answer.status_code, answer.json()["predictions"][0]["model_version"] if answer.is_success else ""
+
+        def pinned(version: int) -> tuple[int, str]:
+            return asked(**{"serin-deployment": f"card-fraud-v{version}"})
+
+        assert [asked(), pinned(1), pinned(2), pinned(3)] == [(200, "1"), (200, "1"), (200, "2"), (404, "")]
+        paths = ("/metrics", "/v1/../metrics", "/v1/%2e%2e/metrics", "//metrics", "/", "/docs")
+        found = {
+            path: client.get(httpx.URL(f"http://127.0.0.1:{world.port}", raw_path=path.encode())) for path in paths
+        }
+        assert {path: answer.status_code for path, answer in found.items()} == dict.fromkeys(paths, 404)
+        assert all("model_predictions_total" not in answer.text for answer in found.values())
+        assert client.get("/v2/health/ready").status_code == 200
+    assert _grpc_ready(world.port, ("serin-deployment", "card-fraud-v2"))
+    with pytest.raises(grpc.RpcError) as refused:
+        _grpc_ready(world.port, ("serin-deployment", "card-fraud-v3"))
+    assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
 def test_a_second_controller_and_a_taken_port_are_conflicts(world: World, tmp_path: Path) -> None:

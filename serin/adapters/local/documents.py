@@ -115,10 +115,15 @@ class Share(_Whole):
     weight: Annotated[int, Field(ge=0, le=100)] = 100
 
 
-class Match(_Whole):
-    """Which requests a route is for."""
+_Text = Annotated[dict[Literal["exact", "prefix"], str], Field(min_length=1, max_length=1)]
 
-    headers: dict[str, Annotated[dict[Literal["exact", "prefix"], str], Field(min_length=1, max_length=1)]] = {}
+
+class Match(_Whole):
+    """Which requests a route is for: those whose path and headers fit, and that lack the headers `withoutHeaders`."""
+
+    uri: _Text | None = None
+    headers: dict[str, _Text] = {}
+    withoutHeaders: dict[str, Annotated[dict[str, str], Field(max_length=0)]] = {}  # noqa: N815
 
 
 class Retries(_Whole):

@@ -6,8 +6,7 @@ What the translation does not know is an error that names the key, never left ou
 Where the local gateway differs from Istio's:
 
     hosts     it serves one model, so it answers to every host name, not to `spec.hosts` alone
-    retries   as `retryOn` says and no more: Istio adds retries on other pods than those tried (previous_hosts) and
-              more attempts to choose one; here a deployment is one process
+    access    nobody has to show a token, and nothing is encrypted: it listens on loopback only
     weights   of the requests of one Envoy process, not of many gateways
     health    a deployment without a process answers 503 at once; there is no outlier detection
 """
@@ -32,6 +31,16 @@ _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 # uvicorn closes a connection that was idle for 65 s (KServe's setting). Envoy must close it first, or a
 # request can be sent into a connection that is just being closed.
 _IDLE_TIMEOUT = "30s"
+# What Istio adds to every retry: another pod than those tried. Here a deployment is one process, and gets it again.
+_OTHER_HOSTS: Config = {
+    "retry_host_predicate": [
+        {
+            "name": "envoy.retry_host_predicates.previous_hosts",
+            "typed_config": {"@type": f"{_TYPES}extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"},
+        }
+    ],
+    "host_selection_retry_max_attempts": "5",
+}
 
 
 def cluster_name(host: str, port: int) -> str:
@@ -104,18 +113,29 @@ def _routes(entry: Route) -> list[Config]:
         {"name": cluster_name(share.destination.host, share.destination.port.number), "weight": share.weight}
         for share in entry.route
     ]
-    action: Config = {"weighted_clusters": {"clusters": shares}}
-    if entry.timeout:
-        action["timeout"] = entry.timeout
+    # As Istio has them: none where none is given, and a gRPC client may ask for less.
+    timeout = entry.timeout or "0s"
+    action: Config = {
+        "weighted_clusters": {"clusters": shares},
+        "timeout": timeout,
+        "max_grpc_timeout": timeout,
+    }
     if entry.retries:
-        action["retry_policy"] = {"retry_on": entry.retries.retryOn, "num_retries": entry.retries.attempts}
+        action["retry_policy"] = {
+            "retry_on": entry.retries.retryOn,
+            "num_retries": entry.retries.attempts,
+            **_OTHER_HOSTS,
+        }
     name = {"name": entry.name} if entry.name else {}
     return [{**name, "match": _match(match), "route": action} for match in entry.match]
 
 
 def _match(entry: Match) -> Config:
-    headers = [{"name": name, "string_match": value} for name, value in entry.headers.items()]
-    return {"prefix": "/", **({"headers": headers} if headers else {})}
+    """Istio's `exact` of a path is Envoy's `path`, its `prefix` the same."""
+    ((kind, value),) = (entry.uri or {"prefix": "/"}).items()
+    headers: list[Config] = [{"name": name, "string_match": text} for name, text in entry.headers.items()]
+    headers += [{"name": name, "present_match": True, "invert_match": True} for name in entry.withoutHeaders]
+    return {"path" if kind == "exact" else kind: value, **({"headers": headers} if headers else {})}
 
 
 def listener(port: int) -> Config:
@@ -138,6 +158,8 @@ def _connection_manager() -> Config:
             "@type": f"{_TYPES}extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
             "stat_prefix": "gateway",
             "codec_type": "AUTO",
+            # /v1/../metrics is /metrics, before it meets a route; Istio's default as well.
+            "normalize_path": True,
             "rds": {"route_config_name": ROUTES, "config_source": _source("rds.json")},
             "http_filters": [{"name": "envoy.filters.http.router", "typed_config": {"@type": router}}],
         },

@@ -95,14 +95,33 @@ def test_virtual_service_gives_http_and_grpc_the_same_weights() -> None:
     assert document["apiVersion"] == "networking.istio.io/v1"
     assert document["metadata"]["name"] == "card-fraud"
     assert document["spec"]["hosts"] == ["card-fraud.serin.internal"]
-    grpc, http = document["spec"]["http"]
-    assert grpc["match"] == [{"headers": {"content-type": {"prefix": "application/grpc"}}}]
-    assert "match" not in http
+    grpc, http = document["spec"]["http"][-2:]
     for route, port in ((grpc, 8081), (http, 80)):
         assert route["route"] == [
             {"destination": {"host": "card-fraud-v1-predictor", "port": {"number": port}}, "weight": 95},
             {"destination": {"host": "card-fraud-v2-predictor", "port": {"number": port}}, "weight": 5},
         ]
+
+
+def test_virtual_service_lets_requests_reach_the_inference_protocols_alone() -> None:
+    """Not /metrics, above all."""
+    spec = _virtual_service({"card-fraud-v1": 95, "card-fraud-v2": 5})["spec"]
+    paths = {match["uri"]["prefix"] for route in spec["http"] for match in route["match"]}
+    assert paths == {"/v1/", "/v2/", "/inference.GRPCInferenceService/"}
+
+
+def test_virtual_service_sends_a_request_that_names_a_deployment_there_and_nowhere_else() -> None:
+    routes = _virtual_service({"card-fraud-v1": 100, "card-fraud-v2": 0})["spec"]["http"]
+    for route in routes[:-2]:
+        (named,) = {match["headers"]["serin-deployment"]["exact"] for match in route["match"]}
+        (destination,) = route["route"]
+        assert destination["destination"]["host"] == f"{named}-predictor"
+        assert route["name"].endswith(f"-{named}")
+    assert {route["name"] for route in routes[:-2]} == {
+        *("grpc-card-fraud-v1", "grpc-card-fraud-v2", "http-card-fraud-v1", "http-card-fraud-v2"),
+    }
+    for route in routes[-2:]:
+        assert all(match["withoutHeaders"] == {"serin-deployment": {}} for match in route["match"])
 
 
 @pytest.mark.parametrize("weights", [{}, {"a": 50}, {"a": 60, "b": 60}, {"a": -10, "b": 110}])

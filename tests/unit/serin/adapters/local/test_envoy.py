@@ -18,6 +18,21 @@ ROOT = Path(__file__).resolve().parents[5]
 CASE = use_case.load("card_fraud", ROOT / "pipelines" / "use_cases")
 WEIGHTED = virtual_service(CASE, {"card-fraud-v1": 90, "card-fraud-v2": 10}, templates.load(ROOT).virtual_service)
 
+TIMES = {"timeout": "30s", "max_grpc_timeout": "30s"}
+# As istiod makes them.
+PREVIOUS = "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
+RETRIES = {
+    "retry_on": "connect-failure,refused-stream",
+    "num_retries": 2,
+    "retry_host_predicate": [
+        {
+            "name": "envoy.retry_host_predicates.previous_hosts",
+            "typed_config": {"@type": f"type.googleapis.com/{PREVIOUS}"},
+        }
+    ],
+    "host_selection_retry_max_attempts": "5",
+}
+
 
 def _document(**http: Any) -> dict[str, Any]:
     entry = {"route": [{"destination": {"host": "m-v1-predictor", "port": {"number": 80}}}], **http}
@@ -25,35 +40,59 @@ def _document(**http: Any) -> dict[str, Any]:
 
 
 def test_virtual_service_becomes_routes_with_the_same_weights() -> None:
-    retries = {"retry_on": "connect-failure,refused-stream", "num_retries": 2}
-
     def action(port: int) -> dict[str, Any]:
         clusters = [
             {"name": f"card-fraud-v1-predictor:{port}", "weight": 90},
             {"name": f"card-fraud-v2-predictor:{port}", "weight": 10},
         ]
-        return {"weighted_clusters": {"clusters": clusters}, "timeout": "30s", "retry_policy": retries}
+        return {"weighted_clusters": {"clusters": clusters}, **TIMES, "retry_policy": RETRIES}
 
     grpc = {"name": "content-type", "string_match": {"prefix": "application/grpc"}}
-    assert envoy.routes(WEIGHTED) == {
-        "@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
-        "name": "gateway",
-        "virtual_hosts": [
-            {
-                "name": "card-fraud",
-                "domains": ["*"],
-                "routes": [
-                    {"name": "grpc", "match": {"prefix": "/", "headers": [grpc]}, "route": action(8081)},
-                    {"name": "http", "match": {"prefix": "/"}, "route": action(80)},
-                ],
-            }
-        ],
-    }
+    unpinned = {"name": "serin-deployment", "present_match": True, "invert_match": True}
+    made = envoy.routes(WEIGHTED)
+    assert made["@type"] == "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
+    assert made["name"] == "gateway"
+    (host,) = made["virtual_hosts"]
+    assert (host["name"], host["domains"]) == ("card-fraud", ["*"])
+    calls = {"prefix": "/inference.GRPCInferenceService/", "headers": [grpc, unpinned]}
+    assert host["routes"][-3:] == [
+        {"name": "grpc", "match": calls, "route": action(8081)},
+        {"name": "http", "match": {"prefix": "/v1/", "headers": [unpinned]}, "route": action(80)},
+        {"name": "http", "match": {"prefix": "/v2/", "headers": [unpinned]}, "route": action(80)},
+    ]
+
+
+def test_each_deployment_has_routes_for_requests_that_name_it() -> None:
+    routes = envoy.routes(WEIGHTED)["virtual_hosts"][0]["routes"][:-3]
+    assert [route["name"] for route in routes] == [
+        *("grpc-card-fraud-v1", "grpc-card-fraud-v2"),
+        *("http-card-fraud-v1", "http-card-fraud-v1", "http-card-fraud-v2", "http-card-fraud-v2"),
+    ]
+    for route in routes:
+        kind, _, name = route["name"].partition("-")
+        pinned = {"name": "serin-deployment", "string_match": {"exact": name}}
+        assert route["match"]["headers"][-1] == pinned
+        clusters = [{"name": f"{name}-predictor:{8081 if kind == 'grpc' else 80}", "weight": 100}]
+        assert route["route"]["weighted_clusters"] == {"clusters": clusters}
+
+
+def test_an_exact_path_is_matched_whole() -> None:
+    (route,) = envoy.routes(_document(match=[{"uri": {"exact": "/v2"}}]))["virtual_hosts"][0]["routes"]
+    assert route["match"] == {"path": "/v2"}
+
+
+def test_paths_are_made_plain_before_they_meet_a_route() -> None:
+    (manager,) = envoy.listener(8080)["filter_chains"][0]["filters"]
+    assert manager["typed_config"]["normalize_path"] is True
 
 
 def test_a_destination_without_weight_gets_everything() -> None:
     (route,) = envoy.routes(_document())["virtual_hosts"][0]["routes"]
-    assert route["route"] == {"weighted_clusters": {"clusters": [{"name": "m-v1-predictor:80", "weight": 100}]}}
+    assert route["route"] == {
+        "weighted_clusters": {"clusters": [{"name": "m-v1-predictor:80", "weight": 100}]},
+        "timeout": "0s",
+        "max_grpc_timeout": "0s",
+    }
 
 
 def test_each_match_becomes_a_route() -> None:
@@ -69,7 +108,7 @@ def test_each_match_becomes_a_route() -> None:
     ("http", "place", "key"),
     [
         ({"mirror": {"host": "x"}}, "http[0]", "mirror"),
-        ({"match": [{"uri": {"prefix": "/"}}]}, "http[0].match[0]", "uri"),
+        ({"match": [{"port": 80}]}, "http[0].match[0]", "port"),
         ({"retries": {"attempts": 1, "retryOn": "5xx", "perTryTimeout": "1s"}}, "http[0].retries", "perTryTimeout"),
         (
             {"route": [{"destination": {"host": "x", "port": {"number": 80}}, "headers": {}}]},
@@ -103,6 +142,8 @@ def test_a_spec_beyond_the_translation_says_what_is_known() -> None:
         ({"route": None}, "http[0].route: Input should be a valid list (found None)"),
         ({"route": [{"weight": 1}]}, "http[0].route[0].destination: Field required"),
         ({"match": [{"headers": {"a": {"regex": "."}}}]}, "Input should be 'exact' or 'prefix' (found 'regex')"),
+        ({"match": [{"uri": {"regex": "."}}]}, "Input should be 'exact' or 'prefix' (found 'regex')"),
+        ({"match": [{"withoutHeaders": {"a": {"exact": "1"}}}]}, "Dictionary should have at most 0 items"),
         ({"timeout": "soon"}, "http[0].timeout: String should match"),
         ({"retries": {"attempts": "2", "retryOn": "5xx"}}, "http[0].retries.attempts: Input should be a valid integer"),
     ],
