@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo unit test cluster-test check format bench lock clean
+.PHONY: help setup demo unit test cluster-test crds cluster cluster-down check format bench lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,15 @@ cluster-test: $(READY) ## documents and rollouts on a real control plane (needs 
 	@tests/cluster/packages.sh
 	@tests/cluster/build.sh
 	@PATH="$$PWD/$(BIN):$$PATH" tests/cluster/run.sh $(BIN)/python -m pytest tests/cluster -q
+
+crds: ## download the CRDs of the pinned releases, which `make test` checks the manifests against
+	@tests/manifests/crds.sh
+
+cluster: ## a kind cluster on this machine with all that Serin needs (Docker, kind, kubectl, helm; make images first)
+	@infra/kind/up.sh
+
+cluster-down: ## remove that cluster
+	@infra/kind/down.sh
 
 check: $(READY) ## format, lint, types, import rules
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Make sure that the servers which the integration tests talk to are installed.
 set -euo pipefail
+"$(dirname "$0")/manifests/kustomize.sh"
 
 packages=()
 command -v redis-server >/dev/null || packages+=(redis-server)

@@ -19,7 +19,7 @@ def policies_mean_pods(index: Index) -> Found:
         for direction, side in (("ingress", "from"), ("egress", "to")):
             for rule in spec.get(direction, []):
                 for peer in rule.get(side, []):
-                    if "ipBlock" not in peer and not _peers(index, namespace, peer):
+                    if "ipBlock" not in peer and not peers(index, namespace, peer):
                         yield f"{title}: {direction}: no pod is meant by {peer}"
                 called = own if direction == "ingress" else _called(index, namespace, rule)
                 yield from _unopened(f"{title}: {direction}", called, rule)
@@ -34,7 +34,7 @@ def what_is_allowed_out_is_allowed_in(index: Index) -> Found:
             for rule in spec.get(direction, []):
                 for peer in rule.get(side, []):
                     for near in index.selected(spec["podSelector"], [namespace]):
-                        for far in _peers(index, namespace, peer):
+                        for far in peers(index, namespace, peer):
                             for port in rule.get("ports", []):
                                 if not _lets(index, policies, far, near, port["port"], other):
                                     yield (
@@ -51,7 +51,7 @@ def _lets(
     own = [p for p in own if direction.capitalize() in p["spec"]["policyTypes"]]
     side = "from" if direction == "ingress" else "to"
     rules = [rule for p in own for rule in p["spec"].get(direction, []) if _ported(rule, port)]
-    return not own or any(peer in _peers(index, pod.namespace, found) for rule in rules for found in rule.get(side, []))
+    return not own or any(peer in peers(index, pod.namespace, found) for rule in rules for found in rule.get(side, []))
 
 
 def _ported(rule: Mapping[str, Any], port: int | str) -> bool:
@@ -63,10 +63,11 @@ def _means(index: Index, policy: Mapping[str, Any], pod: Pod) -> bool:
 
 
 def _called(index: Index, namespace: str, rule: Mapping[str, Any]) -> list[Pod]:
-    return [pod for peer in rule.get("to", []) for pod in _peers(index, namespace, peer)]
+    return [pod for peer in rule.get("to", []) for pod in peers(index, namespace, peer)]
 
 
-def _peers(index: Index, namespace: str, peer: Peer) -> tuple[Pod, ...]:
+def peers(index: Index, namespace: str, peer: Peer) -> tuple[Pod, ...]:
+    """The pods that a rule's peer means, seen from a policy of `namespace`; none for a block of addresses."""
     if "ipBlock" in peer:
         return ()
     spaces = index.namespaces(peer["namespaceSelector"]) if "namespaceSelector" in peer else (namespace,)

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from predictors.metrics import Metrics
 from tests.manifests import scene
-from tests.manifests.rendering import OVERLAYS, ROOT, overlay, render
+from tests.manifests.rendering import ROOT, overlay, render
 
 KUSTOMIZATIONS = sorted((*ROOT.glob("manifests/**/kustomization.yaml"), *ROOT.glob("istio/**/kustomization.yaml")))
 # Filled by serin/deployments.py, and no Kustomize input.
@@ -65,14 +65,6 @@ def test_setting_of_retries_reaches_the_argo_that_kfp_brings(tmp_path: Path):
     assert config["data"]["executor"] == "kept"
     strategy = yaml.safe_load(config["data"]["workflowDefaults"])["spec"]["templateDefaults"]["retryStrategy"]
     assert strategy == {"limit": "0", "retryPolicy": "Always"}
-
-
-def test_readme_declares_the_secrets_that_overlays_name_and_no_other():
-    text = yaml.safe_dump_all(document for name in OVERLAYS for document in overlay(name))
-    named = re.findall(r"(?:credentialName|secretName): (serin-[\w-]+)", text)
-    for reference in ("secretKeyRef", "secretRef"):
-        named += re.findall(rf"{reference}:\n(?: +key: .*\n)? +name: (serin-[\w-]+)", text)
-    assert set(named) == {secret["metadata"]["name"] for secret in scene.declared_secrets()}
 
 
 def test_endpoints_are_the_variables_that_serin_reads():

@@ -38,7 +38,7 @@ def test_inference_service_never_runs_on_a_spot_node() -> None:
     (term,) = affinity["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
     keys = {rule["key"] for rule in term["matchExpressions"] if rule["operator"] == "NotIn"}
     assert keys == {
-        "serin/capacity",
+        "serin/pool",
         "karpenter.sh/capacity-type",
         "cloud.google.com/gke-spot",
         "eks.amazonaws.com/capacityType",
