@@ -60,11 +60,11 @@ class Client:
         return str(response.json()["predictions"][0]["model_version"])
 
     @contextmanager
-    def grpc(self) -> Iterator[Callable[[], str]]:
+    def grpc(self, **headers: str) -> Iterator[Callable[[], str]]:
         """A function that asks for a V2 prediction over gRPC, and gives the version that answered."""
         credentials = grpc.ssl_channel_credentials(self._authority.read_bytes())
         options = [("grpc.ssl_target_name_override", HOST), ("grpc.default_authority", HOST)]
-        metadata = [("authorization", self.headers["Authorization"])]
+        metadata = [("authorization", self.headers["Authorization"]), *headers.items()]
         message = InferRequest(CASE.model_name, [InferInput(**tensor) for tensor in tensors()]).to_grpc()
         with grpc.secure_channel(f"{istio.GATEWAY}:443", credentials, options) as channel:
             stub = GRPCInferenceServiceStub(channel)

@@ -2,25 +2,19 @@
 
 import base64
 import copy
-import subprocess
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tests.cluster.api import Api, Document, documents
-from tests.cluster.containers import CHECKOUT
+from tests.cluster.api import Api, Document
 from tests.cluster.istio import INGRESS
+from tests.manifests import rendering
 
-OVERLAYS = ("dev", "staging", "production")
 _FIRST = ("Namespace", "ServiceAccount")
 
 
-def rendered(folder: str) -> list[Document]:
-    """The objects of a folder of manifests/, those that others need first."""
-    command = ["kubectl", "kustomize", "--load-restrictor", "LoadRestrictionsNone", CHECKOUT / "manifests" / folder]
-    run = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stderr
-    found = documents(run.stdout)
-    return sorted(found, key=lambda d: _FIRST.index(d["kind"]) if d["kind"] in _FIRST else len(_FIRST))
+def rendered(overlay: str) -> list[Document]:
+    """The objects of an overlay, those that others need first."""
+    return sorted(rendering.overlay(overlay), key=lambda d: _FIRST.index(d["kind"]) if d["kind"] in _FIRST else 9)
 
 
 def neighbours(api: Api, found: Iterable[Document]) -> None:

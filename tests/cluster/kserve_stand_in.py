@@ -52,7 +52,9 @@ class KServeStandIn:
         pods = self._api.request("GET", "/api/v1/namespaces/serin/pods", params=label).json()["items"]
         if available.get("status") == "True":
             return {**_conditions("True"), **_url(name), "modelStatus": _model("UpToDate", "Loaded", len(pods))}
-        said = _conditions("False", available.get("reason", ""), available.get("message", ""))
+        said = _conditions(
+            available.get("status", "Unknown"), available.get("reason", ""), available.get("message", "")
+        )
         if info := next(filter(None, map(_failure, pods)), None):
             return {**said, "modelStatus": _model("BlockedByFailedLoad", "FailedToLoad", len(pods), info)}
         return {**said, "modelStatus": _model("InProgress", "Loading" if pods else "Pending", len(pods))}
@@ -98,8 +100,7 @@ def attended(api: Api, node: NodeStandIn) -> Iterator[None]:
     def work() -> None:
         try:
             while not ended.wait(0.2):
-                stand_in.step()
-                node.step()
+                _turn(stand_in, node)
         except Exception as error:  # noqa: BLE001
             died.append(error)
         finally:
@@ -114,6 +115,16 @@ def attended(api: Api, node: NodeStandIn) -> Iterator[None]:
         thread.join()
     if died:
         raise AssertionError("a stand-in died") from died[0]
+
+
+def _turn(stand_in: KServeStandIn, node: NodeStandIn) -> None:
+    try:
+        stand_in.step()
+        node.step()
+    except RefusedError as refused:
+        # As with every controller: what was deleted or changed meanwhile is looked at again.
+        if refused.status not in (404, 409):
+            raise
 
 
 def _conditions(status: str, reason: str = "", message: str = "") -> Document:

@@ -7,8 +7,8 @@ command -v ip >/dev/null || packages+=(iproute2)
 command -v prometheus >/dev/null || packages+=(prometheus)
 [ ${#packages[@]} -eq 0 ] || "$(dirname "$0")/../packages.sh" cluster-test "${packages[@]}"
 
-# Debian's is too old for Kustomize's components.
-if ! kubectl kustomize --help 2>/dev/null | grep -q -- --load-restrictor; then
-  echo "make cluster-test needs kubectl 1.21 or newer: https://kubernetes.io/docs/tasks/tools" >&2
+"$(dirname "$0")/../manifests/kustomize.sh"
+if ! command -v kubectl >/dev/null; then
+  echo "make cluster-test needs kubectl, to show what a user sees: https://kubernetes.io/docs/tasks/tools" >&2
   exit 1
 fi

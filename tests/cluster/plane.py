@@ -14,8 +14,8 @@ from serin.adapters.local import processes
 from tests.cluster.api import ADDRESS, SERVER, Api, RefusedError, documents, kubeconfig
 from tests.cluster.certificates import Authority, Pair
 from tests.integration.serving_world import until
+from tests.manifests import schemas
 
-_CRDS = Path(__file__).resolve().parents[3] / "shared" / "crds"
 _CONTROLLERS = [
     f"{name}-controller"
     for name in (
@@ -152,7 +152,7 @@ def _ready(api: Api) -> bool:
 
 
 def _crd_files() -> list[Path]:
-    folder = Path(os.environ.get("SERIN_CRDS") or _CRDS)
+    folder = schemas.folder()
     # Gateway API is off in these tests, as Serin uses none of it.
     found = [path for path in sorted(folder.glob("*.yaml")) if path.name != "gateway-api.yaml"]
     if not found:

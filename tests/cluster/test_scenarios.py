@@ -1,7 +1,6 @@
 """The scenarios that the quick tests run against a stand-in of the API server, against a real one; in a namespace of
 their own, where the stand-in for KServe is that of the scenarios."""
 
-
 import pytest
 
 from serin.adapters.cluster.api import Api

@@ -43,8 +43,8 @@ def told(target: KubernetesServing, uri: str, change: Change) -> Status:
 
     def settled() -> Status | None:
         status = target.status(NAME)
-        starting = "has not looked at it" in status.message or "MinimumReplicas" in status.message
-        return None if starting or not (status.ready or status.message) else status
+        is_starting = status.message.startswith(("KServe's controller has not", "IngressReady is"))
+        return None if is_starting else status
 
     found: Status = until(settled, "a status", 90)
     return found

@@ -96,21 +96,24 @@ def test_traffic_moves_and_the_version_before_is_deleted_without_a_lost_request(
 
 
 def test_a_header_pins_a_version(served: World, client: Client) -> None:
-    document = routes({ONE: 100, TWO: 0})
-    grpc, http = document["spec"]["http"]
-    pinned = {**http, "name": "pinned", "match": [{"headers": {"x-serin-version": {"exact": "2"}}}]}
-    pinned["route"] = [{"destination": {"host": f"{TWO}-predictor", "port": {"number": 80}}}]
-    document["spec"]["http"] = [grpc, pinned, http]
-    apply(served, client, document)
-    headers = {"x-serin-version": "2"}
-    assert {client.version(**headers) for _ in range(50)} == {"2"}
+    apply(served, client, routes({ONE: 100, TWO: 0}))
+    pin = {"serin-deployment": TWO}
+    assert {client.version(**pin) for _ in range(50)} == {"2"}
     assert {client.version() for _ in range(50)} == {"1"}
+    with client.grpc(**pin) as pinned, client.grpc() as infer:
+        assert ({pinned() for _ in range(20)}, {infer() for _ in range(20)}) == ({"2"}, {"1"})
+
+
+def test_a_header_that_names_no_deployment_of_the_model_is_not_found(served: World, client: Client) -> None:
+    apply(served, client, routes({ONE: 100}))
+    assert client.predict(**{"serin-deployment": TWO}).status_code == 404
 
 
 def test_a_mirror_sees_every_request_and_answers_none(served: World, client: Client) -> None:
     apply(served, client, routes({ONE: 100}))
     document = routes({ONE: 100})
-    for route, port in zip(document["spec"]["http"], (8081, 80), strict=True):
+    for route in document["spec"]["http"]:
+        port = 8081 if route["name"].startswith("grpc") else 80
         route["mirror"] = {"host": f"{TWO}-predictor", "port": {"number": port}}
         route["mirrorPercentage"] = {"value": 100.0}
     apply(served, client, document)

@@ -94,7 +94,7 @@ def world(folder: Path) -> Iterator[World]:
         stack.enter_context(istio.istiod(plane))
         s3, issuer = stack.enter_context(services.s3("serin")), stack.enter_context(tokens.issuer())
         pair = plane.authority.issue("gateway", hosts=["*.serin.internal"])
-        found = installation.rendered("overlays/production")
+        found = installation.rendered("production")
         installation.neighbours(plane.api, found)
         endpoints = {key: s3[key] for key in ("AWS_ENDPOINT_URL", "FEAST_S3_ENDPOINT_URL", "AWS_DEFAULT_REGION")}
         for document in found:
