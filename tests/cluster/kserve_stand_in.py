@@ -68,7 +68,7 @@ class KServeStandIn:
         secrets = [secret for name in names if (secret := self._found("v1", "Secret", name))]
         containers = self._api.list(RUNTIME, "ClusterStorageContainer")
         pod = kserve_pod.pod(service, runtime, containers, secrets)
-        self._api.apply(kserve_pod.deployment(service, pod), _MANAGER)
+        self._api.apply(kserve_pod.deployment(service, pod), _MANAGER, may_warn=True)
         self._api.apply(kserve_pod.front(service, runtime), _MANAGER)
 
     def _found(self, api: str, kind: str, name: str) -> Document | None:
