@@ -17,13 +17,15 @@ from tests.cluster.containers import CHECKOUT
 from tests.cluster.world import World
 from tests.integration.serving_world import CASE
 
-PLAN = Rollout(
+QUICK = Rollout(
     steps=(Step(weight=30, pause=timedelta(seconds=2)), Step(weight=60, pause=timedelta(seconds=2))),
     interval=timedelta(seconds=1),
     min_requests=5,
     failure_limit=0,
     inconclusive_limit=30,
 )
+# Nobody waits for its end.
+LONG = QUICK.model_copy(update={"steps": (Step(weight=30, pause=timedelta(hours=1)),)})
 # What a busy machine still keeps to, and a forest of 400 trees does not.
 STRICT, LENIENT = Slo(error_rate=0, latency_p95_ms=5), Slo(error_rate=0, latency_p95_ms=4000)
 
@@ -55,9 +57,9 @@ class Commands:
                 process.kill()
         return process.returncode, output
 
-    def judge_by(self, slo: Slo) -> None:
-        """Let the next rollout keep to an SLO."""
-        case = CASE.model_copy(update={"rollout": PLAN, "slo": slo})
+    def plan(self, slo: Slo = LENIENT, rollout: Rollout = QUICK) -> None:
+        """Let the next rollout keep to an SLO and a plan."""
+        case = CASE.model_copy(update={"rollout": rollout, "slo": slo})
         (self.root / "pipelines" / "use_cases" / f"{CASE.name}.yaml").write_text(dumps(case))
 
     def register(self, artifact: Path) -> int:
@@ -88,5 +90,5 @@ def commands(world: World, root: Path, prometheus: str) -> Commands:
             "SERIN_STORAGE": "s3://serin",
         },
     )
-    made.judge_by(LENIENT)
+    made.plan()
     return made
