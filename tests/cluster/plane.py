@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -49,9 +50,10 @@ class Plane:
         return Api(self.authority.certificate, token=self.api.token(namespace, account))
 
     def kubeconfig(self, account: str, server: str = SERVER) -> Path:
-        """A kubeconfig file of a service account of namespace serin."""
+        """A new kubeconfig file of a service account of namespace serin."""
         token = self.api.token("serin", account)
-        return kubeconfig(self.folder / f"{account}.kubeconfig", self.authority.certificate, token, server)
+        path = self.folder / f"{account}-{uuid.uuid4().hex[:8]}.kubeconfig"
+        return kubeconfig(path, self.authority.certificate, token, server)
 
 
 def binary(name: str) -> Path:
