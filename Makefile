@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 .PHONY: help setup demo unit test images images-test cluster-test crds cluster cluster-down check format bench lock clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## the virtual environment .venv, from the lock file
 
@@ -42,6 +42,11 @@ unit: $(READY) ## the fast tests alone: no server, no check
 test: $(READY) check ## every test, from nothing
 	@tests/services.sh
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
+
+cluster-test: $(READY) ## documents and rollouts on a real control plane (needs Go and the rights of root)
+	@tests/cluster/packages.sh
+	@tests/cluster/build.sh
+	@PATH="$$PWD/$(BIN):$$PATH" tests/cluster/run.sh $(BIN)/python -m pytest tests/cluster -q
 
 crds: ## download the CRDs of the pinned releases, which `make test` checks the manifests against
 	@tests/manifests/crds.sh

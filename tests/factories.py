@@ -63,6 +63,22 @@ def make_artifact(
     return seal(folder, _manifest(use_case, estimator, engine, schema, threshold))
 
 
+def make_slow_artifact(folder: Path, seed: int = 0) -> None:
+    """As `make_artifact`, with a random forest of so many trees that one row takes it longer than 5 ms anywhere."""
+    from sklearn.ensemble import RandomForestClassifier
+    from skops import io
+
+    manifest = make_artifact(folder, estimator="random_forest", seed=seed)
+    reference = pq.read_table(folder / REFERENCE)
+    rows = manifest.inputs.encode({name: reference[name].to_pylist() for name in manifest.inputs.names})
+    forest = RandomForestClassifier(n_estimators=400, max_depth=2, random_state=seed)
+    score = forest.fit(rows, reference["label"].to_numpy()).predict_proba(rows)[:, 1]
+    io.dump(forest, folder / "model.skops")
+    place = reference.schema.get_field_index("score")
+    pq.write_table(reference.set_column(place, "score", pa.array(score)), folder / REFERENCE)
+    seal(folder, manifest)
+
+
 def make_manifest(features: tuple[str, ...] = ("count_1d", "rate_7d"), **changes: Any) -> Manifest:
     """A manifest without an artifact: entity CUSTOMER, request columns AMOUNT (0 to 1000) and CHANNEL (nullable),
     event time TIME, calendar `hour`, and `features` from the store; `changes` replace whole keys."""

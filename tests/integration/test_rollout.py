@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from components.register.run import register
@@ -21,7 +19,6 @@ from components.rollout.states import RolloutState
 from serin.adapters.local import processes
 from serin.adapters.local.metrics import ScrapedMetrics
 from serin.adapters.local.serving import LocalServing, write_status
-from serin.artifact import REFERENCE, seal
 from serin.deployments import weights_of
 from serin.errors import ConflictError, NotFoundError, SerinError, UnavailableError
 from serin.platform import Platform, build
@@ -29,7 +26,7 @@ from serin.ports import INFERENCE_SERVICE, VIRTUAL_SERVICE
 from serin.use_case import Rollout, Slo, Step
 from serin.workspace import Workspace
 from tests import services
-from tests.factories import make_artifact
+from tests.factories import make_artifact, make_slow_artifact
 from tests.integration.serving_world import CASE, TEMPLATES, Load, World, until
 
 pytestmark = [
@@ -102,7 +99,7 @@ def test_a_good_version_is_promoted_and_no_request_is_lost(world: World, tmp_pat
 
 
 def test_a_slow_version_is_rolled_back_and_no_request_is_lost(world: World, tmp_path: Path) -> None:
-    _make_slow_artifact(tmp_path / "v3")
+    make_slow_artifact(tmp_path / "v3")
     rolled = Rolled(world, 3, tmp_path / "v3", Slo(error_rate=0, latency_p95_ms=5))
     with Load(world.port) as load:
         state = rolled.run()
@@ -134,22 +131,6 @@ def test_a_version_whose_artifact_is_lost_is_named_with_the_cause_and_the_others
 
 def _deployed(target: LocalServing) -> list[str]:
     return [document["metadata"]["name"] for document in target.list(INFERENCE_SERVICE)]
-
-
-def _make_slow_artifact(folder: Path) -> None:
-    """A random forest of so many trees that one row takes it longer than 5 ms anywhere."""
-    from sklearn.ensemble import RandomForestClassifier
-    from skops import io
-
-    manifest = make_artifact(folder, estimator="random_forest")
-    reference = pq.read_table(folder / REFERENCE)
-    rows = manifest.inputs.encode({name: reference[name].to_pylist() for name in manifest.inputs.names})
-    forest = RandomForestClassifier(n_estimators=400, max_depth=2, random_state=0)
-    score = forest.fit(rows, reference["label"].to_numpy()).predict_proba(rows)[:, 1]
-    io.dump(forest, folder / "model.skops")
-    place = reference.schema.get_field_index("score")
-    pq.write_table(reference.set_column(place, "score", pa.array(score)), folder / REFERENCE)
-    seal(folder, manifest)
 
 
 @pytest.fixture(scope="module")
