@@ -4,10 +4,10 @@ from typing import Any
 
 from pipelines.console import Console
 from serin import aliases, storage
-from serin.deployments import versions_of, weights_of
+from serin.deployments import version_of, versions_of, weights_of
 from serin.errors import NotFoundError, SerinError
 from serin.platform import Platform
-from serin.ports import INFERENCE_SERVICE, VIRTUAL_SERVICE, RegisteredVersion
+from serin.ports import INFERENCE_SERVICE, VIRTUAL_SERVICE, RegisteredVersion, ServingTarget
 from serin.use_case import UseCase
 
 
@@ -43,10 +43,18 @@ def _serving(platform: Platform, case: UseCase) -> dict[str, Any]:
         weights = weights_of(target.get(VIRTUAL_SERVICE, case.model_name))
     except NotFoundError:
         weights = {}
+    # Traffic may go to what somebody has deleted.
+    deployed = {name: version_of(case, name) for name, weight in weights.items() if weight}
+    deployed |= versions_of(case, target.list(INFERENCE_SERVICE))
     return {
-        name: {"version": version, "weight": weights.get(name, 0), "ready": target.status(name).ready}
-        for name, version in versions_of(case, target.list(INFERENCE_SERVICE)).items()
+        name: {"version": version, "weight": weights.get(name, 0), **_state(target, name)}
+        for name, version in deployed.items()
     }
+
+
+def _state(target: ServingTarget, name: str) -> dict[str, Any]:
+    found = target.status(name)
+    return {"ready": found.ready} if found.ready else {"ready": False, "why": found.message}
 
 
 def _describe(version: RegisteredVersion) -> dict[str, Any]:
@@ -84,5 +92,8 @@ def _print(console: Console, case: UseCase, found: dict[str, Any]) -> None:
     console.say(f"  {found['events']} event files, {found['predictions']} prediction log files stored")
     for cause in found["lost"]:
         console.say(f"  {cause}")
+    for name, served in found["serving"].items():
+        if not served["ready"]:
+            console.say(f"  {name} is down: {served['why']}")
     if found["serving_problem"]:
         console.say(f"  serving: {found['serving_problem']}")

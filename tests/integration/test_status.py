@@ -1,6 +1,7 @@
 """`serin status`: what can be told is told, whatever can't."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,9 +9,12 @@ import pytest
 from components.register.run import register
 from pipelines.commands import status
 from pipelines.console import Console
+from serin.adapters.cluster.api import Api
+from serin.adapters.cluster.serving import KubernetesServing
 from serin.adapters.local.serving import LocalServing
 from serin.deployments import inference_service, virtual_service
 from serin.platform import Platform, build
+from serin.ports import INFERENCE_SERVICE, VIRTUAL_SERVICE
 from serin.workspace import Workspace
 from tests import services
 from tests.factories import make_artifact
@@ -43,17 +47,23 @@ def _platform(root: Path, profile: str = "local") -> Platform:
     return build(Workspace.from_variables(variables))
 
 
+def _without_a_cluster(root: Path) -> Platform:
+    """The profile of a cluster, and a kubeconfig that is not there."""
+    api = Api("serin", root / "no-kubeconfig")
+    return replace(_platform(root, "cluster"), serving=lambda model: KubernetesServing(api, model))
+
+
 def test_status_of_a_cluster_shows_versions_and_says_why_serving_cannot_be_told(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    status.run(Console(), _platform(root, "cluster"), "card_fraud")
+    status.run(Console(), _without_a_cluster(root), "card_fraud")
     shown = capsys.readouterr().out
     assert "champion" in shown
-    assert "serving: card-fraud: Serin does not talk to Kubernetes yet; apply manifests/ and istio/" in shown
+    assert "serving: no cluster is configured" in shown
 
 
 def test_status_as_json_has_the_versions_of_all_use_cases(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    status.run(Console(as_json=True), _platform(root, "cluster"), "")
+    status.run(Console(as_json=True), _without_a_cluster(root), "")
     found = json.loads(capsys.readouterr().out)
     assert sorted(found) == ["bank_churn", "card_fraud"]
     assert [version["version"] for version in found["card_fraud"]["versions"]] == [1]
@@ -73,5 +83,21 @@ def test_status_shows_what_serves_beside_documents_that_others_have_put_there(
     (target.folder / "documents" / "inferenceservice.card-fraud-v3.yaml").write_text("spec: 5")
     status.run(Console(as_json=True), platform, "card_fraud")
     found = json.loads(capsys.readouterr().out)["card_fraud"]
-    assert found["serving"] == {"card-fraud-v1": {"version": 1, "weight": 100, "ready": False}}
+    served = found["serving"]["card-fraud-v1"]
+    assert {key: served[key] for key in ("version", "weight", "ready")} == {"version": 1, "weight": 100, "ready": False}
+    assert found["serving"].keys() == {"card-fraud-v1"}
     assert found["serving_problem"] == ""
+
+
+def test_status_says_why_a_version_is_down_and_that_traffic_goes_to_what_is_not_there(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    platform = _platform(root)
+    case, target = platform.own_use_case("card_fraud"), platform.serving("card-fraud")
+    for kind, name in ((INFERENCE_SERVICE, "card-fraud-v1"), (VIRTUAL_SERVICE, "card-fraud")):
+        target.delete(kind, name)
+    target.create(virtual_service(case, {"card-fraud-v1": 100}, platform.templates.virtual_service))
+    status.run(Console(), platform, "card_fraud")
+    shown = capsys.readouterr().out
+    assert "100 %, down" in shown
+    assert f"card-fraud-v1 is down: {target.status('card-fraud-v1').message}" in shown
