@@ -9,10 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from serin.adapters.cluster.api import Api
+from serin.adapters.cluster.checks import checks
 from serin.adapters.cluster.endpoints import Endpoints
 from serin.adapters.cluster.kfp import Kubeflow
 from serin.adapters.cluster.package import Package
+from serin.adapters.cluster.prometheus import PrometheusMetrics
 from serin.errors import NotFoundError, SerinError, UnavailableError
+from serin.ports import Check
 from tests.kfp_server import Fault, KfpServer, kfp_server
 from tests.services import free_port
 
@@ -299,3 +303,27 @@ def test_a_certificate_of_an_unknown_authority_is_told(https: tuple[str, Path]) 
 def test_a_certificate_of_the_named_authority_is_accepted(https: tuple[str, Path]) -> None:
     host, certificate = https
     assert Kubeflow(replace(at(host), kfp_ca_file=certificate)).link("r1") == f"{host}/#/runs/details/r1"
+
+
+def _looked_at(endpoints: Endpoints, folder: Path) -> Check:
+    def no_metrics() -> PrometheusMetrics:
+        raise UnavailableError("none")
+
+    found = checks(Api("serin", folder / "no-kubeconfig"), endpoints, no_metrics)
+    return next(check for check in found if check.what == "Kubeflow Pipelines")
+
+
+def test_doctor_takes_the_named_authority_for_kubeflow(https: tuple[str, Path], tmp_path: Path) -> None:
+    host, certificate = https
+    assert _looked_at(replace(at(host), kfp_ca_file=certificate), tmp_path) == Check(
+        True, "Kubeflow Pipelines", f"{host}, a single user"
+    )
+    assert "its certificate is not accepted" in _looked_at(at(host), tmp_path).found
+
+
+def test_doctor_tells_that_the_namespace_of_kubeflow_is_missing(
+    many_users: tuple[KfpServer, Endpoints, Path], tmp_path: Path
+) -> None:
+    _, endpoints, _ = many_users
+    assert _looked_at(endpoints, tmp_path).found == f"{endpoints.kfp_host}, namespace serin"
+    assert "SERIN_KFP_NAMESPACE must name" in _looked_at(replace(endpoints, kfp_namespace=""), tmp_path).found

@@ -2,13 +2,11 @@
 
 from collections.abc import Callable, Iterator
 
-import httpx
-
 from serin.adapters.cluster.api import SERVED, Api
 from serin.adapters.cluster.endpoints import Endpoints
 from serin.adapters.cluster.prometheus import PrometheusMetrics
 from serin.adapters.cluster.rights import SERVING
-from serin.errors import SerinError, UnavailableError, first_line
+from serin.errors import SerinError, UnavailableError
 from serin.ports import Check
 
 
@@ -26,7 +24,7 @@ def checks(api: Api, endpoints: Endpoints, metrics: Callable[[], PrometheusMetri
         "set it to the base URL that clients reach the mesh's gateway by",
     )
     if endpoints.kfp_host:
-        yield _looked("Kubeflow Pipelines", lambda: _healthy(endpoints))
+        yield _looked("Kubeflow Pipelines", lambda: _kubeflow(endpoints))
 
 
 def _looked(what: str, look: Callable[[], str]) -> Check:
@@ -51,16 +49,8 @@ def _rights(api: Api) -> str:
     return "all that a rollout needs"
 
 
-def _healthy(endpoints: Endpoints) -> str:
-    url = f"{endpoints.kfp_host}/apis/v2beta1/healthz"
-    try:
-        token = endpoints.kfp_token_file.read_text(encoding="utf-8").strip() if endpoints.kfp_token_file else ""
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        answer = httpx.get(url, headers=headers, timeout=10.0)
-    except OSError as error:
-        raise UnavailableError(f"SERIN_KFP_TOKEN_FILE can't be read: {error}") from None
-    except httpx.HTTPError as error:
-        raise UnavailableError(f"{url} does not answer: {first_line(error)}") from None
-    if not answer.is_success:
-        raise UnavailableError(f"{url} answers {answer.status_code}: {answer.text[:200].strip()}")
-    return endpoints.kfp_host
+def _kubeflow(endpoints: Endpoints) -> str:
+    from serin.adapters.cluster.kfp import Kubeflow
+
+    kubeflow = Kubeflow(endpoints)
+    return f"{kubeflow.host}, " + (f"namespace {kubeflow.namespace}" if kubeflow.namespace else "a single user")
