@@ -5,12 +5,15 @@ the server itself refuses what another manager holds, and its managedFields tell
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+
+from yaml import YAMLError
 
 from serin.errors import ConflictError, NotFoundError, SerinError, UnavailableError, first_line
 from serin.ports import INFERENCE_SERVICE, VIRTUAL_SERVICE, Document
@@ -235,7 +238,8 @@ class Api:
         from kubernetes import config
 
         try:
-            config.load_kube_config(self._file, client_configuration=configuration)
+            with self._readable():
+                config.load_kube_config(self._file, client_configuration=configuration)
         except config.ConfigException as unconfigured:
             try:
                 config.load_incluster_config(client_configuration=configuration)
@@ -248,11 +252,21 @@ class Api:
         from kubernetes import config
 
         try:
-            _, active = config.list_kube_config_contexts(self._file)
+            with self._readable():
+                _, active = config.list_kube_config_contexts(self._file)
         except config.ConfigException:
             return None
         found: str | None = active["context"].get("namespace")
         return found
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        """The client takes a kubeconfig that is there for a sound one. Raises UnavailableError where it is not."""
+        try:
+            yield
+        except (OSError, YAMLError, TypeError, AttributeError) as error:
+            named = self._file or "(KUBECONFIG, or ~/.kube/config)"
+            raise UnavailableError(f"the kubeconfig {named} can't be read: {' '.join(str(error).split())}") from None
 
     @property
     def _file(self) -> str | None:

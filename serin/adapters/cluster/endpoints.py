@@ -1,5 +1,6 @@
 """Where a cluster's services are: the variables that the profile `cluster` reads beside those of the workspace."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,10 +40,10 @@ class Endpoints:
         token, authority = env.get("SERIN_KFP_TOKEN_FILE"), env.get("SERIN_KFP_CA_FILE")
         return cls(
             namespace=env.get("SERIN_NAMESPACE") or _mounted_namespace(),
-            gateway=_url(env, "SERIN_GATEWAY"),
+            gateway=_open_url(env, "SERIN_GATEWAY"),
             prometheus=_url(env, "SERIN_PROMETHEUS"),
             queries=cast(QuerySet, queries),
-            kfp_host=_url(env, "SERIN_KFP_HOST"),
+            kfp_host=_open_url(env, "SERIN_KFP_HOST"),
             kfp_namespace=env.get("SERIN_KFP_NAMESPACE", ""),
             kfp_token_file=Path(token) if token else None,
             kfp_ca_file=Path(authority) if authority else None,
@@ -50,13 +51,26 @@ class Endpoints:
 
     def at(self, kfp_host: str) -> "Endpoints":
         """These endpoints with another Kubeflow. Raises UnavailableError for what is no URL."""
-        return replace(self, kfp_host=_url({"--host": kfp_host}, "--host"))
+        return replace(self, kfp_host=_open_url({"--host": kfp_host}, "--host"))
+
+
+def shown(url: str) -> str:
+    """A URL as it may be printed: without a user and a password."""
+    return re.sub("[^/]*@", "", url)
 
 
 def _url(env: Mapping[str, str], name: str) -> str:
     value = env.get(name, "").rstrip("/")
     if value and not value.startswith(("http://", "https://")):
-        raise UnavailableError(f"{name} is {value!r}; allowed: a URL that starts with http:// or https://")
+        raise UnavailableError(f"{name} is {shown(value)!r}; allowed: a URL that starts with http:// or https://")
+    return value
+
+
+def _open_url(env: Mapping[str, str], name: str) -> str:
+    """A URL that is printed, in links and command lines."""
+    value = _url(env, name)
+    if shown(value) != value:
+        raise UnavailableError(f"{name} is {shown(value)!r} behind a user or password; allowed: a URL without them")
     return value
 
 

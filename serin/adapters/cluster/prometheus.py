@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 
 from serin.adapters.cluster.api import SERVED, Api
+from serin.adapters.cluster.endpoints import shown
 from serin.adapters.cluster.queries import Queries
 from serin.adapters.cluster.readiness import ready_since
 from serin.adapters.cluster.series import Series, buckets, is_sound, lost, restarts, total
@@ -62,7 +63,8 @@ class PrometheusMetrics:
         """A word on the Prometheus that answers. Raises UnavailableError where none does."""
         with httpx.Client(timeout=_TIMEOUT) as client:
             found = self._query(client, "prometheus_build_info", time.time())
-        return f"{self._url}, {', '.join(sorted({s.labels.get('version', '') for s in found})) or 'no version told'}"
+        versions = ", ".join(sorted({series.labels.get("version", "") for series in found}))
+        return f"{shown(self._url)}, {versions or 'no version told'}"
 
     def _sample(self, deployment: str, client: httpx.Client) -> Sample:
         life, now = self._life(deployment), time.time()
@@ -113,13 +115,13 @@ class PrometheusMetrics:
             if answer.is_success and found["status"] == "success" and not found.get("warnings"):
                 return [_series(one) for one in found["data"]["result"]]
             problem = found.get("error") or found.get("warnings") or answer.status_code
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             problem = first_line(error)
         except json.JSONDecodeError:
             problem = f"HTTP {answer.status_code} without JSON"
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             problem = f"an answer of another form ({first_line(error)})"
-        raise UnavailableError(f"Prometheus at {self._url} failed on {query}: {problem}")
+        raise UnavailableError(f"Prometheus at {shown(self._url)} failed on {query}: {problem}")
 
 
 def life(api: Api, deployment: str) -> Life:

@@ -208,3 +208,18 @@ def test_a_deployment_that_is_not_there_is_no_measurement(counted, caplog):
     metrics = PrometheusMetrics(counted.url, QUERIES["serin"], lambda: "serin", gone)
     assert metrics.sample(NAME) is None
     assert _told(caplog) == f"{NAME}: no measurement: there is no InferenceService {NAME}"
+
+
+def test_a_password_in_the_url_is_used_and_not_told(caplog: pytest.LogCaptureFixture):
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as closed:
+        url = f"127.0.0.1:{closed.server_address[1]}"
+    source = PrometheusMetrics(f"http://ann:secret@{url}", QUERIES["serin"], lambda: "serin", lambda _: Life(0.0, {}))
+    assert source.sample(NAME) is None
+    assert f"Prometheus at http://{url} failed" in caplog.text
+    assert "secret" not in caplog.text
+
+
+def test_a_url_that_can_not_be_one_is_told(caplog: pytest.LogCaptureFixture):
+    source = PrometheusMetrics("http://[prometheus", QUERIES["serin"], lambda: "serin", lambda _: Life(0.0, {}))
+    assert source.sample(NAME) is None
+    assert "Prometheus at http://[prometheus failed" in caplog.text
