@@ -6,6 +6,7 @@ import pytest
 
 from pipelines import settings
 from serin.adapters.cluster import pipelines, rights
+from serin.ports import Document
 from tests.manifests import scene
 from tests.manifests.index import Index, matches
 from tests.manifests.rendering import OVERLAYS
@@ -24,11 +25,13 @@ def _granted(index: Index, account: str, namespace: str) -> set[tuple[str, str, 
         and any((s["namespace"], s["name"]) == (namespace, account) for s in binding["subjects"])
     ]
     roles = [index.get("Role", "serin", binding["roleRef"]["name"]) for binding in bindings]
+    return {right for role in roles for right in _rights(role)}
+
+
+def _rights(role: Document | None) -> set[tuple[str, str, str]]:
     return {
         (group, resource, verb)
-        for role in roles
-        if role is not None
-        for rule in role["rules"]
+        for rule in (role or {"rules": []})["rules"]
         for group in rule["apiGroups"]
         for resource in rule["resources"]
         for verb in rule["verbs"]
@@ -40,6 +43,12 @@ def _granted(index: Index, account: str, namespace: str) -> set[tuple[str, str, 
 def test_account_has_the_rights_that_its_code_uses(overlay: str, account: str):
     needed = {(kind.group, kind.plural, verb) for kind, verbs in NEEDED[account].items() for verb in verbs}
     assert needed - _granted(Index(scene.of(overlay)), account, TASKS[overlay]) == set()
+
+
+@pytest.mark.parametrize("role", ["serin-leases", "serin-rollout"])
+def test_role_has_no_right_that_no_code_uses(role: str):
+    used = {(kind.group, kind.plural, verb) for kind, verbs in rights.SERVING.items() for verb in verbs}
+    assert _rights(Index(scene.of("production")).get("Role", "serin", role)) - used == set()
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
