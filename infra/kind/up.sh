@@ -134,6 +134,6 @@ install_serin
 cat <<'T'
 
 The cluster is up. The gateway is at http://localhost:8080 (Host: MODEL.serin.internal), without TLS and tokens.
-  kubectl --context kind-serin -n kubeflow port-forward svc/ml-pipeline 8888   # SERIN_KFP_HOST=http://localhost:8888
-  make cluster-down                                                            # removes it with all that is in it
+  kubectl --context kind-serin -n kubeflow port-forward svc/ml-pipeline-ui 8888:80   # SERIN_KFP_HOST=http://localhost:8888
+  make cluster-down                                                                  # removes it with all that is in it
 T

@@ -41,7 +41,7 @@ def asking(document: Document, model: str, gateway: str) -> list[str]:
     host = document["spec"]["hosts"][0]
     path = f"/v1/models/{model}:predict"
     if not gateway:
-        return [f"  http://{host}{path} in the mesh; set SERIN_GATEWAY to the URL that clients reach its gateway by"]
+        return [f"  {path}, host {host}, at the mesh's gateway; SERIN_GATEWAY is the URL that clients reach it by"]
     url = urlsplit(gateway)
     if url.scheme == "https":
         # The gateway tells its certificates apart by the name in the TLS handshake.

@@ -26,6 +26,6 @@ def test_a_gateway_with_tls_is_told_the_host_in_the_handshake():
     assert found[2:5] == ["--connect-to", f"{HOST}:443:gateway.example:443", f"https://{HOST}:443{PATH}"]
 
 
-def test_without_a_gateway_the_address_in_the_mesh_is_told():
+def test_without_a_gateway_path_and_host_are_told():
     (line,) = asking(traffic({f"{MODEL}-v1": 100}), MODEL, "")
-    assert line.startswith(f"  http://{HOST}{PATH} in the mesh; set SERIN_GATEWAY")
+    assert line.startswith(f"  {PATH}, host {HOST}, at the mesh's gateway; SERIN_GATEWAY is")
