@@ -167,7 +167,8 @@ def test_a_rollout_that_is_killed_at_every_write_ends_as_if_it_were_not(
 def test_every_write_was_server_side_apply_by_serins_own_manager(world: World, serin: Commands) -> None:
     done = writes(world.plane, "serin-rollout")
     kinds = {write.kind for write in done}
-    assert {"inferenceservices", "virtualservices", "leases"} <= kinds
+    beside = {"horizontalpodautoscalers", "poddisruptionbudgets"}
+    assert {"inferenceservices", "virtualservices", "leases", *beside} <= kinds
     assert {write.verb for write in done} <= {"patch", "delete"}
     for write in done:
         assert write.verb == "delete" or (write.manager == MANAGER and write.is_server_side_apply), write
