@@ -43,10 +43,12 @@ def _serving(platform: Platform, case: UseCase) -> dict[str, Any]:
         weights = weights_of(target.get(VIRTUAL_SERVICE, case.model_name))
     except NotFoundError:
         weights = {}
-    return {
-        name: {"version": version, "weight": weights.get(name, 0), "ready": target.status(name).ready}
-        for name, version in versions_of(case, target.list(INFERENCE_SERVICE)).items()
-    }
+    found = {}
+    for name, version in versions_of(case, target.list(INFERENCE_SERVICE)).items():
+        state = target.status(name)
+        problem = "" if state.ready else state.message
+        found[name] = {"version": version, "weight": weights.get(name, 0), "ready": state.ready, "problem": problem}
+    return found
 
 
 def _describe(version: RegisteredVersion) -> dict[str, Any]:
@@ -82,6 +84,9 @@ def _print(console: Console, case: UseCase, found: dict[str, Any]) -> None:
         )
     console.table(("version", "aliases", "estimator", "as of", "gate", "traffic"), rows)
     console.say(f"  {found['events']} event files, {found['predictions']} prediction log files stored")
+    for name, served in found["serving"].items():
+        if served["problem"]:
+            console.say(f"  {name}: {served['problem']}")
     for cause in found["lost"]:
         console.say(f"  {cause}")
     if found["serving_problem"]:

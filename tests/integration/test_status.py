@@ -44,12 +44,14 @@ def _platform(root: Path, profile: str = "local") -> Platform:
 
 
 def test_status_of_a_cluster_shows_versions_and_says_why_serving_cannot_be_told(
-    root: Path, capsys: pytest.CaptureFixture[str]
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(root / "none"))
     status.run(Console(), _platform(root, "cluster"), "card_fraud")
     shown = capsys.readouterr().out
     assert "champion" in shown
-    assert "serving: card-fraud: Serin does not talk to Kubernetes yet; apply manifests/ and istio/" in shown
+    assert "serving: no cluster is configured" in shown
+    assert "Set KUBECONFIG, or run in a pod" in shown
 
 
 def test_status_as_json_has_the_versions_of_all_use_cases(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -73,5 +75,11 @@ def test_status_shows_what_serves_beside_documents_that_others_have_put_there(
     (target.folder / "documents" / "inferenceservice.card-fraud-v3.yaml").write_text("spec: 5")
     status.run(Console(as_json=True), platform, "card_fraud")
     found = json.loads(capsys.readouterr().out)["card_fraud"]
-    assert found["serving"] == {"card-fraud-v1": {"version": 1, "weight": 100, "ready": False}}
+    (served,) = found["serving"].values()
+    assert served == {
+        "version": 1,
+        "weight": 100,
+        "ready": False,
+        "problem": "not started; `serin serve` starts it",
+    }
     assert found["serving_problem"] == ""
