@@ -7,7 +7,7 @@ from serin import aliases, storage
 from serin.deployments import version_of, versions_of, weights_of
 from serin.errors import NotFoundError, SerinError
 from serin.platform import Platform
-from serin.ports import INFERENCE_SERVICE, VIRTUAL_SERVICE, RegisteredVersion, ServingTarget
+from serin.ports import INFERENCE_SERVICE, VIRTUAL_SERVICE, RegisteredVersion
 from serin.use_case import UseCase
 
 
@@ -45,16 +45,12 @@ def _serving(platform: Platform, case: UseCase) -> dict[str, Any]:
         weights = {}
     # Traffic may go to what somebody has deleted.
     deployed = {name: version_of(case, name) for name, weight in weights.items() if weight}
-    deployed |= versions_of(case, target.list(INFERENCE_SERVICE))
-    return {
-        name: {"version": version, "weight": weights.get(name, 0), **_state(target, name)}
-        for name, version in deployed.items()
-    }
-
-
-def _state(target: ServingTarget, name: str) -> dict[str, Any]:
-    found = target.status(name)
-    return {"ready": found.ready} if found.ready else {"ready": False, "why": found.message}
+    found = {}
+    for name, version in (deployed | versions_of(case, target.list(INFERENCE_SERVICE))).items():
+        state = target.status(name)
+        problem = "" if state.ready else state.message
+        found[name] = {"version": version, "weight": weights.get(name, 0), "ready": state.ready, "problem": problem}
+    return found
 
 
 def _describe(version: RegisteredVersion) -> dict[str, Any]:
@@ -90,10 +86,10 @@ def _print(console: Console, case: UseCase, found: dict[str, Any]) -> None:
         )
     console.table(("version", "aliases", "estimator", "as of", "gate", "traffic"), rows)
     console.say(f"  {found['events']} event files, {found['predictions']} prediction log files stored")
+    for name, served in found["serving"].items():
+        if served["problem"]:
+            console.say(f"  {name}: {served['problem']}")
     for cause in found["lost"]:
         console.say(f"  {cause}")
-    for name, served in found["serving"].items():
-        if not served["ready"]:
-            console.say(f"  {name} is down: {served['why']}")
     if found["serving_problem"]:
         console.say(f"  serving: {found['serving_problem']}")

@@ -24,7 +24,7 @@ _CONTROLLERS = [
         "root-ca-certificate-publisher", "serviceaccount", "statefulset",
     )
 ]  # fmt: skip
-_AUDITED = ("serving.kserve.io", "networking.istio.io", "coordination.k8s.io")
+_AUDITED = ("serving.kserve.io", "networking.istio.io", "coordination.k8s.io", "autoscaling", "policy")
 
 
 class UnavailableError(Exception):

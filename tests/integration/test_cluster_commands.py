@@ -119,7 +119,7 @@ def test_status_tells_versions_and_traffic(world: World) -> None:
         done = world.run("status", "card_fraud", "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)["card_fraud"]
-    assert found["serving"] == {f"{MODEL}-v1": {"version": 1, "weight": 100, "ready": True}}
+    assert found["serving"] == {f"{MODEL}-v1": {"version": 1, "weight": 100, "ready": True, "problem": ""}}
     assert found["serving_problem"] == ""
 
 

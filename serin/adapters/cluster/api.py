@@ -104,6 +104,7 @@ class Api:
         """The namespace that all requests are about. Raises UnavailableError where nothing names one."""
         found = self._namespace or self._context_namespace()
         if not found:
+            _ = self.host  # Where no cluster is configured at all, that is what is amiss.
             raise UnavailableError(
                 "no namespace is named; set SERIN_NAMESPACE, or `kubectl config set-context --current --namespace ...`"
             )
