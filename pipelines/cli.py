@@ -211,7 +211,7 @@ def retrain(
 
 @app.command(rich_help_panel=CLUSTER)
 def submit(
-    pipeline: Annotated[str, typer.Argument(help="training, retraining, ... as `serin compile` writes them.")],
+    pipeline: Annotated[str, typer.Argument(help="training, retraining, refresh or rollout.")],
     use_case: UseCaseName,
     data: Table = "",
     as_of: AsOf = "",
@@ -263,7 +263,7 @@ def compile_(
     help="Run what the use cases' `schedules` say, on this machine, until Ctrl-C.\n\n"
     "One run at a time: what comes due meanwhile runs after it, once. Times that passed while this machine slept, or "
     "while nobody watched, are not made up for. A run that fails is told, and is due again at its next time. Use cases "
-    "may be edited meanwhile. Rollouts need `serin serve` beside it. On a cluster it is `serin schedule apply`.",
+    "may be edited meanwhile. Rollouts need `serin serve` beside it. With SERIN_KFP_HOST it is `serin schedule apply`.",
 )
 def watch(
     use_cases: Annotated[
@@ -318,7 +318,7 @@ def status(use_case: OneOrAll = "", json: Json = False) -> None:
 
 @app.command(rich_help_panel=LOOK)
 def doctor(json: Json = False) -> None:
-    """Check this machine and this workspace for what Serin needs."""
+    """Check this machine, this workspace and, of profile cluster, the cluster for what Serin needs."""
     from pipelines.commands import doctor as command
 
     command.run(_console(json))

@@ -22,6 +22,8 @@ def apply(console: Console, platform: Platform, name: str, host: str) -> None:
     done = carry_out(recurring, asked, cases, platform.publish, _teller(console))
     if not changes(done):
         console.good("they are as the use cases have them")
+    if not name:
+        _tell_of_others(console, platform, recurring.found())
     console.next("serin schedule list")
     console.result({"use_cases": cases, "actions": [_action(one) for one in done]})
 
@@ -31,13 +33,16 @@ def diff(console: Console, platform: Platform, name: str, host: str) -> bool:
     recurring = _recurring(platform, host)
     asked = _asked(platform, name, recurring)
     cases = _named(platform, name)
-    needed = changes(plan([each.recurrence for each in asked], recurring.found(), cases))
+    found = recurring.found()
+    needed = changes(plan([each.recurrence for each in asked], found, cases))
     for one in needed:
         console.say(f"  {'+' if one.verb == 'create' else '-'} {_title(one)}: {one.why}")
     if needed:
         console.next(f"serin schedule apply {name}".rstrip())
     else:
         console.good(f"{', '.join(cases)}: recurring runs are as the use cases have them")
+    if not name:
+        _tell_of_others(console, platform, found)
     console.result({"equal": not needed, "use_cases": cases, "actions": [_action(one) for one in needed]})
     return bool(needed)
 
@@ -53,9 +58,7 @@ def show(console: Console, platform: Platform, name: str, host: str) -> None:
         console.table(("recurring run", "cron (UTC)", "next"), [_row(run, now) for run in ours])
     else:
         console.say("no recurring run was made by Serin")
-    here = _named(platform, "")
-    for case in sorted({run.recurrence.use_case for run in ours if run.recurrence} - set(here)):
-        console.say(f"{case} is no use case of this workspace; `serin schedule remove {case}` ends its recurring runs")
+    _tell_of_others(console, platform, ours)
     if others:
         console.say(f"made by others, and left alone: {', '.join(run.name for run in others)}")
     console.result({"recurring_runs": [_run(run) for run in ours], "others": [_run(run) for run in others]})
@@ -92,6 +95,13 @@ def _asked(platform: Platform, name: str, recurring: RecurringRuns) -> list[Want
 
 def _named(platform: Platform, name: str) -> list[str]:
     return [name] if name else sorted(path.stem for path in platform.workspace.use_cases.glob("*.yaml"))
+
+
+def _tell_of_others(console: Console, platform: Platform, found: Sequence[RecurringRun]) -> None:
+    """Use cases with recurring runs and without a file here: another workspace has them, or they were deleted."""
+    running = {run.recurrence.use_case for run in found if run.recurrence}
+    for case in sorted(running - set(_named(platform, ""))):
+        console.say(f"{case} is no use case of this workspace; `serin schedule remove {case}` ends its recurring runs")
 
 
 def _teller(console: Console) -> Callable[[Action, Sequence[str]], None]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests import services
+from tests import kubernetes_api, services
 from tests.kfp_server import KfpServer, kfp_server
 
 SCHEDULES = {"materialisation": {"cron": "5 * * * *"}, "rollout": {"cron": "*/15 * * * *"}}
@@ -40,13 +40,20 @@ class Cluster:
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     root = services.workspace_copy(tmp_path_factory.mktemp("workspace"))
     (root / "pipelines" / "use_cases" / "bank_churn.yaml").unlink()
-    with services.redis() as redis, services.s3("serin") as endpoints, kfp_server() as kfp:
+    with (
+        services.redis() as redis,
+        services.s3("serin") as endpoints,
+        kubernetes_api.running(root.parent) as (_, kubeconfig),
+        kfp_server() as kfp,
+    ):
         outside = {key: value for key, value in os.environ.items() if not key.startswith("SERIN_")}
         variables = {
             "SERIN_ROOT": str(root),
             "SERIN_PROFILE": "cluster",
             "SERIN_STORAGE": "s3://serin/data",
             "SERIN_REDIS": redis,
+            # For leases.
+            "KUBECONFIG": str(kubeconfig),
             "MLFLOW_TRACKING_URI": f"sqlite:///{root}/mlflow.db",
             "SERIN_KFP_HOST": kfp.url,
             "PYTHONPATH": str(services.CHECKOUT),
@@ -107,7 +114,10 @@ def test_those_of_others_and_of_other_workspaces_are_listed_and_left_alone(clust
     second.description = "serin/schedule=elsewhere/rollout"
     listed = cluster.serin("list")
     assert "made by others, and left alone: by-hand" in listed.stdout
-    assert "elsewhere is no use case of this workspace; `serin schedule remove elsewhere` ends" in listed.stdout
+    gone = "elsewhere is no use case of this workspace; `serin schedule remove elsewhere` ends"
+    assert gone in listed.stdout
+    assert gone in cluster.serin("diff").stdout
+    assert gone not in cluster.serin("diff", "card_fraud").stdout
     assert cluster.serin("remove").returncode == 0
     assert len(cluster.kfp.recurring_runs) == 2
     assert cluster.serin("remove", "elsewhere").returncode == 0
