@@ -12,19 +12,10 @@ from rich.markup import escape
 from rich.status import Status
 from rich.table import Table
 
+from pipelines.titles import TITLES
 from serin.progress import Progress
 
 _WORTH_A_LINE = 0.1  # seconds
-# Task names as the pipelines have them, and what a person would call what they do.
-_TASKS = {
-    "ingest": "ingest and check",
-    "features": "features and training set",
-    "evaluate": "evaluate",
-    "register": "register",
-    "drift": "look for drift",
-    "refresh": "feature views and online store",
-    "rollout": "roll out",
-}
 
 
 class Console:
@@ -74,7 +65,7 @@ class Console:
 
     def progress(self, event: Progress) -> None:
         """A pipeline run's progress."""
-        name = escape(_TASKS.get(event.task, event.task))
+        name = escape(TITLES.get(event.task, event.task))
         if event.event == "started":
             self._spin(name)
         elif event.event == "said":

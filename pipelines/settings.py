@@ -11,6 +11,7 @@ from typing import Any
 
 from kfp import kubernetes
 
+from pipelines.titles import TITLES
 from serin.use_case import Pool
 
 ENDPOINTS = "serin-endpoints"  # the ConfigMap
@@ -56,16 +57,16 @@ _SMALL = ("100m", "1", "2Gi", timedelta(minutes=15))
 _LARGE = ("1", "4", "8Gi", timedelta(hours=6))
 # By the name of the component.
 STEPS: Mapping[str, Step] = {
-    "estimator-names": Step("list the estimators", *_SMALL),
-    "ingest": Step("ingest and check", *_LARGE),
-    "features": Step("features and training set", *_LARGE),
-    "refresh": Step("feature views and online store", *_LARGE),
+    "estimator-names": Step(TITLES["estimators"], *_SMALL),
+    "ingest": Step(TITLES["ingest"], *_LARGE),
+    "features": Step(TITLES["features"], *_LARGE),
+    "refresh": Step(TITLES["refresh"], *_LARGE),
     "train": Step("train an estimator", *_LARGE),
-    "evaluate": Step("evaluate", "1", "2", "4Gi", timedelta(hours=1)),
-    "register": Step("register", *_SMALL),
-    "find-drift": Step("look for drift", "1", "2", "4Gi", timedelta(hours=1)),
+    "evaluate": Step(TITLES["evaluate"], "1", "2", "4Gi", timedelta(hours=1)),
+    "register": Step(TITLES["register"], *_SMALL),
+    "find-drift": Step(TITLES["drift"], "1", "2", "4Gi", timedelta(hours=1)),
     # It waits, as long as the plan's pauses are; killed by the clock, it goes on where it was.
-    "roll-out": Step("roll out", "100m", "1", "2Gi", timedelta(days=7)),
+    "roll-out": Step(TITLES["rollout"], "100m", "1", "2Gi", timedelta(days=7)),
 }
 
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager, redirect_stdout
 from components.features.run import published, refresh
 from components.ingest.run import run as ingest
 from pipelines.console import Console
+from pipelines.titles import TITLES
 from serin.platform import Platform
 from serin.progress import heard
 from serin.storage import absolute
@@ -16,10 +17,10 @@ def run(console: Console, platform: Platform, name: str, data: str, as_of: str) 
     """Ingest the table, where one is given, and bring feature views and online store up to date; nothing is trained."""
     case = platform.own_use_case(name)
     console.title(f"Refreshing the features of {case.name}")
-    with _heard(console), console.working("ingest and check" if data else "look at what is stored"):
+    with _heard(console), console.working(TITLES["ingest"] if data else "look at what is stored"):
         ingested = ingest(platform, case, absolute(data), as_of)
     moment = ingested.known_at
-    with _heard(console), console.working("feature views and online store"):
+    with _heard(console), console.working(TITLES["refresh"]):
         served = refresh(platform, case, moment).served
     online = published(platform, served)
     (console.good if online.at == moment else console.bad)(online.text(moment))

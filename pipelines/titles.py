@@ -1,0 +1,14 @@
+"""What a person calls the steps, here and in the Kubeflow UI, by the name that each gives itself as it runs."""
+
+from collections.abc import Mapping
+
+TITLES: Mapping[str, str] = {
+    "estimators": "list the estimators",
+    "ingest": "ingest and check",
+    "features": "features and training set",
+    "refresh": "feature views and online store",
+    "evaluate": "evaluate",
+    "register": "register",
+    "drift": "look for drift",
+    "rollout": "roll out",
+}
