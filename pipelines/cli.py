@@ -227,7 +227,8 @@ def submit(
     from pipelines.commands import submit as command
     from pipelines.submission import pairs
 
-    given = pairs(values or []) | ({"data": data} if data else {}) | ({"as_of": as_of} if as_of else {})
+    options = {"data": data, "as_of": as_of}
+    given = pairs([*(values or []), *(f"{name}={value}" for name, value in options.items() if value)])
     command.run(_console(json), _platform(), pipeline, use_case, given, host, follow)
 
 

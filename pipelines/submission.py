@@ -29,6 +29,8 @@ def submit(
     What Kubeflow would refuse is refused before anything is published or uploaded. Raises SerinError.
     """
     package = packaged(pipeline, case)
+    if "use_case" in given:
+        raise SerinError(f"--set use_case={given['use_case']}: the use case is the argument before, {case.name}")
     arguments = {"use_case": case.name, **_own(package), **read(package, given)}
     package.check(arguments)
     arguments["use_case"] = platform.publish(case)
@@ -57,11 +59,15 @@ def read(package: Package, given: Mapping[str, str]) -> dict[str, Any]:
 
 
 def pairs(texts: Sequence[str]) -> dict[str, str]:
-    """`NAME=VALUE` texts by name. Raises SerinError for any other text."""
-    split = [text.partition("=") for text in texts]
-    if odd := [name for name, sign, _ in split if not (sign and name)]:
-        raise SerinError(f"--set {odd[0]}: allowed is NAME=VALUE, such as --set version=3")
-    return {name: value for name, _, value in split}
+    """`NAME=VALUE` texts by name. Raises SerinError for any other text, and for a name that is given twice."""
+    found: dict[str, str] = {}
+    for name, sign, value in (text.partition("=") for text in texts):
+        if not (sign and name):
+            raise SerinError(f"--set {name}: allowed is NAME=VALUE, such as --set version=3")
+        if name in found:
+            raise SerinError(f"{name} is given twice, as {found[name]!r} and as {value!r}; allowed: once")
+        found[name] = value
+    return found
 
 
 def _own(package: Package) -> dict[str, str]:

@@ -1,8 +1,10 @@
 """What is asked of Kubeflow, before it is asked."""
 
+from typing import Any
+
 import pytest
 
-from pipelines.submission import packaged, pairs, read
+from pipelines.submission import packaged, pairs, read, submit
 from serin.errors import SerinError, UnavailableError
 from serin.platform import build
 from serin.use_case import load
@@ -35,6 +37,19 @@ def test_a_setting_without_a_value_is_named() -> None:
     assert pairs(["version=3", "as_of=a=b"]) == {"version": "3", "as_of": "a=b"}
     with pytest.raises(SerinError, match="--set version: allowed is NAME=VALUE"):
         pairs(["version"])
+
+
+def test_a_setting_that_is_given_twice_is_named_with_both_values() -> None:
+    with pytest.raises(SerinError, match="version is given twice, as '3' and as '4'; allowed: once"):
+        pairs(["version=3", "version=4"])
+
+
+def test_a_use_case_beside_the_use_case_is_refused_before_anything_is_asked() -> None:
+    case = load("card_fraud", services.CHECKOUT / "pipelines" / "use_cases")
+    platform = build(Workspace.from_variables({"SERIN_ROOT": str(services.CHECKOUT)}))
+    kubeflow: Any = None
+    with pytest.raises(SerinError, match="--set use_case=bank_churn: the use case is the argument before, card_fraud"):
+        submit(platform, kubeflow, "rollout", case, {"use_case": "bank_churn"}, lambda _: None)
 
 
 @pytest.fixture
