@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 from components.features.run import refresh
 from predictors.enrich import Fetched, OnlineFeatures
 from serin import partitions, storage, use_case
+from serin.adapters.local.lease import FileLease
 from serin.artifact import Manifest, RequestColumn, seal
 from serin.errors import UnavailableError, UseCaseError
 from serin.platform import Platform, build
@@ -306,7 +308,8 @@ def on_redis(root: Path, address: str, monkeypatch: pytest.MonkeyPatch) -> Platf
     monkeypatch.setenv("SERIN_REDIS", address)
     monkeypatch.setenv("SERIN_STORAGE", str(root / "storage"))
     variables = {"SERIN_ROOT": str(root), "SERIN_PROFILE": "cluster", "SERIN_STORAGE": str(root / "storage")}
-    return build(Workspace.from_variables(variables | {"MLFLOW_TRACKING_URI": f"sqlite:///{root}/mlflow.db"}))
+    platform = build(Workspace.from_variables(variables | {"MLFLOW_TRACKING_URI": f"sqlite:///{root}/mlflow.db"}))
+    return replace(platform, lease=FileLease(root / "locks"))
 
 
 def test_corrected_snapshot_of_the_same_day_reaches_redis(tmp_path, monkeypatch):
