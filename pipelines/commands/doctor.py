@@ -60,13 +60,13 @@ def _workspace_checks(workspace: Workspace) -> Iterator[Check]:
     state = workspace.state if workspace.state.exists() else workspace.root
     writable = state.is_dir() and os.access(state, os.W_OK)
     yield Check(writable, "state folder", str(workspace.state), f"{state} must be a folder that can be written")
-    for path in sorted(workspace.use_cases.glob("*.yaml")):
+    for name in use_case.names(workspace.use_cases):
         try:
-            case = use_case.load(path.stem, workspace.use_cases)
+            case = use_case.load(name, workspace.use_cases)
         except SerinError as error:
-            yield Check(False, f"use case {path.stem}", str(error))
+            yield Check(False, f"use case {name}", str(error))
         else:
-            yield Check(True, f"use case {path.stem}", "valid")
+            yield Check(True, f"use case {name}", "valid")
             yield from stored(workspace, case)
             yield registered(workspace, case)
 

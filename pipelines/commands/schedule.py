@@ -8,6 +8,7 @@ from pipelines.console import Console
 from pipelines.schedules.due import following
 from pipelines.schedules.reconcile import Action, changes, plan
 from pipelines.schedules.recurring import Wanted, carry_out, take_back, wanted
+from serin import use_case
 from serin.errors import NotFoundError, UnavailableError
 from serin.platform import Platform
 from serin.ports import RecurringRun, RecurringRuns
@@ -94,7 +95,7 @@ def _asked(platform: Platform, name: str, recurring: RecurringRuns) -> list[Want
 
 
 def _named(platform: Platform, name: str) -> list[str]:
-    return [name] if name else sorted(path.stem for path in platform.workspace.use_cases.glob("*.yaml"))
+    return [name] if name else use_case.names(platform.workspace.use_cases)
 
 
 def _tell_of_others(console: Console, platform: Platform, found: Sequence[RecurringRun]) -> None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from pipelines.console import Console
-from serin import aliases, storage
+from serin import aliases, storage, use_case
 from serin.deployments import version_of, versions_of, weights_of
 from serin.errors import NotFoundError, SerinError
 from serin.platform import Platform
@@ -13,7 +13,7 @@ from serin.use_case import UseCase
 
 def run(console: Console, platform: Platform, name: str) -> None:
     """Print versions, aliases and traffic of one use case or of all."""
-    names = [name] if name else sorted(path.stem for path in platform.workspace.use_cases.glob("*.yaml"))
+    names = [name] if name else use_case.names(platform.workspace.use_cases)
     found = {}
     for each in names:
         case = platform.own_use_case(each)

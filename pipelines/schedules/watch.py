@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from pipelines.schedules import Scheduled, scheduled
 from pipelines.schedules.due import Agenda, Due, agenda
+from serin import use_case
 from serin.errors import SerinError
 from serin.platform import Platform
 
@@ -106,8 +107,7 @@ class Files:
 
     def __call__(self) -> list[Scheduled]:
         """Raises UseCaseError where a file can't be read at the first look."""
-        folder = self._platform.workspace.use_cases
-        names = self._names or sorted(path.stem for path in folder.glob("*.yaml"))
+        names = self._names or use_case.names(self._platform.workspace.use_cases)
         found = [each for name in names for each in self._of(name)]
         self._began = True
         return found

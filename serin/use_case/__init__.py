@@ -8,7 +8,7 @@ files         from its file, and as text between the steps of a pipeline
 """
 
 from serin.use_case.consistency import RESERVED_PREFIX
-from serin.use_case.files import dumps, load, loads, parse
+from serin.use_case.files import dumps, load, loads, names, parse
 from serin.use_case.model import (
     DataSchedule,
     Drift,
@@ -49,5 +49,6 @@ __all__ = [
     "dumps",
     "load",
     "loads",
+    "names",
     "parse",
 ]

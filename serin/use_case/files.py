@@ -34,6 +34,11 @@ def _describe(problem: Any) -> str:
     return f"{key}: {text}{found}"
 
 
+def names(folder: Path) -> list[str]:
+    """The use cases that have a file in `folder`, sorted."""
+    return sorted(path.stem for path in folder.glob("*.yaml"))
+
+
 def load(name: str, folder: Path) -> UseCase:
     """Read and validate `folder/NAME.yaml`.
 
@@ -42,7 +47,7 @@ def load(name: str, folder: Path) -> UseCase:
     """
     path = folder / f"{name}.yaml"
     if not path.is_file():
-        known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml"))) or "none"
+        known = ", ".join(names(folder)) or "none"
         raise UseCaseError(f"no use case {name!r}; known: {known}. `serin new {name} --data TABLE ...` makes one")
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
