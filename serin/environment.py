@@ -39,7 +39,7 @@ def variables() -> dict[str, str]:
 
 def image() -> str:
     """The image that every pipeline step runs in on a cluster."""
-    return os.environ.get("SERIN_IMAGE", "serin-pipeline:0.1.0")
+    return os.environ.get("SERIN_IMAGE") or "serin-pipeline:0.1.0"
 
 
 def termination_log() -> Path:

@@ -91,6 +91,9 @@ def test_default_image_of_the_steps_is_the_one_that_is_built(monkeypatch: pytest
 
     monkeypatch.delenv("SERIN_IMAGE", raising=False)
     assert image() == name_of("pipeline")
+    # As CI sets what it does not know; KFP takes an image without a name for Python's.
+    monkeypatch.setenv("SERIN_IMAGE", "")
+    assert image() == name_of("pipeline")
 
 
 def test_settings_of_the_package_index_are_a_file_that_only_its_owner_reads() -> None:
