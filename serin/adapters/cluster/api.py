@@ -4,7 +4,6 @@ Every write is server-side apply under Serin's own field manager, with strict fi
 the server itself refuses what another manager holds, and its managedFields tell who wrote what.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +14,8 @@ from typing import Any
 
 from yaml import YAMLError
 
-from serin.errors import ConflictError, NotFoundError, SerinError, UnavailableError, first_line
+from serin.adapters.cluster.api_errors import failure, refusal, unknown
+from serin.errors import NotFoundError, UnavailableError, first_line
 from serin.ports import INFERENCE_SERVICE, VIRTUAL_SERVICE, Document
 
 MANAGER = "serin"
@@ -58,14 +58,6 @@ SERVED = {
     INFERENCE_SERVICE: Kind(INFERENCE_SERVICE, "serving.kserve.io", "v1beta1", "inferenceservices"),
     VIRTUAL_SERVICE: Kind(VIRTUAL_SERVICE, "networking.istio.io", "v1", "virtualservices"),
 }
-
-
-class RefusedError(ConflictError):
-    """The API server answered 409; `held` gives each field that another manager holds, and who that is."""
-
-    def __init__(self, text: str, held: Mapping[str, str]) -> None:
-        super().__init__(text)
-        self.held = dict(held)
 
 
 class Api:
@@ -148,7 +140,7 @@ class Api:
         except ApiException:
             found = {}
         if kind.plural not in {resource["name"] for resource in found.get("resources", ())}:
-            raise UnavailableError(_unknown(kind, self.host))
+            raise UnavailableError(unknown(kind, self.host))
 
     def may(self, verb: str, kind: Kind) -> bool:
         """Whether this account has the right to `verb` objects of a kind in the namespace."""
@@ -179,7 +171,7 @@ class Api:
         try:
             return self._call(verb, path, what, query, body, media)
         except ApiException as error:
-            raise _refusal(error, kind, name, what, self.host) from None
+            raise refusal(error, kind, name, what, self.host) from None
 
     def _call(
         self,
@@ -210,7 +202,7 @@ class Api:
         except ApiException as error:
             if error.status in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
                 raise
-            raise _failure(error, what, self.host) from None
+            raise failure(error, what, self.host) from None
         except HTTPError as error:
             cause = getattr(error, "reason", None) or error
             raise UnavailableError(f"{what}: the API server {self.host} does not answer: {cause}") from None
@@ -275,47 +267,3 @@ class Api:
 
 
 _VERBS = {"GET": "read", "PATCH": "apply", "DELETE": "delete"}
-
-
-def _refusal(error: Any, kind: Kind, name: str, what: str, host: str) -> SerinError:
-    status = _status(error)
-    details = status.get("details") or {}
-    if error.status == HTTPStatus.CONFLICT:
-        causes = [cause for cause in details.get("causes") or () if cause.get("reason") == "FieldManagerConflict"]
-        held = {str(cause.get("field")): str(cause.get("message")) for cause in causes}
-        return RefusedError(f"{what}: {status['message']}", held)
-    if details.get("kind") == "namespaces":
-        return UnavailableError(f"{what}: {status['message']}; `kubectl apply -k manifests/...` makes it")
-    if not details.get("name"):
-        return UnavailableError(_unknown(kind, host))
-    return NotFoundError(f"there is no {kind.name} {name}")
-
-
-def _failure(error: Any, what: str, host: str) -> SerinError:
-    said = _status(error)["message"]
-    if error.status == HTTPStatus.UNAUTHORIZED:
-        return UnavailableError(
-            f"{what}: the API server {host} does not know who asks ({said}): the credentials are wrong or have "
-            "expired; log in again"
-        )
-    if error.status == HTTPStatus.FORBIDDEN:
-        return UnavailableError(f"{what}: the API server does not allow it: {said}")
-    if error.status in (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY) or "typed patch object" in said:
-        return SerinError(f"{what}: the API server refused the document: {said}")
-    return UnavailableError(f"{what}: the API server {host} failed ({error.status}): {said}")
-
-
-def _status(error: Any) -> dict[str, Any]:
-    """The Status object that an API server answers with, or one made of what else has answered."""
-    try:
-        found = json.loads(error.body)
-    except (TypeError, ValueError):
-        found = None
-    if isinstance(found, dict) and found.get("message"):
-        return found
-    return {"message": str(error.body or error.reason or error.status).strip()[:300]}
-
-
-def _unknown(kind: Kind, host: str) -> str:
-    project = {"serving.kserve.io": "KServe", "networking.istio.io": "Istio"}.get(kind.group, "it")
-    return f"the cluster at {host} does not serve {kind.name} ({kind.api_version}); install {project} there"

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from serin.adapters.cluster.api import ABSENT, LEASE, Api, RefusedError
+from serin.adapters.cluster.api import ABSENT, LEASE, Api
+from serin.adapters.cluster.api_errors import RefusedError
 from serin.adapters.cluster.ownership import listed
 from serin.adapters.cluster.renewal import Renewal, Times, interruptible
 from serin.errors import ConflictError, NotFoundError, SerinError

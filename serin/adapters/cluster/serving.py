@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from serin.adapters.cluster.api import ABSENT, COMPANIONS, DEPLOYMENT, POD, SERVED, Api, Kind, RefusedError
+from serin.adapters.cluster.api import ABSENT, COMPANIONS, DEPLOYMENT, POD, SERVED, Api, Kind
+from serin.adapters.cluster.api_errors import RefusedError
 from serin.adapters.cluster.ownership import difference, last_writer, listed, sealed, without_others
 from serin.adapters.cluster.readiness import readiness
 from serin.errors import ConflictError, NotFoundError, UnavailableError
