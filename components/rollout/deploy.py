@@ -1,10 +1,12 @@
 """Bring model versions into serving: an InferenceService a version, and the first VirtualService."""
 
+from contextlib import suppress
+
 from serin.aliases import CHAMPION
-from serin.deployments import deployment_name, inference_service, virtual_service
-from serin.errors import NotFoundError, UnavailableError
+from serin.deployments import deployment_name, inference_service, version_of, virtual_service, weights_of
+from serin.errors import ConflictError, NotFoundError, SerinError, UnavailableError
 from serin.platform import Platform
-from serin.ports import VIRTUAL_SERVICE, RegisteredVersion, ServingTarget
+from serin.ports import INFERENCE_SERVICE, VIRTUAL_SERVICE, RegisteredVersion, ServingTarget
 from serin.use_case import UseCase
 
 
@@ -19,27 +21,50 @@ def deploy(platform: Platform, case: UseCase, version: RegisteredVersion) -> str
 def serve_champion(platform: Platform, case: UseCase) -> None:
     """See to it that something is served: what the VirtualService says, else the champion with all traffic.
 
+    A version with traffic whose InferenceService somebody has deleted is deployed again.
     A rollout of a first version is waited for; it ends, since nobody acts on the documents yet. One that finds traffic
     shared already goes on meanwhile. Raises UnavailableError where there is no champion.
     """
     target = platform.serving(case.model_name)
-    if _is_served(target, case):
+    if _lacking(target, case) == []:
         return
     with platform.lease.hold(rollout_lease(case), wait=True):
-        if _is_served(target, case):
-            return
-        champion = platform.registry.by_alias(case.model_name, CHAMPION)
-        if champion is None:
-            raise UnavailableError(f"{case.name} has no champion yet; `serin train {case.name} --data TABLE` makes one")
-        name = deploy(platform, case, champion)
-        target.create(virtual_service(case, {name: 100}, platform.templates.virtual_service))
+        lacking = _lacking(target, case)
+        for version in lacking or []:
+            deploy(platform, case, platform.registry.version(case.model_name, version))
+        if lacking is None:
+            _serve_first(platform, case, target)
 
 
-def _is_served(target: ServingTarget, case: UseCase) -> bool:
+def _serve_first(platform: Platform, case: UseCase, target: ServingTarget) -> None:
+    champion = platform.registry.by_alias(case.model_name, CHAMPION)
+    if champion is None:
+        raise UnavailableError(f"{case.name} has no champion yet; `serin train {case.name} --data TABLE` makes one")
+    name = deploy(platform, case, champion)
+    target.create(virtual_service(case, {name: 100}, platform.templates.virtual_service))
+
+
+def _lacking(target: ServingTarget, case: UseCase) -> list[int] | None:
+    """The versions that have traffic and are not deployed; None where nothing is served."""
     try:
-        target.get(VIRTUAL_SERVICE, case.model_name)
+        weights = weights_of(target.get(VIRTUAL_SERVICE, case.model_name))
+    except NotFoundError:
+        return None
+    found = []
+    for name in [name for name, weight in weights.items() if weight and not _is_deployed(target, name)]:
+        with suppress(ConflictError):  # What others have put there is theirs to deploy.
+            found.append(version_of(case, name))
+    return found
+
+
+def _is_deployed(target: ServingTarget, name: str) -> bool:
+    try:
+        target.get(INFERENCE_SERVICE, name)
     except NotFoundError:
         return False
+    except SerinError:
+        # What can't be read is there, and whoever acts on it names it.
+        return True
     return True
 
 

@@ -212,6 +212,17 @@ def test_the_champion_is_served_where_nothing_is(platform: Platform, target: Loc
         assert weights_of(target.get(VIRTUAL_SERVICE, "card-fraud")) == {"card-fraud-v1": 100}
 
 
+def test_serving_anew_deploys_a_version_that_has_traffic_and_was_deleted(
+    platform: Platform, target: LocalServing
+) -> None:
+    serve_champion(platform, CASE)
+    target.delete(INFERENCE_SERVICE, "card-fraud-v1")
+    before = target.get(VIRTUAL_SERVICE, "card-fraud")
+    serve_champion(platform, CASE)
+    assert _deployed(target) == ["card-fraud-v1"]
+    assert target.get(VIRTUAL_SERVICE, "card-fraud") == before
+
+
 def test_serving_anew_waits_for_no_rollout_that_shares_traffic(platform: Platform, target: LocalServing) -> None:
     serve_champion(platform, CASE)
     with services.lease_holder(platform.workspace.state / "locks", rollout_lease(CASE)):
