@@ -85,7 +85,8 @@ def test_serving_applies_the_champion_waits_and_says_how_to_ask_it(world: World)
     wanted = f"curl -s -H 'Host: {MODEL}.serin.internal' http://gateway.example:8080/v1/models/{MODEL}:predict"
     assert wanted in done.stdout
     documents = {path.split("/")[-2] for path in world.server.objects}
-    assert documents == {"inferenceservices", "virtualservices", "leases"}
+    beside = {"horizontalpodautoscalers", "poddisruptionbudgets"}
+    assert documents == {"inferenceservices", "virtualservices", "leases", *beside}
 
 
 def test_serving_what_can_not_start_says_why(world: World) -> None:
