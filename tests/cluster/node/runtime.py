@@ -4,7 +4,6 @@ import json
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cluster.node.images import PAUSE
@@ -33,11 +32,8 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
 """
 
 
-@dataclass(frozen=True)
 class Runtime:
     """A running containerd."""
-
-    folder: Path
 
     def load(self, archive: Path) -> None:
         """Import an archive of `docker save` with the name that stands in it; the archive goes."""
@@ -78,7 +74,7 @@ def containerd(folder: Path) -> Iterator[Runtime]:
     with running(["containerd", "--config", config], folder / "containerd.log") as process:
         until(lambda: process.poll() is not None or SOCKET.exists(), "containerd", 30)
         assert process.poll() is None, (folder / "containerd.log").read_text()[-2000:]
-        runtime = Runtime(folder)
+        runtime = Runtime()
         try:
             yield runtime
         finally:
