@@ -113,6 +113,7 @@ def _etcd(folder: Path) -> list[object]:
 
 def _apiserver(folder: Path, authority: Authority, server: Pair) -> list[object]:
     signing = authority.key_file("service-accounts")
+    kubelets = authority.issue("apiserver-kubelet-client", "system:masters")
     policy = folder / "audit-policy.yaml"
     policy.write_text(yaml.safe_dump(_audit_policy()))
     return [
@@ -122,6 +123,7 @@ def _apiserver(folder: Path, authority: Authority, server: Pair) -> list[object]
         f"--client-ca-file={authority.certificate}", "--service-cluster-ip-range=10.201.0.0/16",
         "--service-account-issuer=https://kubernetes.default.svc", f"--service-account-key-file={signing}",
         f"--service-account-signing-key-file={signing}", "--allow-privileged=true",
+        f"--kubelet-client-certificate={kubelets.certificate}", f"--kubelet-client-key={kubelets.key}",
         f"--audit-policy-file={policy}", f"--audit-log-path={folder / 'audit.log'}", "--audit-log-mode=blocking",
     ]  # fmt: skip
 

@@ -11,6 +11,7 @@ from pyarrow import fs
 from components.ingest.component import ingest
 from serin.simulate import simulate
 from tests.cluster.api import Document
+from tests.cluster.audit import writes
 from tests.cluster.node.task_pod import pod
 from tests.cluster.world import World
 from tests.integration.serving_world import until
@@ -41,9 +42,12 @@ def no_pod_left(world: World) -> Iterator[None]:
     until(lambda: not _there(world), "the end of the task's pod", 60)
 
 
-def test_a_task_stores_its_table(world: World, store: fs.S3FileSystem, image: str, tmp_path: Path) -> None:
+def test_a_task_stores_its_table_under_a_lease_of_its_account(
+    world: World, store: fs.S3FileSystem, image: str, tmp_path: Path
+) -> None:
     ended = run(world, pod(ingest, arguments(TABLE), "serin-pipeline", image, tmp_path))
     assert ended["exitCode"] == 0, output(world)
+    assert {write.kind for write in writes(world.plane, "serin-pipeline")} == {"leases"}
     stored = store.get_file_info(fs.FileSelector("serin/events", recursive=True))
     assert [info.path for info in stored if info.extension == "parquet"]
 
@@ -51,7 +55,7 @@ def test_a_task_stores_its_table(world: World, store: fs.S3FileSystem, image: st
 def test_a_task_that_fails_says_why(world: World, store: fs.S3FileSystem, image: str, tmp_path: Path) -> None:
     ended = run(world, pod(ingest, arguments("serin/incoming/lost.parquet"), "serin-pipeline", image, tmp_path))
     assert ended["exitCode"] == 1
-    assert "s3://serin/incoming/lost.parquet" in ended["message"]
+    assert "s3://serin/incoming/lost.parquet" in ended.get("message", ""), output(world)
 
 
 def arguments(table: str) -> dict[str, Any]:
