@@ -124,6 +124,7 @@ def _apiserver(folder: Path, authority: Authority, server: Pair) -> list[object]
         "--service-account-issuer=https://kubernetes.default.svc", f"--service-account-key-file={signing}",
         f"--service-account-signing-key-file={signing}", "--allow-privileged=true",
         f"--kubelet-client-certificate={kubelets.certificate}", f"--kubelet-client-key={kubelets.key}",
+        "--kubelet-preferred-address-types=InternalIP",
         f"--audit-policy-file={policy}", f"--audit-log-path={folder / 'audit.log'}", "--audit-log-mode=blocking",
     ]  # fmt: skip
 
