@@ -6,10 +6,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo unit test images images-test cluster-test crds cluster cluster-down check format bench lock clean
+.PHONY: help setup demo unit test images images-test cluster-test cluster-test-node crds cluster cluster-down check format bench lock clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## the virtual environment .venv, from the lock file
 
@@ -46,7 +46,13 @@ test: $(READY) check ## every test, from nothing
 cluster-test: $(READY) ## documents and rollouts on a real control plane (needs Go and the rights of root)
 	@tests/cluster/packages.sh
 	@tests/cluster/build.sh
-	@PATH="$$PWD/$(BIN):$$PATH" tests/cluster/run.sh $(BIN)/python -m pytest tests/cluster -q
+	@PATH="$$PWD/$(BIN):$$PATH" tests/cluster/run.sh $(BIN)/python -m pytest tests/cluster -q --ignore=tests/cluster/node
+
+cluster-test-node: $(READY) ## the images as pods on a node of that control plane (make images-test first)
+	@tests/services.sh
+	@tests/cluster/packages.sh node
+	@tests/cluster/build.sh node
+	@PATH="$$PWD/$(BIN):$$PATH" tests/cluster/run.sh $(BIN)/python -m pytest tests/cluster/node -q
 
 crds: ## download the CRDs of the pinned releases, which `make test` checks the manifests against
 	@tests/manifests/crds.sh

@@ -52,7 +52,8 @@ def log_metrics(artifact: Any, values: Mapping[str, float]) -> None:
 
 def _leave(last_words: str) -> None:
     target = environment.termination_log()
-    if target.parent.is_dir() and os.access(target.parent, os.W_OK):
+    # A kubelet mounts a file that everybody may write to, in a folder that a pod's user may not.
+    if os.access(target if target.exists() else target.parent, os.W_OK):
         target.write_text(last_words, encoding="utf-8")
 
 

@@ -71,18 +71,19 @@ def step(root: Path) -> bool:
 
 
 @contextlib.contextmanager
-def redis() -> Iterator[str]:
-    """A Redis server without persistence; gives HOST:PORT."""
+def redis(address: str = "127.0.0.1") -> Iterator[str]:
+    """A Redis server without persistence, for whoever reaches the address; gives HOST:PORT."""
     port = free_port()
-    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+    command = ["redis-server", "--port", str(port), "--bind", address, "--save", "", "--appendonly", "no"]
+    command += ["--protected-mode", "no"]
     with tempfile.TemporaryDirectory() as folder, _running(command, cwd=folder) as process:
-        _await_port(port, process)
-        yield f"127.0.0.1:{port}"
+        _await_port(port, process, address)
+        yield f"{address}:{port}"
 
 
 @contextlib.contextmanager
-def postgres() -> Iterator[str]:
-    """A PostgreSQL server with an empty database; gives its SQLAlchemy URI."""
+def postgres(address: str = "127.0.0.1") -> Iterator[str]:
+    """A PostgreSQL server with an empty database, for whoever reaches the address; gives its SQLAlchemy URI."""
     port, owner = free_port(), "postgres" if os.getuid() == 0 else pwd.getpwuid(os.getuid()).pw_name
     binaries = _postgres_binaries()
     folder = Path(tempfile.mkdtemp(prefix="serin-postgres-"))
@@ -95,10 +96,12 @@ def postgres() -> Iterator[str]:
             [binaries / "initdb", "-D", folder / "data", "-U", "serin", "--auth=trust", "--no-sync"],
             check=True, capture_output=True, cwd=folder, **as_owner,
         )  # fmt: skip
-        command = [binaries / "postgres", "-D", folder / "data", "-p", str(port), "-h", "127.0.0.1", "-k", folder, "-F"]
+        command = [binaries / "postgres", "-D", folder / "data", "-p", str(port), "-h", address, "-k", folder, "-F"]
+        with (folder / "data" / "pg_hba.conf").open("a") as access:
+            access.write("host all all all trust\n")
         with _running(command, cwd=folder, **as_owner) as process:
-            _await_port(port, process)
-            yield f"postgresql+psycopg2://serin@127.0.0.1:{port}/postgres"
+            _await_port(port, process, address)
+            yield f"postgresql+psycopg2://serin@{address}:{port}/postgres"
     finally:
         shutil.rmtree(folder)
 
@@ -135,17 +138,17 @@ def mlflow(database: Path, artifacts: Path) -> Iterator[str]:
     variables = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     with _running([str(part) for part in command], cwd=artifacts, env=variables) as process:
         # It imports half of MLflow, twice.
-        _await_port(port, process, 180)
+        _await_port(port, process, seconds=180)
         yield f"http://127.0.0.1:{port}"
 
 
 @contextlib.contextmanager
-def s3(bucket: str) -> Iterator[dict[str, str]]:
+def s3(bucket: str, address: str = "127.0.0.1") -> Iterator[dict[str, str]]:
     """An S3 server (moto's, over HTTP) with an empty bucket; gives the variables that lead AWS clients to it."""
     import boto3
     from moto.server import ThreadedMotoServer
 
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server = ThreadedMotoServer(ip_address=address, port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
     url = f"http://{host}:{port}"
@@ -179,11 +182,11 @@ def _running(command: list[object], **options: object) -> Iterator[subprocess.Po
         process.wait(20)
 
 
-def _await_port(port: int, process: subprocess.Popen[bytes], seconds: float = 30) -> None:
+def _await_port(port: int, process: subprocess.Popen[bytes], address: str = "127.0.0.1", seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and process.poll() is None:
         with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
+            if probe.connect_ex((address, port)) == 0:
                 return
         time.sleep(0.05)
     raise AssertionError(f"no server on port {port} (exit code {process.poll()})")

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Build the control plane from the Go modules that tests/cluster/go pins, into a cache outside the checkout: each binary
-# once, and again when its pins change. Prints the folder of the binaries at the end.
+# once, and again when its pins change. `build.sh node` builds what a node runs as well.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -12,6 +12,9 @@ programs=(
   "kubernetes k8s.io/kubernetes/cmd/kube-controller-manager kube-controller-manager"
   "istio istio.io/istio/pilot/cmd/pilot-discovery pilot-discovery"
 )
+if [ "${1:-}" = node ]; then
+  for name in kube-scheduler kubelet kube-proxy; do programs+=("kubernetes k8s.io/kubernetes/cmd/$name $name"); done
+fi
 
 # What "kubectl version" and a client's checks are told; Kubernetes' own build sets it so.
 release=$(awk '$1 == "k8s.io/kubernetes" && $2 ~ /^v/ { print $2 }' "$here/go/kubernetes/go.mod")

@@ -3,6 +3,7 @@
 import base64
 import copy
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from tests.cluster.api import Api, Document
@@ -41,16 +42,24 @@ def here(document: Document, endpoints: Mapping[str, str], keys: str) -> Documen
     return changed
 
 
-def secrets(api: Api, endpoint: str, certificate: bytes, key: bytes) -> None:
-    """What manifests/ refers to and never holds; `endpoint` is that of S3, HOST:PORT, the others the gateway's TLS."""
+@dataclass(frozen=True)
+class Stores:
+    """Where Redis (HOST:PORT) and PostgreSQL (SQLAlchemy's URI) are; by default none is there."""
+
+    redis: str = "127.0.0.1:6379,password=test"
+    postgres: str = "postgresql://mlflow@postgres/mlflow"
+
+
+def secrets(api: Api, endpoint: str, certificate: bytes, key: bytes, stores: Stores) -> None:
+    """What manifests/ refers to and never holds; `endpoint` is that of S3, HOST:PORT, the pair the gateway's TLS."""
     keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
     said = {"endpoint": endpoint, "usehttps": "0", "region": "us-east-1"}
     annotations = {f"serving.kserve.io/s3-{key}": value for key, value in said.items()}
-    redis = {"SERIN_REDIS": "127.0.0.1:6379,password=test", "password": "test"}
+    redis = {"SERIN_REDIS": stores.redis, "password": "test"}
     tls = {"tls.crt": certificate.decode(), "tls.key": key.decode()}
     api.apply(_secret("serin-s3", keys, annotations=annotations))
     api.apply(_secret("serin-redis", redis))
-    api.apply(_secret("serin-mlflow", {"backend-store-uri": "postgresql://mlflow@postgres/mlflow"}))
+    api.apply(_secret("serin-mlflow", {"backend-store-uri": stores.postgres}))
     api.apply({**_secret("serin-gateway-tls", tls, namespace=INGRESS), "type": "kubernetes.io/tls"})
 
 

@@ -124,7 +124,9 @@ def _gateway_objects() -> list[Document]:
     secrets = [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "watch", "list"]}]
     pod = _object("v1", "Pod", _POD)
     pod["metadata"]["labels"] = _LABELS
-    pod["spec"] = {"serviceAccountName": _NAME, "containers": [{"name": "istio-proxy", "image": "envoy"}]}
+    containers = [{"name": "istio-proxy", "image": "envoy"}]
+    # It runs already: no scheduler is to give it to a node.
+    pod["spec"] = {"serviceAccountName": _NAME, "schedulerName": "none", "containers": containers}
     ports = [{"name": name, "port": port, "targetPort": port} for name, port in _PORTS.items()]
     endpoints = _object("discovery.k8s.io/v1", "EndpointSlice", _NAME)
     endpoints["metadata"]["labels"] = {"kubernetes.io/service-name": _NAME}

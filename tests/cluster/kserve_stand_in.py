@@ -8,16 +8,41 @@ True to what KServe 0.20 was seen to do: a wrong runtime, format or protocol sho
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from tests.cluster import kserve_pod
 from tests.cluster.api import Api, Document, RefusedError
 from tests.cluster.kserve_pod import RejectedError
-from tests.cluster.node_stand_in import NodeStandIn
 
 SERVING = "serving.kserve.io/v1beta1"
 RUNTIME = "serving.kserve.io/v1alpha1"
 _MANAGER = "kserve-stand-in"
+
+
+class Pod(Protocol):
+    """A pod of an InferenceService that has an address."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def address(self) -> str:
+        """Its IP address."""
+
+
+class Node(Protocol):
+    """What runs the pods."""
+
+    @property
+    def pods(self) -> Mapping[str, Pod]:
+        """The pods of InferenceServices by UID."""
+
+    def step(self) -> None:
+        """Whatever is due, where it does nothing by itself; called often."""
+
+    def close(self) -> None:
+        """The end of its pods."""
 
 
 class KServeStandIn:
@@ -92,8 +117,8 @@ class KServeStandIn:
 
 
 @contextmanager
-def attended(api: Api, node: NodeStandIn) -> Iterator[None]:
-    """Both stand-ins at work in a thread until the end of the block; what they died of is raised there."""
+def attended(api: Api, node: Node) -> Iterator[None]:
+    """The stand-ins at work in a thread until the end of the block; what they died of is raised there."""
     stand_in, ended = KServeStandIn(api), threading.Event()
     died: list[Exception] = []
 
@@ -117,7 +142,7 @@ def attended(api: Api, node: NodeStandIn) -> Iterator[None]:
         raise AssertionError("a stand-in died") from died[0]
 
 
-def _turn(stand_in: KServeStandIn, node: NodeStandIn) -> None:
+def _turn(stand_in: KServeStandIn, node: Node) -> None:
     try:
         stand_in.step()
         node.step()

@@ -77,8 +77,11 @@ def running(command: Sequence[object], log: Path, **variables: str) -> Iterator[
 
 
 @contextmanager
-def control_plane(folder: Path) -> Iterator[Plane]:
-    """etcd and the API server, with the CRDs of Serin's surroundings, until the end of the block."""
+def control_plane(folder: Path, *controllers: str) -> Iterator[Plane]:
+    """etcd and the API server, with the CRDs of Serin's surroundings, until the end of the block.
+
+    `controllers` are run beside those that every test needs.
+    """
     if os.environ.get("SERIN_CLUSTER_TEST") != ADDRESS:
         raise UnavailableError("these tests need a network namespace of their own; run `make cluster-test`")
     authority = Authority(folder / "certificates")
@@ -94,8 +97,8 @@ def control_plane(folder: Path) -> Iterator[Plane]:
         until(lambda: process.poll() is not None or _ready(api), "the API server", 60)
         assert process.poll() is None, (folder / "apiserver.log").read_text()[-2000:]
         _define(api, _crd_files())
-        config = _admin_kubeconfig(folder / "admin.kubeconfig", authority, admin)
-        stack.enter_context(running(_controllers(folder, authority, config), folder / "controllers.log"))
+        config = certified_kubeconfig(folder / "admin.kubeconfig", authority, admin)
+        stack.enter_context(running(_controllers(folder, authority, config, controllers), folder / "controllers.log"))
         yield Plane(folder, authority, api, config)
 
 
@@ -110,6 +113,7 @@ def _etcd(folder: Path) -> list[object]:
 
 def _apiserver(folder: Path, authority: Authority, server: Pair) -> list[object]:
     signing = authority.key_file("service-accounts")
+    kubelets = authority.issue("apiserver-kubelet-client", "system:masters")
     policy = folder / "audit-policy.yaml"
     policy.write_text(yaml.safe_dump(_audit_policy()))
     return [
@@ -119,14 +123,16 @@ def _apiserver(folder: Path, authority: Authority, server: Pair) -> list[object]
         f"--client-ca-file={authority.certificate}", "--service-cluster-ip-range=10.201.0.0/16",
         "--service-account-issuer=https://kubernetes.default.svc", f"--service-account-key-file={signing}",
         f"--service-account-signing-key-file={signing}", "--allow-privileged=true",
+        f"--kubelet-client-certificate={kubelets.certificate}", f"--kubelet-client-key={kubelets.key}",
+        "--kubelet-preferred-address-types=InternalIP",
         f"--audit-policy-file={policy}", f"--audit-log-path={folder / 'audit.log'}", "--audit-log-mode=blocking",
     ]  # fmt: skip
 
 
-def _controllers(folder: Path, authority: Authority, config: Path) -> list[object]:
+def _controllers(folder: Path, authority: Authority, config: Path, more: Sequence[str]) -> list[object]:
     return [
         binary("kube-controller-manager"), "--kubeconfig", config, "--leader-elect=false",
-        f"--controllers={','.join(_CONTROLLERS)}", "--bind-address=127.0.0.1",
+        f"--controllers={','.join([*_CONTROLLERS, *more])}", "--bind-address=127.0.0.1",
         f"--root-ca-file={authority.certificate}", f"--cert-dir={folder / 'controllers'}",
     ]  # fmt: skip
 
@@ -179,9 +185,10 @@ def _established(api: Api, name: str) -> bool:
     return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
 
 
-def _admin_kubeconfig(path: Path, authority: Authority, admin: Pair) -> Path:
+def certified_kubeconfig(path: Path, authority: Authority, user: Pair) -> Path:
+    """Write the kubeconfig file of a user with a certificate."""
     kubeconfig(path, authority.certificate, "")
     written = yaml.safe_load(path.read_text())
-    written["users"][0]["user"] = {"client-certificate": str(admin.certificate), "client-key": str(admin.key)}
+    written["users"][0]["user"] = {"client-certificate": str(user.certificate), "client-key": str(user.key)}
     path.write_text(yaml.safe_dump(written))
     return path

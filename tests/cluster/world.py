@@ -11,13 +11,15 @@ from pyarrow import fs
 from serin import deployments
 from tests import services
 from tests.cluster import installation, istio, tokens
-from tests.cluster.api import Document
-from tests.cluster.kserve_stand_in import SERVING, attended
+from tests.cluster.api import ADDRESS, Document
+from tests.cluster.installation import Stores
+from tests.cluster.kserve_stand_in import SERVING, Node, attended
 from tests.cluster.node_stand_in import NodeStandIn
 from tests.cluster.plane import Plane, control_plane
 from tests.cluster.tokens import Issuer
 from tests.integration.serving_world import CASE, TEMPLATES, until
 
+NO_STORES = Stores()
 ISTIO = "networking.istio.io/v1"
 
 
@@ -26,20 +28,23 @@ class World:
     """The control plane with Serin's overlay, the object store `s3` (its variables) and what runs on it."""
 
     plane: Plane
-    node: NodeStandIn
+    node: Node
     s3: dict[str, str]
     issuer: Issuer
 
-    def store(self, artifact: Path, version: int) -> str:
-        """Put a model artifact where the cluster finds it; returns its URI."""
-        system = fs.S3FileSystem(
+    def files(self) -> fs.S3FileSystem:
+        """The object store."""
+        return fs.S3FileSystem(
             access_key=self.s3["AWS_ACCESS_KEY_ID"],
             secret_key=self.s3["AWS_SECRET_ACCESS_KEY"],
             endpoint_override=self.s3["AWS_ENDPOINT_URL"],
             region=self.s3["AWS_DEFAULT_REGION"],
         )
+
+    def store(self, artifact: Path, version: int) -> str:
+        """Put a model artifact where the cluster finds it; returns its URI."""
         place = f"serin/models/{CASE.model_name}/{version}"
-        fs.copy_files(str(artifact), place, destination_filesystem=system)
+        fs.copy_files(str(artifact), place, destination_filesystem=self.files())
         return f"s3://{place}"
 
     def apply(self, version: int, uri: str) -> str:
@@ -88,11 +93,19 @@ class World:
 
 @contextmanager
 def world(folder: Path) -> Iterator[World]:
-    """Everything, until the end of the block."""
+    """Everything, with a stand-in for the node, until the end of the block."""
+    with control_plane(folder) as plane:
+        node = NodeStandIn(plane.api, folder / "node", services.workspace_copy(folder / "workspace"))
+        with installed(plane, node) as made:
+            yield made
+
+
+@contextmanager
+def installed(plane: Plane, node: Node, stores: Stores = NO_STORES) -> Iterator[World]:
+    """What Serin's overlay needs and the overlay itself, on a control plane and a node, until the end of the block."""
     with ExitStack() as stack:
-        plane = stack.enter_context(control_plane(folder))
         stack.enter_context(istio.istiod(plane))
-        s3, issuer = stack.enter_context(services.s3("serin")), stack.enter_context(tokens.issuer())
+        s3, issuer = stack.enter_context(services.s3("serin", ADDRESS)), stack.enter_context(tokens.issuer())
         pair = plane.authority.issue("gateway", hosts=["*.serin.internal"])
         found = installation.rendered("production")
         installation.neighbours(plane.api, found)
@@ -100,8 +113,7 @@ def world(folder: Path) -> Iterator[World]:
         for document in found:
             plane.api.apply(installation.here(document, {**endpoints, "SERIN_STORAGE": "s3://serin"}, issuer.keys))
         endpoint = urlsplit(s3["AWS_ENDPOINT_URL"]).netloc
-        installation.secrets(plane.api, endpoint, pair.certificate.read_bytes(), pair.key.read_bytes())
+        installation.secrets(plane.api, endpoint, pair.certificate.read_bytes(), pair.key.read_bytes(), stores)
         stack.enter_context(istio.gateway(plane))
-        node = NodeStandIn(plane.api, folder / "node", services.workspace_copy(folder / "workspace"))
         stack.enter_context(attended(plane.api, node))
         yield World(plane, node, s3, issuer)

@@ -1,10 +1,5 @@
-"""Both images, built for real: Buildah without a daemon, on a base image from debootstrap.
+"""Both images, built for real: Buildah without a daemon, on a base image from debootstrap."""
 
-Base, layers and downloads are kept in $XDG_CACHE_HOME/serin/images, by default ~/.cache/serin/images; delete that to
-start from nothing.
-"""
-
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,32 +8,25 @@ from pathlib import Path
 import pytest
 
 from infra.images import name_of
+from tests.images import storage
 from tests.images.container import Image, mounted
 
 HERE = Path(__file__).parent
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "serin", "images")
 # Whoever builds may need a password for the package index; nothing of it may end in an image.
 PASSWORD = "planted-password-5d2f"  # noqa: S105
-_STORAGE = """[storage]
-driver = "{driver}"
-graphroot = "{folder}/storage"
-runroot = "/run/serin-images"
-"""
 
 
 @pytest.fixture(scope="session")
 def archives(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder with both images as archives, and what `make images` said, as build.log."""
     folder = tmp_path_factory.mktemp("images")
-    CACHE.mkdir(parents=True, exist_ok=True)
-    storage = folder / "storage.conf"
-    storage.write_text(_STORAGE.format(driver=os.environ.get("STORAGE_DRIVER", "overlay"), folder=CACHE))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CONTAINERS_STORAGE_CONF", str(storage))
-        # Buildah keeps downloads of packages there between builds.
-        patch.setenv("TMPDIR", str(CACHE))
+        for name, value in storage.variables(folder).items():
+            patch.setenv(name, value)
         patch.setenv("UV_INDEX_PLANTED_PASSWORD", PASSWORD)
-        base = subprocess.run([HERE / "base.sh", CACHE], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+        base = subprocess.run(
+            [HERE / "base.sh", storage.CACHE], check=True, stdout=subprocess.PIPE, text=True
+        ).stdout.strip()
         command = [sys.executable, "infra/images.py", "--engine", "buildah", "--base", base, "--save", folder]
         log = folder / "build.log"
         with log.open("wb") as file:

@@ -70,7 +70,7 @@ class Run:
         }
         outputs_file = f"{BUCKET}/{component.name}.json"
         given = json.dumps(
-            _executor_input(parameters, artifacts or {}, outputs.get("parameters", {}), made, outputs_file)
+            executor_input(parameters, artifacts or {}, outputs.get("parameters", {}), made, outputs_file)
         )
         container = executor["container"]
         arguments = [part.replace("{{$}}", given) for part in (*container["command"], *container["args"])]
@@ -88,13 +88,14 @@ class Run:
         return Done(told.get("parameterValues", {}), kept)
 
 
-def _executor_input(
+def executor_input(
     parameters: Mapping[str, Any],
     artifacts: Mapping[str, Sequence[Artifact]],
     results: Mapping[str, Any],
     made: Mapping[str, Artifact],
     outputs_file: str,
 ) -> dict[str, Any]:
+    """The document that a driver fills for KFP's executor: `results` and `made` are what the task declares."""
     return {
         "inputs": {
             "parameterValues": dict(parameters),
