@@ -168,6 +168,8 @@ def s3(bucket: str, address: str = "127.0.0.1") -> Iterator[dict[str, str]]:
             "MLFLOW_S3_ENDPOINT_URL": url,
         }
     finally:
+        # What it holds is this process', and would be there for the next test's server.
+        httpx.post(f"{url}/moto-api/reset").raise_for_status()
         server.stop()
 
 
