@@ -56,7 +56,15 @@ class Surroundings:
     report: Callable[[Update], None]
     clock: Callable[[], datetime]
     sleep: Callable[[float], None]
-    ready_timeout: timedelta = timedelta(minutes=5)
+    ready_timeout: timedelta = timedelta(minutes=10)
+
+
+@dataclass(frozen=True)
+class _Unready:
+    """Why a version is not ready; `lasting`: it won't be by itself."""
+
+    reason: str
+    lasting: bool
 
 
 def roll_out(case: UseCase, version: int, around: Surroundings) -> RolloutState:
@@ -113,9 +121,9 @@ class _Run:
 
     def _new(self, stable: str | None) -> RolloutState:
         self._around.deploy(self._version)
-        if problem := self._await_ready():
-            self._remove()
-            raise UnavailableError(problem)
+        if unready := self._await_ready():
+            self._remove(unready)
+            raise UnavailableError(unready.reason)
         new = RolloutState(
             phase="Progressing" if stable else "Promoted",
             canary=self._canary,
@@ -186,27 +194,32 @@ class _Run:
             )
         return carrying[0] if carrying else None
 
-    def _await_ready(self) -> str:
+    def _await_ready(self) -> _Unready | None:
         """Wait for the canary; returns why it is not ready, where it can't be or is not in time."""
         target, around, name = self._around.target, self._around, self._canary
         start = around.clock()
         while not (status := target.status(name)).ready:
             self._attendant = target.check()
             if status.failed:
-                return f"{name} can't get ready: {status.message}"
+                return _Unready(f"{name} can't get ready: {status.message}", lasting=True)
             if around.clock() - start >= around.ready_timeout:
-                return f"{name} is not ready after {around.ready_timeout.total_seconds():.0f} s: {status.message}"
+                seconds = around.ready_timeout.total_seconds()
+                return _Unready(f"{name} is not ready after {seconds:.0f} s: {status.message}", lasting=False)
             if status.restarts >= _MANY_RESTARTS:
-                return f"{name} does not start ({status.restarts} times): {status.message}"
+                return _Unready(f"{name} does not start ({status.restarts} times): {status.message}", lasting=True)
             around.sleep(1.0)
-        return ""
+        return None
 
-    def _remove(self) -> None:
-        """A version that never got ready would be restarted for ever, and be taken again by the next rollout."""
+    def _remove(self, unready: _Unready) -> None:
+        """A version that never got ready would be restarted for ever.
+
+        Of one that a slow node or store may have kept from it nothing is known: it stays the next to be rolled out.
+        """
         document = self._traffic()
         if document and weights_of(document).get(self._canary):
             return
-        self._around.give_up(self._version)
+        if unready.lasting:
+            self._around.give_up(self._version)
         self._around.target.delete(INFERENCE_SERVICE, self._canary)
 
     def _observe(self, state: RolloutState) -> tuple[Verdict, Sample | None]:

@@ -28,7 +28,10 @@ class Problem(NamedTuple):
 
 
 def readiness(service: Document, deployment: Document | None, pods: Sequence[Document]) -> Status:
-    """The state of an InferenceService; `restarts` is that of the pod with most of them."""
+    """The state of an InferenceService; `restarts` is that of the predictor with most of them.
+
+    The storage initializer's do not count: they say nothing against the version, but that its store is away.
+    """
     status = service.get("status") or {}
     restarts = max((_restarts(pod) for pod in pods), default=0)
     url = str((status.get("address") or {}).get("url") or status.get("url") or "")
@@ -120,7 +123,8 @@ def _containers(pod: Document) -> list[Document]:
 
 
 def _restarts(pod: Document) -> int:
-    return sum(int(container.get("restartCount", 0)) for container in _containers(pod))
+    containers = (pod.get("status") or {}).get("containerStatuses") or ()
+    return sum(int(container.get("restartCount", 0)) for container in containers)
 
 
 def _condition(document: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
