@@ -134,6 +134,11 @@ install_serin
 cat <<'T'
 
 The cluster is up. The gateway is at http://localhost:8080 (Host: MODEL.serin.internal), without TLS and tokens.
-  kubectl --context kind-serin -n kubeflow port-forward svc/ml-pipeline-ui 8888:80   # SERIN_KFP_HOST=http://localhost:8888
-  make cluster-down                                                                  # removes it with all that is in it
+What `serin` asks from here, each in a terminal of its own (kubectl --context kind-serin port-forward ...):
+  -n kubeflow   svc/ml-pipeline-ui 8888:80                            SERIN_KFP_HOST=http://localhost:8888
+  -n serin      svc/mlflow 5000                                       MLFLOW_TRACKING_URI=http://localhost:5000
+  -n serin      svc/s3 9000                                           AWS_ENDPOINT_URL, FEAST_S3_ENDPOINT_URL=http://localhost:9000
+  -n serin      svc/redis 6379                                        SERIN_REDIS=localhost:6379,password=...  (Secret serin-redis)
+  -n monitoring svc/kube-prometheus-stack-prometheus 9090             SERIN_PROMETHEUS=http://localhost:9090
+The keys of S3 are in the Secret serin-s3. make cluster-down removes the cluster with all that is in it.
 T

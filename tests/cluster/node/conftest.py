@@ -17,6 +17,8 @@ from tests.cluster.node.runtime import containerd
 from tests.cluster.plane import UnavailableError, control_plane
 from tests.cluster.world import World, installed
 
+_CONTROLLERS = ("node-lifecycle-controller", "statefulset-controller", "persistentvolume-binder-controller")
+
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
@@ -33,7 +35,7 @@ def _made(folder: Path) -> Iterator[World]:
     archives = _archives(folder)
     with ExitStack() as stack:
         redis, postgres = (stack.enter_context(made(ADDRESS)) for made in (services.redis, services.postgres))
-        plane = stack.enter_context(control_plane(folder, "node-lifecycle-controller"))
+        plane = stack.enter_context(control_plane(folder, *_CONTROLLERS))
         runtime = stack.enter_context(containerd(folder / "containerd"))
         for archive in archives:
             runtime.load(archive)
@@ -48,14 +50,20 @@ def _archives(folder: Path) -> list[Path]:
     for target, commit in images.built().items():
         if commit != revision():
             print(f"serin-{target} is an image of commit {commit}, this checkout is {revision()}")
-    found = installation.rendered("production")
-    runtime, mlflow, fetching = (
+    # Of `staging`, which has Redis in the cluster.
+    found = installation.rendered("staging")
+    redis, fetching = (
         next(document["spec"] for document in found if document["kind"] == kind)
-        for kind in ("ServingRuntime", "Deployment", "ClusterStorageContainer")
+        for kind in ("StatefulSet", "ClusterStorageContainer")
+    )
+    runtime, mlflow = (
+        next(document["spec"] for document in installation.rendered("production") if document["kind"] == kind)
+        for kind in ("ServingRuntime", "Deployment")
     )
     wanted = {
         f"localhost/{name_of('predictor')}": runtime["containers"][0]["image"],
         f"localhost/{name_of('pipeline')}": mlflow["template"]["spec"]["containers"][0]["image"],
+        images.redis(): redis["template"]["spec"]["containers"][0]["image"],
         images.initializer(): f"docker.io/{fetching['container']['image']}",
         (pause := images.pause()): pause,
     }

@@ -1,5 +1,5 @@
 """The images that pods of the tests are made of: Serin's own, as `make images-test` leaves them in its storage,
-KServe's storage initializer from its package, and the process that holds a pod together.
+KServe's storage initializer from its package, Redis from Debian, and the process that holds a pod together.
 """
 
 import os
@@ -14,6 +14,7 @@ from tests.images import storage
 HERE = Path(__file__).parent
 BUILT = ("predictor", "pipeline")
 INITIALIZER = "localhost/serin-storage-initializer:test"
+REDIS = "localhost/serin-redis:test"
 PAUSE = "localhost/serin-pause:test"
 _REVISION = '{{index .OCIv1.Config.Labels "org.opencontainers.image.revision"}}'
 
@@ -44,13 +45,19 @@ class Images:
 
     def initializer(self) -> str:
         """Build KServe's storage initializer, or find it built; its name."""
+        return self._made(INITIALIZER, HERE / "storage_initializer")
+
+    def redis(self) -> str:
+        """Build Redis, or find it built; its name."""
+        return self._made(REDIS, HERE / "redis")
+
+    def _made(self, name: str, folder: Path) -> str:
         base = self._run(HERE.parents[1] / "images" / "base.sh", storage.CACHE)
-        folder = HERE / "storage_initializer"
         options = ["--quiet", "--file", str(folder / "Dockerfile"), "--build-arg", f"BASE={base}"]
         with secrets(os.environ) as files, environment.changed(self._variables):
-            options += [f"--secret=id={name},src={path}" for name, path in files.items()]
-            Engine("buildah").build(INITIALIZER, options, folder)
-        return INITIALIZER
+            options += [f"--secret=id={one},src={path}" for one, path in files.items()]
+            Engine("buildah").build(name, options, folder)
+        return name
 
     def pause(self) -> str:
         """Build the image of a pod's sandbox; its name."""
