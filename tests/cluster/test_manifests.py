@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -56,13 +57,11 @@ def test_what_is_installed_makes_its_pods(world: World) -> None:
 def filled() -> dict[str, Document]:
     """Every template, filled as a rollout fills it."""
     one = deployments.inference_service(CASE, 1, "s3://serin/models/1", TEMPLATES.inference_service)
+    stored = {**one, "metadata": {**one["metadata"], "uid": str(UUID(int=0))}}
+    companions = deployments.companions(stored, (TEMPLATES.autoscaler, TEMPLATES.disruption_budget))
     weights = {f"{CASE.model_name}-v1": 70, f"{CASE.model_name}-v2": 30}
-    return {
-        "InferenceService": one,
-        "HorizontalPodAutoscaler": deployments.autoscaler(CASE, 1, TEMPLATES.autoscaler),
-        "PodDisruptionBudget": deployments.disruption_budget(CASE, 1, TEMPLATES.disruption_budget),
-        "VirtualService": deployments.virtual_service(CASE, weights, TEMPLATES.virtual_service),
-    }
+    routes = deployments.virtual_service(CASE, weights, TEMPLATES.virtual_service)
+    return {document["kind"]: document for document in (one, *companions, routes)}
 
 
 @pytest.mark.parametrize("kind", filled())

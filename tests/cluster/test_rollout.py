@@ -21,7 +21,7 @@ from tests.cluster.kserve_stand_in import SERVING
 from tests.cluster.prometheus import prometheus
 from tests.cluster.world import ISTIO, World
 from tests.factories import make_artifact, make_slow_artifact
-from tests.integration.serving_world import CASE
+from tests.integration.serving_world import CASE, until
 
 pytestmark = [
     # MLflow uses interfaces of SQLAlchemy, Pydantic and others that are on their way out.
@@ -111,7 +111,8 @@ def test_a_slow_version_is_rolled_back_and_no_request_is_lost(
     assert code == 1
     assert f"{MODEL}-v{version} was rolled back: failed (1) > failure_limit (0): latency_p95_ms" in output
     assert (champion(world), phase(world)) == (before, ("RolledBack", True))
-    assert f"{MODEL}-v{version}" not in deployed(world)
+    # It goes in the foreground: marked at once, and gone once its pods are.
+    until(lambda: f"{MODEL}-v{version}" not in deployed(world), "the removal", 60)
     assert load.versions[str(version)] > 0
 
 
@@ -157,7 +158,7 @@ def test_a_rollout_that_is_killed_at_every_write_ends_as_if_it_were_not(
     assert slow or (process.returncode == 0 and output.endswith("Promoted\n")), output
     canary = f"{MODEL}-v{version}"
     assert (champion(world), phase(world)) == (before if slow else canary, (end, True))
-    assert (canary in deployed(world)) == (not slow)
+    until(lambda: (canary in deployed(world)) == (not slow), "the removal", 60)
     times = [when for when, _, path in executioner.killed if path.endswith(f"/virtualservices/{MODEL}")]
     # First step, next steps or the end, and what follows it: each before and after.
     assert times == ["before", "after"] * (len(times) // 2)
