@@ -52,6 +52,7 @@ cluster-test-node: $(READY) ## the images as pods on a node of that control plan
 	@tests/services.sh
 	@tests/cluster/packages.sh node
 	@tests/cluster/build.sh node
+	@$(BIN)/python -m tests.cluster.node.images
 	@PATH="$$PWD/$(BIN):$$PATH" tests/cluster/run.sh $(BIN)/python -m pytest tests/cluster/node -q
 
 crds: ## download the CRDs of the pinned releases, which `make test` checks the manifests against

@@ -60,11 +60,12 @@ def _archives(folder: Path) -> list[Path]:
         next(document["spec"] for document in installation.rendered("production") if document["kind"] == kind)
         for kind in ("ServingRuntime", "Deployment")
     )
+    initializer_image, redis_image = images.fetched()
     wanted = {
         f"localhost/{name_of('predictor')}": runtime["containers"][0]["image"],
         f"localhost/{name_of('pipeline')}": mlflow["template"]["spec"]["containers"][0]["image"],
-        images.redis(): redis["template"]["spec"]["containers"][0]["image"],
-        images.initializer(): f"docker.io/{fetching['container']['image']}",
+        redis_image: redis["template"]["spec"]["containers"][0]["image"],
+        initializer_image: f"docker.io/{fetching['container']['image']}",
         (pause := images.pause()): pause,
     }
     return [images.archive(name, name_in_pods) for name, name_in_pods in wanted.items()]

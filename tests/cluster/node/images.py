@@ -1,9 +1,12 @@
 """The images that pods of the tests are made of: Serin's own, as `make images-test` leaves them in its storage,
 KServe's storage initializer from its package, Redis from Debian, and the process that holds a pod together.
+
+Run as a program, it builds what has to be fetched.
 """
 
 import os
 import subprocess
+import tempfile
 from pathlib import Path
 
 from infra.images import Engine, name_of, secrets
@@ -43,21 +46,20 @@ class Images:
             found[target] = done.stdout.strip()
         return found
 
-    def initializer(self) -> str:
-        """Build KServe's storage initializer, or find it built; its name."""
-        return self._made(INITIALIZER, HERE / "storage_initializer")
+    def fetched(self) -> tuple[str, str]:
+        """The names of the storage initializer and of Redis, as `fetch` has built them."""
+        for name in (INITIALIZER, REDIS):
+            assert self._run("buildah", "images", "--quiet", name), f"{name} is not built"
+        return INITIALIZER, REDIS
 
-    def redis(self) -> str:
-        """Build Redis, or find it built; its name."""
-        return self._made(REDIS, HERE / "redis")
-
-    def _made(self, name: str, folder: Path) -> str:
+    def fetch(self) -> None:
+        """Build what takes packages from the network, which the namespace of the tests does not reach."""
         base = self._run(HERE.parents[1] / "images" / "base.sh", storage.CACHE)
-        options = ["--quiet", "--file", str(folder / "Dockerfile"), "--build-arg", f"BASE={base}"]
-        with secrets(os.environ) as files, environment.changed(self._variables):
-            options += [f"--secret=id={one},src={path}" for one, path in files.items()]
-            Engine("buildah").build(name, options, folder)
-        return name
+        for name, folder in {INITIALIZER: HERE / "storage_initializer", REDIS: HERE / "redis"}.items():
+            options = ["--quiet", "--file", str(folder / "Dockerfile"), "--build-arg", f"BASE={base}"]
+            with secrets(os.environ) as files, environment.changed(self._variables):
+                options += [f"--secret=id={one},src={path}" for one, path in files.items()]
+                Engine("buildah").build(name, options, folder)
 
     def pause(self) -> str:
         """Build the image of a pod's sandbox; its name."""
@@ -80,3 +82,8 @@ class Images:
         done = subprocess.run(line, env=os.environ | self._variables, check=False, capture_output=True, text=True)
         assert done.returncode == 0, f"{line}: {done.stderr[-1000:]}"
         return done.stdout.strip()
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as made:
+        Images(Path(made)).fetch()
