@@ -104,6 +104,18 @@ BROKEN_REFERENCES = {
         lambda d: _container(d)["env"][0]["valueFrom"]["secretKeyRef"].update(name="redis"),
         "there is no Secret serin/redis",
     ),
+    "another key of a secret's volume": (
+        "StatefulSet",
+        "redis",
+        lambda d: d["spec"]["template"]["spec"]["volumes"][0]["secret"]["items"][0].update(key="passwd"),
+        "volume password: Secret serin/serin-redis has no key passwd",
+    ),
+    "a secret of a registry that nobody makes": (
+        "ServiceAccount",
+        "serin-mlflow",
+        _set("imagePullSecrets", value=[{"name": "registry"}]),
+        "ServiceAccount serin-mlflow: there is no Secret registry",
+    ),
     "another key of the endpoints": (
         "ConfigMap",
         "serin-endpoints",

@@ -72,4 +72,5 @@ def test_readme_declares_the_secrets_that_overlays_name_and_no_other():
     named = re.findall(r"(?:credentialName|secretName): (serin-[\w-]+)", text)
     for reference in ("secretKeyRef", "secretRef"):
         named += re.findall(rf"{reference}:\n(?: +key: .*\n)? +name: (serin-[\w-]+)", text)
+    named += re.findall(r"imagePullSecrets:\n *- name: (serin-[\w-]+)", text)
     assert set(named) == {secret["metadata"]["name"] for secret in scene.declared_secrets()}

@@ -33,8 +33,14 @@ def _volumes(index: Index, pod: Pod) -> Found:
     for volume in volumes.values():
         if (name := volume.get("configMap", {}).get("name")) and not index.get("ConfigMap", pod.namespace, name):
             yield f"{pod.title}: there is no ConfigMap {pod.namespace}/{name}"
-        if (name := volume.get("secret", {}).get("secretName")) and not index.get("Secret", pod.namespace, name):
-            yield f"{pod.title}: there is no Secret {pod.namespace}/{name}"
+        if name := volume.get("secret", {}).get("secretName"):
+            title = f"Secret {pod.namespace}/{name}"
+            secret = index.get("Secret", pod.namespace, name)
+            if not secret:
+                yield f"{pod.title}: there is no {title}"
+            for key in (item["key"] for item in volume["secret"].get("items", [])):
+                if secret and key not in secret["data"]:
+                    yield f"{pod.title}: volume {volume['name']}: {title} has no key {key}"
 
 
 def _claims(index: Index, pod: Pod) -> list[Document]:
@@ -55,7 +61,7 @@ def _environment(index: Index, namespace: str, title: str, container: Document) 
                 holder = index.get(kind, namespace, named["name"])
                 if holder is None:
                     yield f"{title}: {variable['name']}: there is no {kind} {namespace}/{named['name']}"
-                elif named["key"] not in holder.get("data", {}):
+                elif named["key"] not in holder.get("data", {}) and not named.get("optional"):
                     keys = ", ".join(holder.get("data", {})) or "none"
                     yield (
                         f"{title}: {variable['name']}: {kind} {namespace}/{named['name']} has no key {named['key']}; "
@@ -123,9 +129,9 @@ def bindings_bind(index: Index) -> Found:
 
 
 def accounts_have_secrets(index: Index) -> Found:
-    """The Secrets that a ServiceAccount names are there."""
+    """The Secrets that a ServiceAccount names are there, those of registries among them."""
     for account in index.of("ServiceAccount"):
-        for secret in account.get("secrets", []):
+        for secret in (*account.get("secrets", []), *account.get("imagePullSecrets", [])):
             if not index.get("Secret", namespace_of(account), secret["name"]):
                 yield f"ServiceAccount {account['metadata']['name']}: there is no Secret {secret['name']}"
 
