@@ -1,5 +1,6 @@
 """Bring model versions into serving: an InferenceService a version, and the first VirtualService."""
 
+from collections.abc import Callable
 from contextlib import suppress
 
 from serin.aliases import CHAMPION
@@ -7,6 +8,7 @@ from serin.deployments import deployment_name, inference_service, version_of, vi
 from serin.errors import ConflictError, NotFoundError, SerinError, UnavailableError
 from serin.platform import Platform
 from serin.ports import INFERENCE_SERVICE, VIRTUAL_SERVICE, RegisteredVersion, ServingTarget
+from serin.progress import say
 from serin.use_case import UseCase
 
 
@@ -18,17 +20,21 @@ def deploy(platform: Platform, case: UseCase, version: RegisteredVersion) -> str
     return deployment_name(case, version.version)
 
 
-def serve_champion(platform: Platform, case: UseCase) -> None:
+def serve_champion(platform: Platform, case: UseCase, report: Callable[[str], None] = say) -> None:
     """See to it that something is served: what the VirtualService says, else the champion with all traffic.
 
     A version with traffic whose InferenceService somebody has deleted is deployed again.
-    A rollout of a first version is waited for; it ends, since nobody acts on the documents yet. One that finds traffic
-    shared already goes on meanwhile. Raises UnavailableError where there is no champion.
+    A rollout of a first version is waited for, which `report` is told once; it ends, since nobody acts on the documents
+    yet. One that finds traffic shared already goes on meanwhile. Raises UnavailableError where there is no champion.
     """
     target = platform.serving(case.model_name)
     if _lacking(target, case) == []:
         return
-    with platform.lease.hold(rollout_lease(case), wait=True):
+
+    def waits_for(holder: str) -> None:
+        report(f"{rollout_lease(case)}: {holder} is at it; waiting until it has ended or let go")
+
+    with platform.lease.hold(rollout_lease(case), wait=True, waits_for=waits_for):
         lacking = _lacking(target, case)
         for version in lacking or []:
             deploy(platform, case, platform.registry.version(case.model_name, version))

@@ -51,9 +51,10 @@ def find(registry: ModelRegistry, case: UseCase, version: int | None, force: boo
     """The version to roll out (None: the challenger); raises as `roll_out_version` does."""
     if version is not None:
         found = registry.version(case.model_name, version)
-        if found.gate == "failed" and not force:
+        if found.gate in ("failed", "undecided") and not force:
+            answer = "failed" if found.gate == "failed" else "is undecided at"
             raise SerinError(
-                f"{case.model_name} version {version} failed the gate; allowed: a version that passed it, "
+                f"{case.model_name} version {version} {answer} the gate; allowed: a version that passed it, "
                 "or this one with --force"
             )
         return found

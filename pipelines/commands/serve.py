@@ -10,5 +10,5 @@ def run(console: Console, platform: Platform, name: str, port: int | None) -> No
     ready."""
     case = platform.own_use_case(name)
     attend = platform.attend(case.model_name, port)
-    serve_champion(platform, case)
+    serve_champion(platform, case, console.say)
     console.good(attend(console.say))

@@ -5,11 +5,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from serin.adapters.cluster.api import Api
+from serin.adapters.cluster.lease import KubernetesLease
 from tests import kubernetes_api, services
 from tests.cluster_scenarios import MODEL, KServeStandIn, failing, ready, service, traffic
 from tests.kubernetes_api import KubernetesApi
@@ -23,7 +25,7 @@ from tests.cluster_scenarios import CASE
 from tests.factories import make_artifact
 folder = pathlib.Path(sys.argv[1])
 make_artifact(folder)
-assert register(build(), CASE, folder, True, {}, "").version == 1
+assert register(build(), CASE, folder, "passed", {}, "").version == 1
 """
 
 
@@ -87,6 +89,28 @@ def test_serving_applies_the_champion_waits_and_says_how_to_ask_it(world: World)
     documents = {path.split("/")[-2] for path in world.server.objects}
     beside = {"horizontalpodautoscalers", "poddisruptionbudgets"}
     assert documents == {"inferenceservices", "virtualservices", "leases", *beside}
+
+
+def test_serving_says_once_which_rollout_it_waits_for(world: World) -> None:
+    lease = KubernetesLease(world.api)
+    with KServeStandIn(world.api), ExitStack() as held:
+        held.enter_context(lease.hold(f"rollout-{MODEL}"))
+        command = [sys.executable, "-m", "pipelines", "serve", "card_fraud"]
+        with subprocess.Popen(command, env=world.variables, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout
+            first = process.stdout.readline()
+            held.close()
+            rest = process.stdout.read()
+    assert first.strip() == f"rollout-{MODEL}: {_this_process(first)} is at it; waiting until it has ended or let go"
+    assert f"{MODEL}-v1: ready, with 100 % of the traffic" in rest
+    assert "waiting" not in rest
+    assert process.returncode == 0
+
+
+def _this_process(line: str) -> str:
+    holder = line.split()[1]
+    assert f"-{os.getpid()}-" in holder
+    return holder
 
 
 def test_serving_what_can_not_start_says_why(world: World) -> None:

@@ -15,7 +15,7 @@ from serin.adapters.cluster.following import Pace
 from serin.adapters.cluster.kfp import Kubeflow
 from serin.adapters.cluster.package import compiled
 from serin.adapters.cluster.pipelines import KubeflowPipelines
-from serin.errors import SerinError, UnavailableError
+from serin.errors import ConflictError, NotFoundError, SerinError, UnavailableError
 from serin.progress import Progress
 from serin.workspace import Workspace
 from tests import services
@@ -108,6 +108,38 @@ def test_a_run_that_failed_without_a_word_says_so(kfp: KfpServer, backend: Kubef
 def test_a_task_may_be_called_by_its_display_name(kfp: KfpServer, backend: KubeflowPipelines) -> None:
     kfp.play(Frame("SUCCEEDED", {"ingest and check": "SUCCEEDED"}))
     assert [event.task for event in ran(backend)[1:]] == ["ingest and check"] * 2
+
+
+def test_a_run_whose_pipeline_version_was_deleted_is_followed_by_kfp_s_names(
+    kfp: KfpServer, backend: KubeflowPipelines
+) -> None:
+    run = backend.submit(compiled(training), ARGUMENTS)
+    kfp.versions.clear()
+    kfp.play(
+        Frame("RUNNING", {"root": "RUNNING", "root-driver": "SUCCEEDED", "ingest-driver": "SUCCEEDED"}),
+        Frame("FAILED", {"ingest": "FAILED", "executor": "FAILED"}, {"ingest": "900 of 1,000 rows are bad"}),
+    )
+    heard: list[Progress] = []
+    with pytest.raises(SerinError, match="the run failed: step ingest: 900 of 1,000 rows are bad"):
+        backend.follow(run.run_id, heard.append)
+    assert heard[0].text == "the run's pipeline version was deleted; its steps go by KFP's names for them"
+    assert [(event.task, event.event) for event in heard[1:]] == [("ingest", "started"), ("ingest", "failed")]
+
+
+def test_a_run_that_is_not_there_can_not_be_followed(backend: KubeflowPipelines) -> None:
+    with pytest.raises(NotFoundError, match=r"tell of the run r1, found nothing \(404\): .*Run r1 not found"):
+        backend.follow("r1", print)
+
+
+def test_an_archived_experiment_takes_no_run_and_no_version(kfp: KfpServer, backend: KubeflowPipelines) -> None:
+    experiment = backend.kubeflow.experiment("card_fraud")
+    kfp.experiments[experiment].storage_state = "ARCHIVED"
+    told = (
+        f"the experiment card_fraud .* is archived, .*; restore it first: {kfp.url}/#/experiments/details/{experiment}"
+    )
+    with pytest.raises(ConflictError, match=told):
+        backend.submit(compiled(rollout), ARGUMENTS)
+    assert (kfp.runs, kfp.versions) == ({}, {})
 
 
 def test_a_cancelled_run_is_an_error(kfp: KfpServer, backend: KubeflowPipelines) -> None:

@@ -138,9 +138,9 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Platform:
     """Versions 1, 2 and 3 are registered: the champion, the challenger, and one that failed the gate."""
     root = services.workspace_copy(tmp_path_factory.mktemp("workspace"))
     made = build(Workspace.from_variables({"SERIN_ROOT": str(root)}))
-    for version, passed in ((1, True), (2, True), (3, False)):
+    for version, gate in ((1, "passed"), (2, "passed"), (3, "failed")):
         make_artifact(root / f"v{version}", seed=version)
-        assert register(made, CASE, root / f"v{version}", passed, {}, "").version == version
+        assert register(made, CASE, root / f"v{version}", gate, {}, "").version == version
     return made
 
 
@@ -231,12 +231,15 @@ def test_serving_anew_waits_for_no_rollout_that_shares_traffic(platform: Platfor
 
 
 def test_serving_a_first_version_waits_until_its_rollout_has_ended(platform: Platform, target: LocalServing) -> None:
-    serving = threading.Thread(target=serve_champion, args=(platform, CASE))
-    with services.lease_holder(platform.workspace.state / "locks", rollout_lease(CASE)):
+    heard: list[str] = []
+    serving = threading.Thread(target=serve_champion, args=(platform, CASE, heard.append))
+    with services.lease_holder(platform.workspace.state / "locks", rollout_lease(CASE)) as other:
         until(lambda: platform.lease.holder(rollout_lease(CASE)), "the rollout")
         serving.start()
         serving.join(1.0)
         assert serving.is_alive()
+        told = f"rollout-card-fraud: process {other.pid} is at it; waiting until it has ended or let go"
+        assert heard == [told]
         with pytest.raises(NotFoundError):
             target.get(VIRTUAL_SERVICE, "card-fraud")
     serving.join(30)

@@ -1,18 +1,22 @@
 """Following a run of Kubeflow Pipelines to its end: what its tasks do, and why it failed."""
 
+import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from serin.adapters.cluster.kfp import Kubeflow
 from serin.adapters.cluster.kfp_errors import DeniedError
 from serin.adapters.cluster.package import titles
-from serin.errors import InterruptedRunError, SerinError, UnavailableError
+from serin.errors import InterruptedRunError, NotFoundError, SerinError, UnavailableError
 from serin.progress import Listener, Progress
 
 _ENDED = ("SUCCEEDED", "SKIPPED", "FAILED", "CANCELED")
 _EVENTS = {"RUNNING": "started", "SUCCEEDED": "finished", "FAILED": "failed", "CANCELED": "failed"}
+# What a step is called; None of what KFP itself runs around the steps.
+_Title = Callable[[str], str | None]
+_OF_KFP = re.compile(r"^root$|(^|-)(driver|executor)$")
 
 
 @dataclass(frozen=True)
@@ -28,27 +32,29 @@ class Pace:
 def follow(kubeflow: Kubeflow, run_id: str, listener: Listener, pace: Pace) -> None:
     """Tell `listener` of the tasks of a run until it has ended.
 
-    Looks grow rarer while nothing happens.
+    Looks grow rarer while nothing happens. Where the run's pipeline version was deleted meanwhile, which is told, its
+    tasks have the names that KFP gives them.
     Raises SerinError with what the failing task said where the run failed or was cancelled, InterruptedRunError on
     Ctrl-C (the run goes on), and as `Kubeflow.call` does.
     """
     try:
-        run = _to_the_end(kubeflow, run_id, listener, pace)
+        run = kubeflow.run(run_id)
+        title = _titles(kubeflow, run, listener)
+        run = _to_the_end(kubeflow, run, title, listener, pace)
     except KeyboardInterrupt:
         raise InterruptedRunError(
             f"interrupted; the run goes on: {kubeflow.link(run_id)}\n  follow it again: serin follow {run_id}"
         ) from None
     if run.state not in ("SUCCEEDED", "SKIPPED"):
         ended = "was cancelled" if run.state == "CANCELED" else "failed"
-        raise SerinError(f"the run {ended}: {_reason(run, _titles(kubeflow, run))}\n  {kubeflow.link(run_id)}")
+        raise SerinError(f"the run {ended}: {_reason(run, title)}\n  {kubeflow.link(run_id)}")
 
 
-def _to_the_end(kubeflow: Kubeflow, run_id: str, listener: Listener, pace: Pace) -> Any:
-    run = kubeflow.run(run_id)
-    names, told, pause = _titles(kubeflow, run), dict[str, str](), pace.first
-    look = _patient(kubeflow, run_id, listener, pace)
+def _to_the_end(kubeflow: Kubeflow, run: Any, title: _Title, listener: Listener, pace: Pace) -> Any:
+    told, pause = dict[str, str](), pace.first
+    look = _patient(kubeflow, run.run_id, listener, pace)
     while True:
-        news = list(_news(run, names, told))
+        news = list(_news(run, title, told))
         for event in news:
             listener(event)
         if run.state in _ENDED:
@@ -79,31 +85,39 @@ def _patient(kubeflow: Kubeflow, run_id: str, listener: Listener, pace: Pace) ->
     return look
 
 
-def _titles(kubeflow: Kubeflow, run: Any) -> Mapping[str, str]:
+def _titles(kubeflow: Kubeflow, run: Any, listener: Listener) -> _Title:
     """The display names of the run's steps, as its pipeline version has them, by what KFP may call the tasks."""
     reference = run.pipeline_version_reference
     if not reference:
-        return {}
+        return _own_name
     method = kubeflow.pipelines.pipeline_service_get_pipeline_version
     doing = "tell of the pipeline version of the run"
-    version = kubeflow.call(doing, method, reference.pipeline_id, reference.pipeline_version_id)
+    try:
+        version = kubeflow.call(doing, method, reference.pipeline_id, reference.pipeline_version_id)
+    except NotFoundError:
+        listener(Progress("", "said", "the run's pipeline version was deleted; its steps go by KFP's names for them"))
+        return _own_name
     names = titles(version.pipeline_spec.get("pipeline_spec", version.pipeline_spec))
-    return names | {title: title for title in names.values()}
+    return (names | {title: title for title in names.values()}).get
+
+
+def _own_name(name: str) -> str | None:
+    return None if _OF_KFP.search(name) else name
 
 
 def _tasks(run: Any) -> list[Any]:
     return (run.run_details and run.run_details.task_details) or []
 
 
-def _news(run: Any, names: Mapping[str, str], told: dict[str, str]) -> list[Progress]:
+def _news(run: Any, title_of: _Title, told: dict[str, str]) -> list[Progress]:
     """What has happened to the steps since `told`, which is brought up to date. KFP lists its own pods, too."""
     found = []
     for task in _tasks(run):
-        if task.display_name not in names or told.get(task.task_id) == task.state:
+        title = title_of(task.display_name)
+        if title is None or told.get(task.task_id) == task.state:
             continue
         before, told[task.task_id] = told.get(task.task_id), task.state
         if event := _EVENTS.get(task.state):
-            title = names[task.display_name]
             if before != "RUNNING" and event != "started":
                 found.append(Progress(title, "started"))
             found.append(Progress(title, event, seconds=_seconds(task)))
@@ -116,10 +130,10 @@ def _seconds(task: Any) -> float:
     return max(0.0, (task.end_time - start).total_seconds()) if task.end_time and start else 0.0
 
 
-def _reason(run: Any, names: Mapping[str, str]) -> str:
+def _reason(run: Any, title_of: _Title) -> str:
     """Which steps failed, and what is known of why: their own errors, those of KFP's pods, the run's."""
     failed = [task for task in _tasks(run) if task.state == "FAILED"]
-    steps = sorted({names[task.display_name] for task in failed if task.display_name in names})
+    steps = sorted({title for task in failed if (title := title_of(task.display_name))})
     messages = [task.error.message for task in failed if task.error and task.error.message]
     if run.error and run.error.message and not messages:
         messages = [run.error.message]

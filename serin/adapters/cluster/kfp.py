@@ -105,7 +105,10 @@ class Kubeflow:
         return self._asked_namespace
 
     def experiment(self, name: str) -> str:
-        """The id of the experiment `name`, which is made where it is not there yet."""
+        """The id of the experiment `name`, which is made where it is not there yet.
+
+        Raises ConflictError where it is archived: KFP would start runs in it all the same, where nobody looks for them.
+        """
         found = self._experiment(name)
         if found is None:
             new = api.V2beta1Experiment(display_name=name, namespace=self.namespace)
@@ -116,6 +119,11 @@ class Kubeflow:
                 found = self._experiment(name)
                 if found is None:
                     raise
+        if found.storage_state == api.V2beta1ExperimentStorageState.ARCHIVED:
+            raise ConflictError(
+                f"the experiment {name} of Kubeflow Pipelines is archived, so a run in it would not be seen; restore "
+                f"it first: {self._page(f'experiments/details/{found.experiment_id}')}"
+            )
         return str(found.experiment_id)
 
     def _experiment(self, name: str) -> Any:
@@ -201,8 +209,11 @@ class Kubeflow:
 
     def link(self, run_id: str) -> str:
         """Where Kubeflow's pages show a run."""
+        return self._page(f"runs/details/{run_id}")
+
+    def _page(self, path: str) -> str:
         namespace = f"?ns={self.namespace}" if self.namespace else ""
-        return f"{self.host}/{namespace}#/runs/details/{run_id}"
+        return f"{self.host}/{namespace}#/{path}"
 
     def _in_namespace(self) -> dict[str, str]:
         return {"namespace": self.namespace} if self.namespace else {}

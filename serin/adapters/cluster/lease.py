@@ -10,7 +10,7 @@ import re
 import socket
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ from serin.adapters.cluster.api_errors import RefusedError
 from serin.adapters.cluster.ownership import listed
 from serin.adapters.cluster.renewal import Renewal, Times, interruptible
 from serin.errors import ConflictError, NotFoundError, SerinError
-from serin.ports import Document, digest
+from serin.ports import Document, digest, unheard
 
 _LONGEST = 63
 _NAME = "serin/lease"  # The annotation with the name as it was asked for.
@@ -49,13 +49,13 @@ class KubernetesLease:
         self._api, self._brisk, self._times = api, api.brisk(), times
 
     @contextmanager
-    def hold(self, name: str, *, wait: bool = False) -> Iterator[None]:
+    def hold(self, name: str, *, wait: bool = False, waits_for: Callable[[str], None] = unheard) -> Iterator[None]:
         """See Lease. After a holder that was killed it takes as long as the lease lasts.
 
         Raises UnavailableError: the API server does not answer, or the lease was lost meanwhile.
         """
         me = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        record = self._acquire(name, me, wait)
+        record = self._acquire(name, me, waits_for if wait else None)
         with interruptible() as target:
             renewal = Renewal(lambda held: self._renewed(held, me), record, self._times, target)
             try:
@@ -73,7 +73,8 @@ class KubernetesLease:
         age = datetime.now(UTC) - datetime.fromisoformat(found.renewed) if found.renewed else None
         return found.holder if age and age.total_seconds() < found.duration else None
 
-    def _acquire(self, name: str, me: str, wait: bool) -> Record:
+    def _acquire(self, name: str, me: str, waits_for: Callable[[str], None] | None) -> Record:
+        """Take the lease; another holder is waited for where there is a `waits_for`, which is told of the first."""
         watched: Record | None = None
         since = time.monotonic()
         while True:
@@ -83,7 +84,9 @@ class KubernetesLease:
                 with suppress(RefusedError):  # Somebody else was quicker.
                     return self._write(_taken(name, found, me, self._times.duration))
             elif watched != found:
-                if watched and not wait:
+                if watched is None and waits_for:
+                    waits_for(found.holder)
+                if watched and not waits_for:
                     raise ConflictError(f"{name}: {found.holder} is at it already; let it end or stop it")
                 watched, since = found, time.monotonic()
             time.sleep(self._times.poll)

@@ -65,8 +65,8 @@ class KubeflowPipelines:
         self._prepare(features=package.name not in _WITHOUT_FEATURES)
         use_case = str(arguments["use_case"]).partition("-")[0]
         name = f"{package.name}-{use_case.replace('_', '-')}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-        version = self.kubeflow.version(package)
         experiment = self.kubeflow.experiment(use_case)
+        version = self.kubeflow.version(package)
         run = self.kubeflow.start(version, experiment, name, arguments, ACCOUNTS[package.name])
         return Submitted(run.run_id, name, self.kubeflow.link(run.run_id), version)
 

@@ -2,12 +2,13 @@
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from serin.adapters.local.processes import identity, is_same, place
 from serin.errors import ConflictError
+from serin.ports import unheard
 
 
 class FileLease:
@@ -17,16 +18,19 @@ class FileLease:
         self._folder = folder
 
     @contextmanager
-    def hold(self, name: str, *, wait: bool = False) -> Iterator[None]:
+    def hold(self, name: str, *, wait: bool = False, waits_for: Callable[[str], None] = unheard) -> Iterator[None]:
         """See Lease."""
         path = self._path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a+", encoding="utf-8") as file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 holder = self.holder(name) or "another process"
-                raise ConflictError(f"{name}: {holder} is at it already; let it end or stop it") from None
+                if not wait:
+                    raise ConflictError(f"{name}: {holder} is at it already; let it end or stop it") from None
+                waits_for(holder)
+                fcntl.flock(file, fcntl.LOCK_EX)
             _sign(path, f"{os.getpid()} {identity(os.getpid())} {place(path)}")
             try:
                 yield

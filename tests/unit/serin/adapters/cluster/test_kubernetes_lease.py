@@ -95,6 +95,26 @@ def test_a_holder_that_was_killed_loses_its_lease_to_whoever_comes_next(lease, c
         assert server.objects[PATH]["spec"]["leaseTransitions"] == 1
 
 
+def test_who_waits_hears_once_for_whom(lease, cluster):
+    heard: list[str] = []
+    with _another(cluster[1]) as other:
+
+        def hear(holder: str) -> None:
+            heard.append(holder)
+            threading.Timer(0.5, other.kill).start()  # after some renewals, of which nothing is told
+
+        with lease.hold("job", wait=True, waits_for=hear):
+            pass
+    (holder,) = heard
+    assert f"-{other.pid}-" in holder
+
+
+def test_who_need_not_wait_hears_nothing(lease):
+    for _ in range(2):
+        with lease.hold("job", wait=True, waits_for=pytest.fail):
+            pass
+
+
 def test_two_at_once_exclude_each_other_and_both_have_their_turn(lease):
     inside: list[int] = []
     most: list[int] = []

@@ -38,6 +38,22 @@ def test_a_lease_is_held_by_one_and_the_other_hears_by_whom(lease: FileLease, ot
         pass
 
 
+def test_who_waits_hears_once_for_whom(lease: FileLease, other: "subprocess.Popen[str]") -> None:
+    heard: list[str] = []
+
+    def hear(holder: str) -> None:
+        heard.append(holder)
+        other.kill()
+
+    with lease.hold("job", wait=True, waits_for=hear):
+        assert heard == [f"process {other.pid}"]
+
+
+def test_who_need_not_wait_hears_nothing(lease: FileLease) -> None:
+    with lease.hold("job", wait=True, waits_for=pytest.fail):
+        pass
+
+
 def test_looking_for_the_holder_does_not_take_the_lease(lease: FileLease) -> None:
     assert lease.holder("job") is None
     with lease.hold("job"):
