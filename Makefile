@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo unit test images images-test cluster-test cluster-test-node crds cluster cluster-down check format bench lock clean
+.PHONY: help setup demo unit test images images-test cluster-test cluster-test-node spark-test crds cluster cluster-down check format bench lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -14,7 +14,11 @@ help: ## this list
 setup: $(READY) ## the virtual environment .venv, from the lock file
 
 # The interpreter is checked before anything is downloaded; a half-made environment has no .ready and is made again.
+# An environment behind a link is another checkout's: setting it up would empty it (venv --clear follows the link).
 $(READY): requirements.lock setup.cfg pyproject.toml
+	@[ ! -L $(VENV) ] || { echo "$(VENV) is a link to $$(readlink $(VENV)), which is not this checkout's to set up; \
+	  remove the link, or set that one up in its own checkout" >&2; exit 1; }
+	@rm -f $@
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else \
 	  f"Serin needs Python 3.11 to 3.13; {sys.executable} is {v[0]}.{v[1]}. Name another: make PYTHON=python3.12 ...")'
 	@echo "setting up $(VENV) (once; about 1.6 GB of packages)"
@@ -55,6 +59,10 @@ cluster-test-node: $(READY) ## the images as pods on a node of that control plan
 	@$(BIN)/python -m tests.cluster.node.images
 	@PATH="$$PWD/$(BIN):$$PATH" tests/cluster/run.sh $(BIN)/python -m pytest tests/cluster/node -q
 
+spark-test: $(READY) ## XGBoost on Spark, in local mode (Java 17 or later; an environment of its own)
+	@tests/spark/setup.sh
+	@.venv-spark/bin/python -m pytest tests/spark -q -m spark
+
 crds: ## download the CRDs of the pinned releases, which `make test` checks the manifests against
 	@tests/manifests/crds.sh
 
@@ -86,9 +94,14 @@ images-test: $(READY) ## build the images from nothing and run what was built (L
 format: $(READY) ## rewrite the code in the house format
 	@$(BIN)/ruff format --quiet . && $(BIN)/ruff check --quiet --fix .
 
+# All but spark, which has an environment and a lock file of its own.
+EXTRAS := serving pipelines local test dev
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+  --no-annotate --custom-compile-command 'make lock'
+
 lock: $(READY) ## resolve setup.cfg anew into requirements.lock
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --all-extras --no-annotate --custom-compile-command 'make lock' setup.cfg -o requirements.lock
+	@$(LOCK) $(EXTRAS:%=--extra %) setup.cfg -o requirements.lock
+	@sed -n '/^spark =/,/^[^ ]/s/^    *//p' setup.cfg | $(LOCK) -c requirements.lock - -o requirements-spark.lock
 
 clean: ## remove the environment and all state in .serin
-	@rm -rf $(VENV) .serin build *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	@rm -rf $(VENV) $(VENV)-spark .serin build *.egg-info .pytest_cache .ruff_cache .mypy_cache
