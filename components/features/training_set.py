@@ -13,10 +13,21 @@ import pandas as pd
 import pyarrow as pa
 
 from serin.errors import DataError
-from serin.learning.split import EVENT_TIME, PARTS, SPLIT, split_by_entity, split_by_time
+from serin.learning.split import (
+    EVENT_TIME,
+    FOLD,
+    SPLIT,
+    folds,
+    known_rows,
+    periods,
+    split_by_entity,
+    split_by_time,
+)
+from serin.progress import say
 from serin.schema import calendar
 from serin.times import format_duration
 from serin.use_case import UseCase
+from serin.use_case.periods import Periods
 
 
 @dataclass(frozen=True)
@@ -32,20 +43,38 @@ class ViewTable:
 
 
 def training_set(events: pa.Table, views: Sequence[ViewTable], case: UseCase, as_of: datetime) -> pd.DataFrame:
-    """One row a labelled event: entities, key, event time, features, label, and its part of the split.
+    """One row a labelled event: entities, key, event time, features, label, and its part and fold of the split.
 
     A label is visible from its event time plus `label.delay`; events whose label is not visible at `as_of`
-    are left out, and so are rows in the gap between validation and test (see `split_by_time`).
-    Raises DataError where a part of the split has no rows or only one class.
+    are left out, and so are rows in the gap between validation and test (see `split_by_time`). Tells how many rows,
+    positives and days are in each part.
+    Raises DataError where a part of the split, or what is fitted or assessed of a fold, has no rows or only one class.
     """
     frame = _known(events, case, as_of)
-    frame[SPLIT] = split_by_time(frame[EVENT_TIME], case, as_of) if case.timestamp else split_by_entity(frame, case)
-    frame = frame[frame[SPLIT] != ""].reset_index(drop=True)
-    _check_parts(frame, case, as_of)
-    joined = point_in_time_join(frame, views)
+    lengths = None
+    if case.timestamp:
+        lengths = periods(frame[EVENT_TIME], frame[case.label.column].to_numpy(), case, as_of)
+        parts = split_by_time(frame[EVENT_TIME], case, as_of, lengths)
+    else:
+        _check_part(frame, f"{case.name} as of {as_of:%Y-%m-%d %H:%M}: the table", case, "Give it more labelled rows.")
+        parts = split_by_entity(frame, case)
+    whole = pd.concat([frame, parts], axis=1)
+    frame = whole[whole[SPLIT] != ""].reset_index(drop=True)
+    told = _check_parts(frame, case, as_of, _advice(whole, case, lengths))
+    for text in (*(lengths.notes if lengths else ()), *told):
+        say(text)
+    if in_gap := len(whole) - len(frame):
+        say(f"{in_gap:,} rows are in no part: their labels came during the test, or their events after it")
+    joined = point_in_time_join(_without_group(frame, views, case), views)
     for name in case.features.calendar:
         joined[name] = calendar(name, joined[EVENT_TIME].dt.tz_localize(None).to_numpy())
     return joined
+
+
+def _without_group(frame: pd.DataFrame, views: Sequence[ViewTable], case: UseCase) -> pd.DataFrame:
+    """The rows without the column of their group, where a view gives it too, as a feature: the split is made by now."""
+    group = case.training.group
+    return frame.drop(columns=[group]) if any(group in view.features for view in views) else frame
 
 
 def point_in_time_join(events: pd.DataFrame, views: Sequence[ViewTable]) -> pd.DataFrame:
@@ -92,7 +121,7 @@ def _fresh(value: str, alias: str, ttl: timedelta | None) -> str:
 
 def _known(events: pa.Table, case: UseCase, as_of: datetime) -> pd.DataFrame:
     needed = [*case.data.key, *case.entities.values(), *case.features.request, case.label.column]
-    needed += [case.timestamp] if case.timestamp else []
+    needed += [column for column in (case.timestamp, case.training.group) if column]
     frame: pd.DataFrame = events.select(list(dict.fromkeys(needed))).to_pandas()
     if case.timestamp:
         frame[EVENT_TIME] = frame[case.timestamp]
@@ -102,27 +131,41 @@ def _known(events: pa.Table, case: UseCase, as_of: datetime) -> pd.DataFrame:
     return frame[frame[case.label.column].notna()].reset_index(drop=True)
 
 
-def _check_parts(frame: pd.DataFrame, case: UseCase, as_of: datetime) -> None:
-    labels = frame[case.label.column].astype(float)
-    for part in PARTS:
-        of_part = labels[frame[SPLIT] == part]
-        if of_part.nunique() == 2:
-            continue
-        found = f"{len(of_part)} rows, all of class {of_part.iloc[0]:g}" if len(of_part) else "no rows"
-        raise DataError(
-            f"{case.name} as of {as_of:%Y-%m-%d %H:%M}: the {part} part has {found}; it needs both classes. "
-            + _advice(frame, case)
-        )
+def _check_parts(frame: pd.DataFrame, case: UseCase, as_of: datetime, advice: str) -> list[str]:
+    """What is in each part, a line each. Raises DataError for one without both classes."""
+    where = f"{case.name} as of {as_of:%Y-%m-%d %H:%M}"
+    told = [_check_part(frame[frame[SPLIT] == "test"], f"{where}: the test part", case, advice)]
+    _check_part(frame[frame[SPLIT] == "known"], f"{where}: the known part", case, advice)
+    told.append(_check_part(frame.iloc[known_rows(frame, case)], f"{where}: what the model is fitted on", case, advice))
+    for number in range(1, case.training.folds + 1):
+        told.append(_check_part(frame[frame[FOLD] == number], f"{where}: validation fold {number}", case, advice))
+    for fold in folds(frame, case):
+        _check_part(frame.iloc[fold.fit], f"{where}: what is fitted for validation fold {fold.number}", case, advice)
+    return [text.removeprefix(f"{where}: ") for text in told]
 
 
-def _advice(frame: pd.DataFrame, case: UseCase) -> str:
-    if not case.timestamp or frame.empty:
+def _check_part(rows: pd.DataFrame, name: str, case: UseCase, advice: str) -> str:
+    label = rows[case.label.column].astype(float)
+    if label.nunique() != 2:
+        found = f"{len(rows):,} rows, all of class {label.iloc[0]:g}" if len(rows) else "no rows"
+        raise DataError(f"{name} has {found}; it needs both classes. {advice}")
+    text = f"{name} has {len(rows):,} rows, {int(label.sum()):,} of them positive"
+    if not case.timestamp:
+        return text
+    days = (rows[EVENT_TIME].max() - rows[EVENT_TIME].min()) / timedelta(days=1)
+    return f"{text}, over {days:.1f} days from {rows[EVENT_TIME].min():%Y-%m-%d}"
+
+
+def _advice(frame: pd.DataFrame, case: UseCase, lengths: Periods | None) -> str:
+    if lengths is None or frame.empty:
         return "Give it more labelled rows."
-    training = case.training
-    need = training.test + training.validation + 3 * case.label.delay
+    count = case.training.folds
+    need = lengths.test + count * lengths.validation + 3 * case.label.delay
+    history = f", training.history {format_duration(case.training.history)}" if case.training.history else ""
     return (
         f"Labels are known for events from {frame[EVENT_TIME].min():%Y-%m-%d} to "
         f"{frame[EVENT_TIME].max():%Y-%m-%d}; the split needs more than {format_duration(need)} before --as-of "
-        f"(training.test {format_duration(training.test)}, training.validation "
-        f"{format_duration(training.validation)}, label.delay {format_duration(case.label.delay)} three times)."
+        f"(training.test {format_duration(lengths.test)}, training.folds {count} of training.validation "
+        f"{format_duration(lengths.validation)}, label.delay {format_duration(case.label.delay)} three times{history})"
+        ". Fewer folds, or a longer period for each, have more positives."
     )

@@ -71,14 +71,17 @@ def propose(
             **_bad_share(table, kept, key, unread_rows, notes),
         },
         "label": label_part,
-        "gates": {"minimum": {"roc_auc": 0.6}},
+        "gates": {"minimum": {"roc_auc": 0.6}, "max_loss": 0.01},
         "drift": training.drift(table.rows, table.times, notes),
         "training": training.training(table.columns[table.label].values, table.times, notes),
         "schedules": training.schedules(part["features"]),
         **part,
         **({"timestamp": table.timestamp} if table.timestamp else {}),
     }
-    return Proposal(parse(document, f"the use case proposed for {name}"), notes, warnings)
+    case = parse(document, f"the use case proposed for {name}")
+    if table.times is not None:
+        notes += training.periods(case, table.columns[table.label].values, table.times)
+    return Proposal(case, notes, warnings)
 
 
 def _warnings_of_time(table: NamedTable) -> Iterator[str]:

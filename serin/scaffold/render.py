@@ -21,8 +21,8 @@ _WORDS = {
 
 def render_yaml(case: UseCase) -> str:
     """The use case file with comments; `serin.use_case.parse` reads the same use case back."""
-    split = ["test", "validation"] if case.timestamp else ["test_share", "validation_share"]
-    optional = ["precision_at"] if case.training.precision_at else []
+    split = ["test", "validation", "positives"] if case.timestamp else ["test_share"]
+    optional = [key for key in ("group", "history", "precision_at") if getattr(case.training, key) is not None]
     whole = case.model_dump(mode="json")
     optional_label = {"positive", "negative"} if case.label.positive is None else set()
     optional_label |= set() if case.timestamp else {"delay"}
@@ -32,7 +32,7 @@ def render_yaml(case: UseCase) -> str:
         case=case,
         document=case.model_dump(mode="json", exclude_defaults=True),
         whole=whole,
-        shown=["primary_metric", *split, *optional, "seed"],
+        shown=[*split, "folds", *optional, "seed"],
     )
 
 

@@ -7,10 +7,13 @@ from typing import Any
 
 import pandas as pd
 
-from serin.times import format_duration
+from serin.use_case import UseCase
+from serin.use_case.periods import choose
 
 _BALANCED = 0.05  # share of positives from which ROC AUC says enough
-_WEEK = timedelta(days=7)
+_ESTIMATORS = ("logistic_regression", "random_forest", "xgboost", "lightgbm", "stacking")
+_FEW_DAYS = 14  # of which several validation periods would be shorter than a day or two
+_FEW_POSITIVES = 60  # of which a twelfth, in each of several validation periods, would say nothing
 _DRIFT_DAYS = (7, 14, 28)
 _YEAR = 365
 _DRIFT_ROWS = 1000
@@ -23,23 +26,38 @@ def training(label: "pd.Series[Any]", times: "pd.Series[Any] | None", notes: lis
     share = float(values.mean())
     metric = "roc_auc" if share >= _BALANCED else "average_precision"
     notes.append(f"{values.sum():,} of {len(values):,} labels are 1 ({share:.2%}): estimators compete by {metric}.")
-    chosen: dict[str, Any] = {
-        "estimators": {
-            "logistic_regression": {"C": 1.0},
-            "xgboost": {"n_estimators": 200, "max_depth": 4, "learning_rate": 0.05},
-        },
-        "primary_metric": metric,
-    }
-    if times is not None:
-        days = (times.max() - times.min()).days
-        period = min(_WEEK, timedelta(days=max(1, days // 5)))
-        chosen |= {"test": format_duration(period), "validation": format_duration(period)}
+    chosen: dict[str, Any] = {"estimators": {name: {} for name in _ESTIMATORS}, "primary_metric": metric}
+    if times is None:
+        return chosen
+    notes.append("Labels count as known at once (label.delay: 0d); set it if yours arrive later, e.g. 7d.")
+    days = (times.max() - times.min()) / timedelta(days=1)
+    if days < _FEW_DAYS or values.sum() < _FEW_POSITIVES:
+        chosen["folds"] = 1
+        del chosen["estimators"]["stacking"]
         notes.append(
-            f"The rows span {days:,} days; the last {format_duration(period)} are held back for the test, "
-            "as many before them for validation."
+            f"{values.sum():,} positives in {days:.1f} days are few: there is one validation period instead of several "
+            "(training.folds), and no stacking, which needs two."
         )
-        notes.append("Labels count as known at once (label.delay: 0d); set it if yours arrive later, e.g. 7d.")
     return chosen
+
+
+def periods(case: UseCase, label: "pd.Series[Any]", times: "pd.Series[Any]") -> list[str]:
+    """What the split of this table will be where its end is trained on, in whole sentences.
+
+    `times` are those that are known, with the index of `label`.
+    """
+    known = label.reindex(times.index).dropna()
+    at = times[known.index].dt.tz_convert(None)
+    # The midnight after the last event is what `serin train` takes for the end of the data.
+    end = (at.max().floor("D") + timedelta(days=1)).to_datetime64()
+    chosen = choose(at.to_numpy(), known.to_numpy(), case, end)
+    folds = "one period" if case.training.folds == 1 else f"{case.training.folds} periods"
+    return [
+        f"The rows span {(at.max() - at.min()).days:,} days. Each training tests on the last of them, and validates on "
+        f"{folds} before: as many days as hold the positives that an interval needs "
+        "(training.positives). Today:",
+        *(f"{note}." for note in chosen.notes),
+    ]
 
 
 def drift(rows: int, times: "pd.Series[Any] | None", notes: list[str]) -> dict[str, Any]:

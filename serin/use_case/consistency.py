@@ -10,7 +10,7 @@ from serin.prediction_log import COLUMNS
 from serin.times import DAY, format_duration
 
 if TYPE_CHECKING:
-    from serin.use_case.model import Label, UseCase, WindowFeature, WindowView
+    from serin.use_case.model import Label, Training, UseCase, WindowFeature, WindowView
 
 # Columns that Serin adds to a table while it works on it.
 RESERVED_PREFIX = "serin_"
@@ -30,10 +30,70 @@ def contradictions(case: "UseCase") -> Iterator[str]:
         yield "features: no feature is named"
     if case.schedules.materialisation and not case.views:
         yield "schedules.materialisation: there is no feature view to materialise; leave it out"
-    if not case.training.estimators:
-        yield f"training.estimators: name at least one of {', '.join(estimators.known())}"
-    for name, parameters in case.training.estimators.items():
+    yield from _estimator_contradictions(case)
+    yield from _split_contradictions(case)
+    for name in case.gates.slices.columns if case.gates.slices else ():
+        if name not in case.feature_names:
+            yield f"gates.slices.columns: {name!r} is no feature; features are {', '.join(case.feature_names)}"
+
+
+def _estimator_contradictions(case: "UseCase") -> Iterator[str]:
+    training, known = case.training, estimators.known()
+    if not training.estimators:
+        yield f"training.estimators: name at least one of {', '.join(known)}"
+    for name, parameters in training.estimators.items():
         yield from (f"training.estimators.{problem}" for problem in estimators.problems(name, parameters))
+    if training.engine == "spark":
+        yield from _spark_contradictions(training)
+    combining = [name for name in training.estimators if name in known and known[name].combines]
+    others = [name for name in training.estimators if name in known and not known[name].combines]
+    for name in combining:
+        if len(others) < 2:
+            allowed = ", ".join(other for other in known if not known[other].combines)
+            yield (
+                f"training.estimators.{name}: combines at least two others, found {', '.join(others) or 'none'}; "
+                f"allowed: {allowed}"
+            )
+        if training.folds < 2:
+            yield (
+                f"training.estimators.{name}: is fitted on some validation folds and assessed on others, so "
+                f"training.folds is 2 or more, found {training.folds}"
+            )
+    yield from _pool_contradictions(training)
+
+
+def _pool_contradictions(training: "Training") -> Iterator[str]:
+    """Pools that nothing would be trained on, or that it would leave idle."""
+    known = estimators.known()
+    for name, pool in training.pools.items():
+        if name not in training.estimators:
+            yield f"training.pools.{name}: is not listed; training.estimators has {', '.join(training.estimators)}"
+        elif name in known and known[name].combines:
+            yield f"training.pools.{name}: it combines the others' scores in seconds, on any node; leave it out"
+        elif pool.kind == "gpu" and name in known and not known[name].on_gpu:
+            able = ", ".join(other for other in known if known[other].on_gpu)
+            yield f"training.pools.{name}.kind: {name} has no use for a GPU, found gpu; allowed: cpu (GPUs: {able})"
+
+
+def _split_contradictions(case: "UseCase") -> Iterator[str]:
+    """Of the periods where there are no event times, and of the groups where there are."""
+    training = case.training
+    if training.group is not None and training.group not in case.data.columns:
+        yield f"training.group: {training.group!r} is no column; data.columns has {', '.join(case.data.columns)}"
+    if training.group == case.label.column:
+        yield f"training.group: {training.group} is the label, which can't say what belongs together"
+    if case.timestamp:
+        if training.group is not None:
+            yield "training.group: rows with event times (`timestamp`) are split by time; leave it out"
+        return
+    for key, used in (
+        ("test", training.test != "auto"),
+        ("validation", training.validation != "auto"),
+        ("history", training.history),
+        ("threshold.alerts_a_day", training.threshold.alerts_a_day),
+    ):
+        if used:
+            yield f"training.{key}: needs event times, but `timestamp` names no column"
 
 
 def _label_contradictions(label: "Label", column: Column | None) -> Iterator[str]:
@@ -43,6 +103,16 @@ def _label_contradictions(label: "Label", column: Column | None) -> Iterator[str
         yield f"label.positive: makes a label of 0 and 1, so {label.column} has type integer, not {column.type}"
     if label.positive is not None and label.positive.casefold() in map(str.casefold, label.negative):
         yield f"label.negative: {label.positive!r} is label.positive"
+
+
+def _spark_contradictions(training: "Training") -> Iterator[str]:
+    parameters = training.estimators.get("xgboost")
+    if parameters is None:
+        yield "training.engine: spark trains xgboost, which training.estimators does not list"
+    elif parameters.get("tree_method") == "exact":
+        yield "training.estimators.xgboost.tree_method: exact needs all rows in one place; with spark: hist or approx"
+    if training.pool_of("xgboost").kind == "gpu":
+        yield "training.engine: spark trains on the CPUs of its executors; the pool of xgboost must be cpu"
 
 
 def _taken_names(case: "UseCase") -> Iterator[str]:

@@ -3,11 +3,11 @@
 from datetime import timedelta
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
 from serin.columns import Column
 from serin.cron import Cron
-from serin.times import DAY, Duration, format_duration
+from serin.times import DAY, Duration, format_duration, parse_duration
 from serin.use_case.consistency import contradictions
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
@@ -174,25 +174,126 @@ class Pool(_Model):
         return "" if name == "cpu" else name
 
 
+class Search(_Model):
+    """How long parameters are searched for, of each estimator; those that the use case gives stay as they are.
+
+    `trials` 0 searches nothing. A search that `seconds` ends before its trials are done may come out otherwise when
+    it is repeated. A trial sees `rows` rows of each part of a fold at most: all positives, and of the others as many as
+    there is room for, each with the weight of those that it stands for.
+    """
+
+    trials: Annotated[int, Field(ge=0, le=10_000)] = 20
+    seconds: PositiveDuration = timedelta(minutes=10)
+    rows: Annotated[int, Field(ge=1000)] = 20_000
+
+
+class Cost(_Model):
+    """What a wrong decision costs, in any one unit: an alarm for nothing, and a positive that was missed."""
+
+    false_positive: Annotated[float, Field(gt=0)] = 1.0
+    false_negative: Annotated[float, Field(gt=0)] = 1.0
+
+
+class Threshold(_Model):
+    """Which scores count as positive; at most one of these is named, and without any it is where F1 is highest.
+
+    `cost`: where wrong decisions cost least. `precision`: the lowest score from which on this share of the alarms is
+    right. `alerts_a_day`: as many rows a day as somebody can look at.
+    """
+
+    cost: Cost | None = None
+    precision: Annotated[float, Field(gt=0, le=1)] | None = None
+    alerts_a_day: Annotated[int, Field(gt=0)] | None = None
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> Self:
+        if len(named := sorted(name for name, rule in self if rule is not None)) > 1:
+            raise ValueError(f"a threshold has one rule; found {', '.join(named)}")
+        return self
+
+
+def _period(value: Any) -> timedelta | str:
+    """A length, or `auto`: a period that is chosen by the number of positives in it."""
+    if value == "auto":
+        return "auto"
+    try:
+        duration = parse_duration(value)
+    except ValueError as error:
+        raise ValueError(f"{error}; or auto") from None
+    return _some_time(duration)
+
+
+def _format_period(value: timedelta | str) -> str:
+    return value if isinstance(value, str) else format_duration(value)
+
+
+Period = Annotated[
+    timedelta | Literal["auto"], BeforeValidator(_period), PlainSerializer(_format_period, return_type=str)
+]
+
+
 class Training(_Model):
-    """Which estimators are trained, on which parts, and how they are compared."""
+    """Which estimators are trained, on which parts, and how they are compared.
+
+    With event times: the last `test` before the labels end is the test part; before it lie `folds` periods of
+    `validation` each, every one assessed by a model of what was known when it began (see serin.learning.split), from
+    `history` before on. "auto" takes the shortest whole number of days that holds `positives` positives, no fewer than
+    7 and no more than leave enough for training (see serin.use_case.periods). Without event times: `test_share` of the
+    rows, and `folds` stratified folds of the others; rows of the same `group` stay together.
+
+    `pool` is where estimators are trained, `pools` where those are that need another. With `engine` "spark", XGBoost is
+    fitted on the cluster that SERIN_SPARK names; its search, on samples, stays in the step. `checkpoint` is how much
+    work may be lost when a training is killed.
+    """
 
     estimators: dict[str, dict[str, Any]]
     primary_metric: Metric = "average_precision"
-    test: PositiveDuration = timedelta(days=7)
-    validation: PositiveDuration = timedelta(days=7)
+    search: Search = Search()
+    test: Period = "auto"
+    validation: Period = "auto"
+    positives: Annotated[int, Field(ge=10)] = 100
+    folds: Annotated[int, Field(ge=1, le=20)] = 3
+    history: PositiveDuration | None = None
     test_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.2
-    validation_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.2
+    group: str | None = None
     precision_at: PrecisionAt | None = None
-    seed: int = 0
+    threshold: Threshold = Threshold()
+    calibration: Literal["auto", "none", "platt", "isotonic"] = "auto"
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    engine: Literal["local", "spark"] = "local"
     pool: Pool = Pool()
+    pools: dict[str, Pool] = {}
+    checkpoint: PositiveDuration = timedelta(seconds=30)
+
+    def pool_of(self, estimator: str) -> Pool:
+        """Where an estimator is trained."""
+        return self.pools.get(estimator, self.pool)
+
+
+class SliceRule(_Model):
+    """The gate's look at parts of the test rows: no value of `columns` may lose more than `max_loss` of the primary
+    metric against the champion. Numbers are cut at their quartiles; parts with fewer than `positives` are told and
+    not judged."""
+
+    columns: tuple[str, ...]
+    max_loss: Annotated[float, Field(ge=0)] = 0.05
+    positives: Annotated[int, Field(ge=5)] = 30
 
 
 class Gates(_Model):
-    """What a candidate must reach to become the challenger."""
+    """What a candidate must reach to become the challenger.
+
+    It passes where its primary metric, less the champion's on the same rows, is above -`max_loss` with `confidence`:
+    the whole bootstrap interval of the difference. Where the interval has -`max_loss` inside, the rows can't tell, and
+    the candidate is undecided, which is no pass. `minimum` holds for the metric itself; that its interval reaches below
+    is told. Too few positives for any interval, or a ROC AUC whose interval holds 0.5, and the candidate is undecided
+    too.
+    """
 
     minimum: dict[Metric, float] = {}
     max_loss: Annotated[float, Field(ge=0)] = 0.0
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    slices: SliceRule | None = None
 
 
 class Slo(_Model):

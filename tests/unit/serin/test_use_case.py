@@ -288,3 +288,90 @@ def test_any_node_will_do_unless_the_pool_says_otherwise(document):
     assert use_case.parse(document, "here").training.pool.name == ""
     document["training"]["pool"] = {"spot": True}
     assert use_case.parse(document, "here").training.pool.name == "cpu-spot"
+
+
+@pytest.fixture
+def snapshot():
+    return {
+        "name": "toy",
+        "data": {"columns": {"id": {"type": "integer"}, "x": {"type": "number"}, "y": {"type": "integer"}}},
+        "label": {"column": "y"},
+        "entities": {"thing": "id"},
+        "features": {"service": "toy_v1", "request": ["x"]},
+        "training": {"estimators": {"xgboost": {}}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("test", "7d"), ("validation", "7d"), ("history", "30d"), ("threshold", {"alerts_a_day": 5})],
+)
+def test_periods_without_event_times_are_a_contradiction(snapshot, key, value):
+    snapshot["training"][key] = value
+    assert f"training.{key}" in problem(snapshot)
+    assert "needs event times, but `timestamp` names no column" in problem(snapshot)
+
+
+def test_group_is_a_column_that_is_not_the_label(snapshot):
+    snapshot["training"]["group"] = "family"
+    assert "training.group: 'family' is no column; data.columns has id, x, y" in problem(snapshot)
+    snapshot["training"]["group"] = "y"
+    assert "training.group: y is the label, which can't say what belongs together" in problem(snapshot)
+
+
+def test_group_of_rows_with_event_times_is_a_contradiction(document):
+    document["training"]["group"] = "TERMINAL_ID"
+    assert "training.group: rows with event times (`timestamp`) are split by time; leave it out" in problem(document)
+
+
+def test_pool_of_an_estimator_that_is_not_listed_is_refused(snapshot):
+    snapshot["training"]["pools"] = {"lightgbm": {"kind": "gpu"}}
+    assert "training.pools.lightgbm: is not listed; training.estimators has xgboost" in problem(snapshot)
+
+
+def test_pool_that_would_stand_idle_is_refused(snapshot):
+    snapshot["training"]["estimators"] = {"stacking": {}, "xgboost": {}, "random_forest": {}}
+    snapshot["training"]["pools"] = {name: {"kind": "gpu"} for name in ("stacking", "xgboost", "random_forest")}
+    text = problem(snapshot)
+    assert "training.pools.stacking: it combines the others' scores in seconds, on any node; leave it out" in text
+    assert "training.pools.random_forest.kind: random_forest has no use for a GPU, found gpu; allowed: cpu" in text
+    assert "training.pools.xgboost" not in text
+
+
+@pytest.mark.parametrize("seed", [-1, 2**31])
+def test_seed_that_a_library_would_refuse_in_the_middle_is_refused_at_once(snapshot, seed):
+    snapshot["training"]["seed"] = seed
+    assert "training.seed" in problem(snapshot)
+
+
+def test_slices_are_of_features(snapshot):
+    snapshot["gates"] = {"slices": {"columns": ["x", "id"]}}
+    assert "gates.slices.columns: 'id' is no feature; features are x" in problem(snapshot)
+
+
+@pytest.mark.parametrize(("others", "found"), [({}, "none"), ({"xgboost": {}}, "xgboost")])
+def test_stack_of_fewer_than_two_is_refused(snapshot, others, found):
+    snapshot["training"]["estimators"] = {"stacking": {}, **others}
+    text = problem(snapshot)
+    assert f"training.estimators.stacking: combines at least two others, found {found}; allowed: lightgbm" in text
+
+
+def test_stack_of_a_single_fold_is_refused(snapshot):
+    snapshot["training"] |= {"estimators": {"stacking": {}, "xgboost": {}, "lightgbm": {}}, "folds": 1}
+    assert "training.estimators.stacking: is fitted on some validation folds" in problem(snapshot)
+    assert "training.folds is 2 or more, found 1" in problem(snapshot)
+
+
+def test_threshold_has_one_rule(snapshot):
+    snapshot["training"]["threshold"] = {"precision": 0.9, "cost": {"false_negative": 20}}
+    assert "training.threshold: a threshold has one rule; found cost, precision" in problem(snapshot)
+    snapshot["training"]["threshold"] = {"precision": 0.9, "cost": None}
+    case = use_case.parse(snapshot, "here")
+    assert use_case.loads(use_case.dumps(case)) == case
+    assert case.training.threshold.precision == 0.9
+
+
+def test_period_that_is_neither_a_length_nor_auto_is_named_with_both_forms(document):
+    document["training"]["test"] = "a week"
+    expected = "training.test: 'a week' is no duration; write a whole number and a unit: 30s, 15m, 6h, 7d, 2w; or auto"
+    assert expected in problem(document)

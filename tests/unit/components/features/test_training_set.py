@@ -8,7 +8,7 @@ import pytest
 
 from components.features.training_set import ViewTable, point_in_time_join, training_set
 from serin.errors import DataError
-from serin.learning.split import EVENT_TIME, SPLIT
+from serin.learning.split import EVENT_TIME, FOLD, SPLIT
 from tests.factories import make_case
 
 AS_OF = datetime(2026, 3, 1, tzinfo=UTC)
@@ -22,7 +22,7 @@ def case(**training):
         label={"column": "fraud", "delay": "7d"},
         entities={"card": "card"},
         features={"service": "toy_v1", "request": ["amount"], "calendar": ["hour"]},
-        training={"estimators": {"xgboost": {}}, "test": "7d", "validation": "7d"} | training,
+        training={"estimators": {"xgboost": {}}, "test": "7d", "validation": "7d", "folds": 2} | training,
     )
 
 
@@ -44,8 +44,8 @@ def whole():
     return training_set(hourly_events(AS_OF - 60 * DAY, AS_OF), [], case(), AS_OF)
 
 
-def span(frame, part):
-    times = frame.loc[frame[SPLIT] == part, EVENT_TIME]
+def span(frame, part, column=SPLIT):
+    times = frame.loc[frame[column] == part, EVENT_TIME]
     return times.min().to_pydatetime(), times.max().to_pydatetime()
 
 
@@ -58,23 +58,36 @@ def test_test_part_is_the_last_week_with_known_labels(whole):
 
 
 def test_gap_of_the_label_delay_lies_before_the_test_part(whole):
-    assert span(whole, "validation") == (AS_OF - 28 * DAY, AS_OF - 21 * DAY - timedelta(hours=1))
+    assert span(whole, "known")[1] == AS_OF - 21 * DAY - timedelta(hours=1)
 
 
-def test_every_label_that_is_fitted_on_was_known_when_validation_started(whole):
-    assert span(whole, "fit")[1] == AS_OF - 35 * DAY - timedelta(hours=1)
-
-
-def test_events_whose_labels_came_during_validation_are_kept_for_the_final_fit(whole):
-    assert span(whole, "gap") == (AS_OF - 35 * DAY, AS_OF - 28 * DAY - timedelta(hours=1))
+def test_folds_are_the_periods_before_the_gap(whole):
+    assert span(whole, 2, FOLD) == (AS_OF - 28 * DAY, AS_OF - 21 * DAY - timedelta(hours=1))
+    assert span(whole, 1, FOLD) == (AS_OF - 35 * DAY, AS_OF - 28 * DAY - timedelta(hours=1))
 
 
 def test_label_known_at_once_leaves_no_gap():
     parsed = case()
     at_once = parsed.model_copy(update={"label": parsed.label.model_copy(update={"delay": timedelta(0)})})
     frame = training_set(hourly_events(AS_OF - 60 * DAY, AS_OF), [], at_once, AS_OF)
-    assert set(frame[SPLIT]) == {"fit", "validation", "test"}
+    assert set(frame[SPLIT]) == {"known", "test"}
     assert len(frame) == 60 * 24
+
+
+def test_rows_positives_and_days_of_each_part_are_told(capsys):
+    training_set(hourly_events(AS_OF - 60 * DAY, AS_OF), [], case(history="10d"), AS_OF)
+    said = capsys.readouterr().out
+    assert "serin: the test part has 168 rows, 84 of them positive, over 7.0 days from 2026-02-15\n" in said
+    assert "serin: what the model is fitted on has 240 rows, 120 of them positive, over 10.0 days" in said
+    assert "serin: validation fold 2 has 168 rows, 84 of them positive, over 7.0 days from 2026-02-01\n" in said
+    assert "serin: 169 rows are in no part: their labels came during the test" in said
+
+
+def test_periods_that_were_chosen_are_told(capsys):
+    training_set(hourly_events(AS_OF - 60 * DAY, AS_OF), [], case(test="auto"), AS_OF)
+    said = capsys.readouterr().out
+    assert "serin: training.test is 9d: the days up to 2026-02-22 with 108 positives (100 or more wanted" in said
+    assert "training.validation is" not in said
 
 
 def test_calendar_feature_is_that_of_the_event(whole):
@@ -84,21 +97,31 @@ def test_calendar_feature_is_that_of_the_event(whole):
 def test_too_short_a_history_says_how_much_is_needed():
     with pytest.raises(
         DataError,
-        match=r"the fit part has no rows; it needs both classes\. Labels are known for events from 2026-02-0\d to "
-        r"2026-02-2\d; the split needs more than 35d before --as-of .*label\.delay 7d three times",
+        match=r"validation fold 1 has no rows; it needs both classes\. Labels are known for events from 2026-02-0\d "
+        r"to 2026-02-2\d; the split needs more than 42d before --as-of .*training\.folds 2 of .* three times\)",
     ):
         training_set(hourly_events(AS_OF - 28 * DAY, AS_OF), [], case(), AS_OF)
 
 
+def test_fold_with_nothing_to_fit_on_is_told():
+    with pytest.raises(DataError, match="what is fitted for validation fold 1 has no rows; it needs both classes"):
+        training_set(hourly_events(AS_OF - 40 * DAY, AS_OF), [], case(), AS_OF)
+
+
 def test_as_of_long_after_the_data_is_told():
-    with pytest.raises(DataError, match=r"as of 2027-01-01 00:00: the validation part has no rows"):
+    with pytest.raises(DataError, match=r"as of 2027-01-01 00:00: the test part has no rows"):
         training_set(hourly_events(AS_OF - 60 * DAY, AS_OF), [], case(), datetime(2027, 1, 1, tzinfo=UTC))
 
 
 def test_part_with_one_class_is_told():
     events = hourly_events(AS_OF - 60 * DAY, AS_OF).to_pandas().assign(fraud=0)
-    with pytest.raises(DataError, match=r"the fit part has \d+ rows, all of class 0; it needs both classes"):
+    with pytest.raises(DataError, match=r"the test part has \d+ rows, all of class 0; it needs both classes"):
         training_set(pa.Table.from_pandas(events), [], case(), AS_OF)
+
+
+def test_table_without_a_labelled_row_is_told():
+    with pytest.raises(DataError, match=r"the test part has no rows; it needs both classes\. Give it more"):
+        training_set(hourly_events(AS_OF - 3 * DAY, AS_OF), [], case(test="auto", validation="auto"), AS_OF)
 
 
 def view(rows, ttl=None):
@@ -156,11 +179,46 @@ def test_names_that_the_join_uses_itself_are_only_names(key, first, second):
     assert found[[first, second]].iloc[2].isna().all()
 
 
-def test_table_without_times_is_split_by_entity_and_stays_so():
+def snapshot_table(rows: int, first: int = 0) -> pa.Table:
+    ids = list(range(first, rows))
+    return pa.table({"id": ids, "x": [float(i) for i in ids], "y": [i % 2 for i in ids]})
+
+
+def test_table_without_times_is_tested_on_the_same_entities_for_good():
     snapshot = make_case({"id": "integer", "x": "number", "y": "integer"}, request=["x"])
-    ids = list(range(2000))
-    table = pa.table({"id": ids, "x": [float(i) for i in ids], "y": [i % 2 for i in ids]})
-    first = training_set(table, [], snapshot, AS_OF).set_index("id")[SPLIT]
-    assert first.value_counts(normalize=True).round(1).to_dict() == {"fit": 0.6, "validation": 0.2, "test": 0.2}
-    later = training_set(table.slice(500), [], snapshot, AS_OF + 9 * DAY).set_index("id")[SPLIT]
+    first = training_set(snapshot_table(2000), [], snapshot, AS_OF).set_index("id")[SPLIT]
+    assert first.value_counts(normalize=True).round(1).to_dict() == {"known": 0.8, "test": 0.2}
+    later = training_set(snapshot_table(2000, 500), [], snapshot, AS_OF + 9 * DAY).set_index("id")[SPLIT]
     assert (later == first[later.index]).all()
+
+
+def test_snapshot_of_one_class_is_told():
+    snapshot = make_case({"id": "integer", "x": "number", "y": "integer"}, request=["x"])
+    table = snapshot_table(50).set_column(2, "y", pa.array([1] * 50))
+    with pytest.raises(DataError, match="the table has 50 rows, all of class 1; it needs both classes"):
+        training_set(table, [], snapshot, AS_OF)
+
+
+def test_group_is_taken_along_though_no_feature_needs_it():
+    columns = {"id": "integer", "x": "number", "y": "integer", "family": "text"}
+    case_ = make_case(columns, request=["x"], training={"estimators": {"xgboost": {}}, "group": "family"})
+    table = snapshot_table(900).append_column("family", pa.array([f"f{i // 3}" for i in range(900)]))
+    frame = training_set(table, [], case_, AS_OF)
+    assert (frame.groupby("family")[[SPLIT, FOLD]].nunique() == 1).all().all()
+
+
+def test_group_that_is_a_feature_of_a_view_stands_once():
+    columns = {"id": "integer", "x": "number", "y": "integer", "family": "text"}
+    case_ = make_case(
+        columns,
+        data={"key": ["id"]},
+        entities={"person": "id"},
+        features={"service": "toy_v1", "tables": {"people": {"entity": "person", "columns": ["x", "family"]}}},
+        training={"estimators": {"xgboost": {}}, "group": "family"},
+    )
+    table = snapshot_table(600)
+    table = table.append_column("family", pa.array([f"f{i // 4}" for i in range(600)]))
+    rows = table.append_column("at", pa.array([AS_OF] * 600, pa.timestamp("us", tz="UTC")))
+    frame = training_set(table, [ViewTable("people", rows, "id", "at", None, ["x", "family"])], case_, AS_OF)
+    assert list(frame.columns).count("family") == 1
+    assert (frame.groupby("family")[[SPLIT, FOLD]].nunique() == 1).all().all()

@@ -249,10 +249,37 @@ def test_key_of_events_is_a_column_of_its_own_else_time_and_entities_else_nothin
     assert of_events(twice).case.data.key == ()
 
 
-@pytest.mark.parametrize(("days", "period"), [(100, 7), (20, 3), (2, 1)])
-def test_test_period_fits_what_the_table_spans(days: int, period: int) -> None:
-    training = of_events(events(days=days)).case.training
-    assert (training.test.days, training.validation.days) == (period, period)
+def test_periods_are_left_to_each_training_and_those_of_this_table_are_told() -> None:
+    proposal = of_events(events(rows=40_000, days=100))
+    training = proposal.case.training
+    assert (training.test, training.validation, training.folds) == ("auto", "auto", 3)
+    assert note(proposal, "training.test") == (
+        "training.test is 13d: the days up to 2026-04-11 with 101 positives (100 or more wanted, in 7 days or more)."
+    )
+    assert note(proposal, "training.validation").startswith("training.validation is 12d: ")
+
+
+def test_rows_without_a_time_or_a_label_do_not_count_for_the_periods() -> None:
+    frame = events(rows=40_000, days=100)
+    frame.loc[frame.index[-5:], "bad"] = None
+    frame.loc[:4, "at"] = None
+    assert note(of_events(frame), "The rows span 99 days")
+
+
+@pytest.mark.parametrize(("rows", "days", "folds"), [(3000, 100, 3), (3000, 13, 1), (3000, 4, 1), (400, 100, 1)])
+def test_short_table_and_one_of_few_positives_have_one_validation_period_and_no_stack(
+    rows: int, days: int, folds: int
+) -> None:
+    proposal = of_events(events(rows, days))
+    assert proposal.case.training.folds == folds
+    assert ("stacking" in proposal.case.training.estimators) == (folds > 1)
+    assert any("one validation period instead of several" in text for text in proposal.notes) == (folds == 1)
+
+
+def test_all_estimators_compete_with_their_defaults_as_a_start() -> None:
+    training = of_snapshot(snapshot()).case.training
+    assert list(training.estimators) == ["logistic_regression", "random_forest", "xgboost", "lightgbm", "stacking"]
+    assert set(map(bool, training.estimators.values())) == {False}
 
 
 @pytest.mark.parametrize(("share", "metric"), [(0.04, "average_precision"), (0.06, "roc_auc")])
