@@ -1,6 +1,7 @@
 """Serve one model version: python -m predictors --model_name NAME --model_dir DIR --model_version VERSION."""
 
 import argparse
+import logging
 import os
 import re
 import signal
@@ -84,6 +85,7 @@ def serve(options: argparse.Namespace) -> None:
     scorer = RowScorer(identity, loaded, store, log, metrics)
     model = PredictorModel(identity, RequestSchema(manifest), scorer, options.max_threads)
     server = PredictorServer(identity, metrics, options.host, options.http_port, options.grpc_port)
+    logging.getLogger("kserve").info("%s scores with %s", identity, loaded.engines)
     log.start()
     metrics.loaded(time.time())
     try:

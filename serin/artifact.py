@@ -3,22 +3,27 @@
 manifest.json       everything the predictor must know, and the SHA-256 of every other file
 model.*             the model, once for each engine that can serve it (see serin.engines)
 reference.parquet   rows of the held-back period with their scores: what drift is measured against
+background.parquet  a few rows of training that explanations are measured against
+validation.parquet  the scores of the validation folds; only between the steps of a training, not in what is served
 """
 
 import hashlib
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from serin.atomic import write_text
+from serin.calibration import Calibration
 from serin.columns import Column
 from serin.errors import ArtifactError
 from serin.schema import InputSchema
 
 MANIFEST = "manifest.json"
 REFERENCE = "reference.parquet"
+BACKGROUND = "background.parquet"
+VALIDATION = "validation.parquet"
 
 
 class RequestColumn(Column):
@@ -31,11 +36,13 @@ class Manifest(BaseModel):
     """What the predictor needs besides the model files themselves.
 
     `models` is the file of each engine that can serve the model; `engine` is the one that does unless told otherwise.
+    `calibration` makes a probability of what any of the engines gives. `parameters` are the estimator's, as they were
+    found. Rows of a time before `known_until` (ISO 8601) were fitted on; without event times, those that `split` says.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal[2] = 2
+    format: Literal[2, 3] = 3
     use_case: str
     model_name: str
     estimator: str
@@ -47,8 +54,12 @@ class Manifest(BaseModel):
     calendar: tuple[str, ...] = ()
     timestamp: str | None = None
     inputs: InputSchema
+    calibration: Calibration | None = None
     threshold: float
+    parameters: dict[str, Any] = {}
     metrics: dict[str, float] = {}
+    known_until: str = ""
+    split: str = ""
     data_snapshot: str
     as_of: str
     files: dict[str, str] = {}

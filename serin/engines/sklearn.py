@@ -7,10 +7,7 @@ import numpy as np
 
 from serin.engines.base import Engine, Scorer
 from serin.errors import ArtifactError
-
-# The only types beyond skops' own list that a file may hold. A decision tree's node array is one: skops can't tell
-# a crafted one from a grown one, but the hash has shown that this file is the one that training wrote.
-TRUSTED_TYPES = ("numpy.dtype", "sklearn.tree._tree.Tree")
+from serin.estimators.kept import TRUSTED_TYPES, dumps, loads, odd_types
 
 
 class Sklearn(Engine):
@@ -22,17 +19,13 @@ class Sklearn(Engine):
 
     def save(self, model: Any, path: Path) -> None:
         """See Engine."""
-        from skops.io import dump
-
-        dump(model, path)
+        path.write_bytes(dumps(model))
 
     def load(self, path: Path) -> Scorer:
         """See Engine."""
-        from skops import io
-
-        if odd := sorted(set(io.get_untrusted_types(file=path)) - set(TRUSTED_TYPES)):
+        if odd := odd_types(path):
             raise ArtifactError(
                 f"{path} holds {', '.join(odd)}; allowed besides skops' own: {', '.join(TRUSTED_TYPES)}"
             )
-        estimator = io.load(path, trusted=list(TRUSTED_TYPES))
+        estimator = loads(path.read_bytes())
         return lambda inputs: np.asarray(estimator.predict_proba(inputs)[:, 1], dtype=np.float64)

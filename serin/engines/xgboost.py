@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from serin.engines.base import Engine, Scorer
 from serin.errors import ArtifactError, first_line
+from serin.logistic import sigmoid
 
 
 class Xgboost(Engine):
@@ -30,4 +29,5 @@ class Xgboost(Engine):
             raise ArtifactError(f"{path} can't be read: {first_line(error)}") from None
         # Requests are spread over threads already; a second level of them only makes both wait.
         booster.set_param({"nthread": 1})
-        return lambda inputs: np.asarray(booster.inplace_predict(inputs), dtype=np.float64)
+        # Its own probabilities are float32, in which 1 has few neighbours.
+        return lambda inputs: sigmoid(booster.inplace_predict(inputs, predict_type="margin"))

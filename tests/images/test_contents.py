@@ -52,6 +52,12 @@ def test_predictor_has_no_package_of_the_pipelines(predictor: Image, tmp_path: P
     assert _importable(predictor, tmp_path, *names) == ["predictors"]
 
 
+def test_libraries_of_the_models_find_all_that_they_load(image: Image, tmp_path: Path) -> None:
+    libraries = "import lightgbm, onnxruntime, sklearn, skops, xgboost"
+    done = image.container(tmp_path, ["python", "-I", "-c", libraries]).run()
+    assert done.returncode == 0, done.stderr
+
+
 def test_versions_are_those_of_the_lock_file(image: Image, tmp_path: Path) -> None:
     # One package may have several pins, for several versions of Python.
     pins = set(re.findall(r"^([\w.-]+)==(\S+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE))

@@ -6,9 +6,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from components.train.graphs import of_xgboost
 from predictors.load import load
 from serin.artifact import REFERENCE, Manifest, seal
+from serin.engines import load as load_engine
 from serin.errors import ArtifactError, RequestError
+from serin.estimators.xgboost import Boosted
 from tests.factories import make_artifact
 
 
@@ -18,6 +21,16 @@ def reseal(folder: Path, manifest: Manifest, **columns: pa.Array) -> None:
         table = table.set_column(table.schema.get_field_index(name), name, values)
     pq.write_table(table, folder / REFERENCE)
     seal(folder, manifest)
+
+
+def with_onnx(folder: Path, manifest: Manifest, source: Path) -> Manifest:
+    """The artifact in `folder` with the ONNX model of the one in `source` beside its own."""
+    import xgboost
+
+    booster = xgboost.Booster(model_file=str(source / manifest.models["xgboost"]))
+    onnx = of_xgboost(Boosted(booster), len(manifest.inputs.names)).SerializeToString()
+    (folder / "model.onnx").write_bytes(onnx)
+    return seal(folder, manifest.model_copy(update={"models": {**manifest.models, "onnx": "model.onnx"}}))
 
 
 def test_loaded_model_gives_the_stored_scores(tmp_path: Path) -> None:
@@ -77,3 +90,26 @@ def test_rows_that_sklearn_can_not_take_are_the_request_s_fault(tmp_path: Path) 
     model = load(tmp_path)
     with pytest.raises(RequestError, match="the model can't score these rows: "):
         model.predict(np.full((1, len(manifest.inputs.names)), np.inf, np.float32))
+
+
+def test_model_with_an_onnx_file_beside_it_is_scored_by_either_as_the_number_of_rows_says(tmp_path: Path) -> None:
+    manifest = with_onnx(tmp_path, make_artifact(tmp_path), tmp_path)
+    model = load(tmp_path)
+    assert model.engines.startswith(("onnx", "xgboost"))
+    reference = manifest.inputs.encode(pq.read_table(tmp_path / REFERENCE).to_pydict())
+    _, native = load_engine(tmp_path)
+    for rows in (reference[:1], np.resize(reference, (10_000, reference.shape[1]))):
+        np.testing.assert_allclose(model.predict(rows), native(rows), atol=1e-5)
+
+
+def test_onnx_file_with_other_scores_than_stored_is_refused(tmp_path: Path) -> None:
+    make_artifact(tmp_path / "other", seed=1)
+    manifest = with_onnx(tmp_path / "this", make_artifact(tmp_path / "this"), tmp_path / "other")
+    assert manifest.engine == "xgboost"
+    with pytest.raises(ArtifactError, match="engine onnx would not serve what was evaluated"):
+        load(tmp_path / "this")
+
+
+def test_model_without_an_onnx_file_is_scored_by_its_own_engine(tmp_path: Path) -> None:
+    make_artifact(tmp_path)
+    assert load(tmp_path).engines == "xgboost"
