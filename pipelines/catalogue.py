@@ -6,32 +6,38 @@ from pathlib import Path
 from typing import Any
 
 from serin.atomic import replaced
-from serin.use_case import Pool
+from serin.estimators import known
+from serin.use_case import Pool, UseCase
+
+
+def pools_of(case: UseCase) -> tuple[Pool, ...]:
+    """The pools on which a use case trains, each once; one that combines others is fitted elsewhere."""
+    training = case.training
+    return tuple(dict.fromkeys(training.pool_of(name) for name in training.estimators if not known()[name].combines))
 
 
 @cache
-def pipelines(pool: Pool | None = None) -> Mapping[str, Any]:
-    """Every pipeline that Serin has; with `pool`, they train on the machines of that pool."""
+def pipelines(pools: tuple[Pool, ...] = (Pool(),)) -> Mapping[str, Any]:
+    """Every pipeline that Serin has; they train on the machines of `pools` (see `pools_of`)."""
     from pipelines.refresh import refresh
     from pipelines.retraining import retraining_on
     from pipelines.rollout import rollout
     from pipelines.training import training_on
 
-    chosen = pool or Pool()
     return {
-        "training": training_on(chosen),
-        "retraining": retraining_on(chosen),
+        "training": training_on(pools),
+        "retraining": retraining_on(pools),
         "refresh": refresh,
         "rollout": rollout,
     }
 
 
-def compile_all(folder: Path, pool: Pool | None = None) -> list[Path]:
-    """Write `folder/NAME.yaml`, the IR YAML of each pipeline; the same code and pool give the same bytes."""
+def compile_all(folder: Path, pools: tuple[Pool, ...] = (Pool(),)) -> list[Path]:
+    """Write `folder/NAME.yaml`, the IR YAML of each pipeline; the same code and pools give the same bytes."""
     from kfp.compiler import Compiler
 
     written = []
-    for name, pipeline in pipelines(pool).items():
+    for name, pipeline in pipelines(pools).items():
         path = folder / f"{name}.yaml"
         with replaced(path) as temporary:
             # The compiler goes by the file's suffix.

@@ -246,17 +246,17 @@ def follow(
 
 @app.command("compile", rich_help_panel=CLUSTER)
 def compile_(
-    use_case: Annotated[
-        str, typer.Argument(help="Train on the machines of its training.pool.", metavar="[USE_CASE]")
-    ] = "",
+    use_case: Annotated[str, typer.Argument(help="Train on the machines of its pools.", metavar="[USE_CASE]")] = "",
     out: Annotated[Path, typer.Option(help="The folder for the IR YAML files.")] = Path(".serin/ir"),
     json: Json = False,
 ) -> None:
     """Compile every pipeline to IR YAML, as Kubeflow Pipelines takes it."""
+    from pipelines.catalogue import pools_of
     from pipelines.commands import compile as command
+    from serin.use_case import Pool
 
-    pool = _platform().own_use_case(use_case).training.pool if use_case else None
-    command.run(_console(json), out, use_case, pool)
+    pools = pools_of(_platform().own_use_case(use_case)) if use_case else (Pool(),)
+    command.run(_console(json), out, use_case, pools)
 
 
 @app.command(

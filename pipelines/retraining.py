@@ -10,9 +10,9 @@ from pipelines.training import training_on
 from serin.use_case import Pool
 
 
-def retraining_on(pool: Pool) -> Any:
-    """The drift pipeline, which trains on the machines of a pool."""
-    training = training_on(pool)
+def retraining_on(pools: tuple[Pool, ...]) -> Any:
+    """The drift pipeline, which trains on the machines of these pools."""
+    training = training_on(pools)
 
     @dsl.pipeline(name="serin-retraining", description="Look for drift, and train when it says so")
     def retraining(use_case: str, drift_as_of: str = "", data: str = "", as_of: str = "", run_id: str = "") -> str:
@@ -32,4 +32,4 @@ def retraining_on(pool: Pool) -> Any:
     return retraining
 
 
-retraining = retraining_on(Pool())
+retraining = retraining_on((Pool(),))

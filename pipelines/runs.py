@@ -6,6 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 from components.register.run import RUN_TAG
+from pipelines.catalogue import pools_of
 from pipelines.schedules import Scheduled
 from serin.aliases import CHAMPION
 from serin.atomic import write_text
@@ -54,7 +55,7 @@ def train(
         "run_id": run_id,
         "replace_days": replace_days,
     }
-    platform.pipelines.run(training_on(case.training.pool), arguments, listener)
+    platform.pipelines.run(training_on(pools_of(case)), arguments, listener)
     trained = _trained(platform, case, run_id)
     if trained is None:
         raise NotFoundError(
@@ -79,7 +80,7 @@ def retrain(
         "as_of": as_of,
         "run_id": run_id,
     }
-    platform.pipelines.run(retraining_on(case.training.pool), arguments, listener)
+    platform.pipelines.run(retraining_on(pools_of(case)), arguments, listener)
     return _trained(platform, case, run_id)
 
 
@@ -95,7 +96,7 @@ def run_scheduled(platform: Platform, each: Scheduled, listener: Listener) -> Tr
     if trains:
         _ask_first(platform, each.case)
         arguments["run_id"] = run_id
-    platform.pipelines.run(pipelines(each.case.training.pool)[each.pipeline], arguments, listener)
+    platform.pipelines.run(pipelines(pools_of(each.case))[each.pipeline], arguments, listener)
     return _trained(platform, each.case, run_id) if trains else None
 
 

@@ -41,7 +41,7 @@ def submit(
 
 def packaged(pipeline: str, case: UseCase) -> Package:
     """A pipeline as it is compiled for a use case. Raises SerinError: there is none of that name."""
-    known = catalogue.pipelines(case.training.pool)
+    known = catalogue.pipelines(catalogue.pools_of(case))
     if pipeline not in known:
         raise SerinError(f"no pipeline {pipeline!r}; known: {', '.join(known)}")
     return compiled(known[pipeline])

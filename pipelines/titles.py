@@ -7,6 +7,7 @@ TITLES: Mapping[str, str] = {
     "ingest": "ingest and check",
     "features": "features and training set",
     "refresh": "feature views and online store",
+    "stack": "stack the estimators",
     "evaluate": "evaluate",
     "register": "register",
     "drift": "look for drift",

@@ -29,11 +29,17 @@ class Standing:
 def supersedes(new: Standing, current: Standing | None) -> bool:
     """Whether `new` takes the challenger's place from `current`: the later data win, then the better score.
 
-    Two trainings may end in any order; what they leave behind is the same.
+    Versions of the same `as_of` were scored on the same test rows. Two trainings may end in any order; what they leave
+    behind is the same.
     """
     if current is None:
         return True
     return (new.as_of, new.score) >= (current.as_of, current.score)
+
+
+def beats(new: Standing, champion: Standing) -> bool:
+    """Whether `new` may challenge a champion that it was not held against: as `supersedes`, but a tie keeps it."""
+    return (new.as_of, new.score) > (champion.as_of, champion.score)
 
 
 @dataclass(frozen=True)
@@ -44,20 +50,28 @@ class Aliases:
     lease: Lease
     model: str
 
-    def enter(self, version: RegisteredVersion, metric: str | None) -> tuple[str, ...]:
+    def enter(self, version: RegisteredVersion, metric: str | None, against: int | None = None) -> tuple[str, ...]:
         """Give a new version the aliases that it may take; returns those that it has then.
 
         It becomes `candidate`. With `metric`, the one that decides, it passed the gate: it becomes `challenger`
-        unless the one there supersedes it, and `champion` where there is none yet, or none but a lost one.
+        unless the one there supersedes it, and `champion` where there is none yet, or none but a lost one. `against` is
+        the version that was champion when the gate was asked (0: none was; None: it is not known): where another one
+        is by now, which nobody held it against, it becomes challenger only where it beats that one too.
         """
         with self._held():
             self.registry.set_alias(self.model, CANDIDATE, version.version)
             if metric is not None:
+                own = _standing(version, metric)
                 holder = self.registry.by_alias(self.model, CHALLENGER)
-                if supersedes(_standing(version, metric), _standing(holder, metric) if holder else None):
-                    self.registry.set_alias(self.model, CHALLENGER, version.version)
                 champion = self.registry.by_alias(self.model, CHAMPION)
-                if champion is None or loss(self.registry, champion):
+                served = champion if champion and not loss(self.registry, champion) else None
+                stranger = served if served and against not in (None, served.version) else None
+                weaker = (
+                    stranger and stranger.version != version.version and not beats(own, _standing(stranger, metric))
+                )
+                if not weaker and supersedes(own, _standing(holder, metric) if holder else None):
+                    self.registry.set_alias(self.model, CHALLENGER, version.version)
+                if not served:
                     self.registry.set_alias(self.model, CHAMPION, version.version)
             return self.registry.version(self.model, version.version).aliases
 

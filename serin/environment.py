@@ -16,7 +16,10 @@
     SERIN_KFP_TOKEN_FILE    cluster: a file with a bearer token, such as a service account's projected one
     SERIN_KFP_CA_FILE       cluster: the certificate of the authority behind an https:// SERIN_KFP_HOST
     SERIN_IMAGE             the image of the pipeline steps, when pipelines are compiled
+    SERIN_SPARK             training.engine spark: the master of the Spark cluster    (default: within the step itself)
     SERIN_POD               the pod of the step that this is              (set for its steps by Kubeflow)
+    SERIN_RUN               the run that the step is part of              (set for its steps by Kubeflow)
+    SERIN_THREADS           how many threads a training may use           (set for its steps by the local runner)
     SERIN_TERMINATION_LOG   where a failing step leaves its last words    (set for its steps by the local runner)
     SERIN_RUNNER_PID        the process with which a step has to end      (set for its steps by the local runner)
 
@@ -30,6 +33,7 @@ from pathlib import Path
 
 TERMINATION_LOG = "SERIN_TERMINATION_LOG"
 RUNNER = "SERIN_RUNNER_PID"
+THREADS = "SERIN_THREADS"
 
 
 def variables() -> dict[str, str]:
@@ -42,6 +46,11 @@ def image() -> str:
     return os.environ.get("SERIN_IMAGE") or "serin-pipeline:0.1.0"
 
 
+def spark() -> str:
+    """The master of the Spark cluster that trains; "" for one within the step itself."""
+    return os.environ.get("SERIN_SPARK", "")
+
+
 def termination_log() -> Path:
     """Where Kubernetes, or the local runner, looks for a step's last words."""
     return Path(os.environ.get(TERMINATION_LOG, "/dev/termination-log"))
@@ -51,6 +60,17 @@ def runner() -> int | None:
     """The process that runs the pipeline on this machine; None on a cluster."""
     pid = os.environ.get(RUNNER)
     return int(pid) if pid else None
+
+
+def threads() -> int | None:
+    """How many threads a training may use on this machine; None on a cluster, where its pool says so."""
+    number = os.environ.get(THREADS)
+    return int(number) if number else None
+
+
+def run() -> str:
+    """The run of Kubeflow's that this step is part of; "" elsewhere."""
+    return os.environ.get("SERIN_RUN", "")
 
 
 def set_defaults(values: Mapping[str, str]) -> None:

@@ -8,7 +8,8 @@
     ├── ConflictError       somebody else moved first: an alias, a rollout, a port
     ├── NotFoundError       there is no such version, document or alias
     ├── UnavailableError    something that Serin needs is missing or does not answer
-    └── InterruptedRunError whoever followed a run was interrupted; the run goes on
+    ├── InterruptedRunError whoever followed a run was interrupted; the run goes on
+    └── InterruptedStepError the process was told to end; what it had is kept, and the step goes on from there
 
 A message names the object, what was found and what is allowed.
 """
@@ -48,6 +49,10 @@ class UnavailableError(SerinError):
 
 class InterruptedRunError(SerinError):
     """Whoever followed a run was interrupted; the run goes on."""
+
+
+class InterruptedStepError(SerinError):
+    """The process was told to end; what it had done is kept, and the same step goes on from there."""
 
 
 def first_line(error: Exception) -> str:

@@ -14,7 +14,7 @@ has no port of its own: it is pyarrow's FileSystem, which `serin.storage` opens 
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -30,6 +30,12 @@ from serin.progress import Listener
 from serin.use_case import TableView, UseCase, WindowView
 
 Document = dict[str, Any]
+
+
+def unheard(_: str) -> None:
+    """Of a wait that nobody needs to hear of: it is short."""
+
+
 INFERENCE_SERVICE = "InferenceService"
 VIRTUAL_SERVICE = "VirtualService"
 
@@ -37,10 +43,13 @@ VIRTUAL_SERVICE = "VirtualService"
 class Lease(Protocol):
     """The right to be the only one at something; it ends with its holder, however that ends."""
 
-    def hold(self, name: str, *, wait: bool = False) -> AbstractContextManager[None]:
+    def hold(
+        self, name: str, *, wait: bool = False, waits_for: Callable[[str], None] = unheard
+    ) -> AbstractContextManager[None]:
         """Hold the lease `name` until the block ends; with `wait`, once whoever has it is done.
 
-        Raises ConflictError naming the holder, where `wait` is not asked for.
+        `waits_for` is told who that is, once, where it has to be waited for. Raises ConflictError naming the holder,
+        where `wait` is not asked for.
         """
 
     def holder(self, name: str) -> str | None:
@@ -62,7 +71,7 @@ class RegisteredVersion:
 
     @property
     def gate(self) -> str:
-        """The gate's answer: passed or failed."""
+        """The gate's answer: passed, failed or undecided; empty where no gate was asked."""
         return self.tags.get("serin.gate", "")
 
     @property
@@ -101,8 +110,10 @@ class ModelRegistry(Protocol):
         params: Mapping[str, Any],
         tags: Mapping[str, str],
         reports: Mapping[str, str],
+        facts: Mapping[str, float] | None = None,
     ) -> RegisteredVersion:
-        """Keep the sealed artifact in `folder` and make it a version; `reports` are texts by file name.
+        """Keep the sealed artifact in `folder` and make it a version; `reports` are texts by file name, and `facts`
+        metrics of the run beside those of the manifest.
 
         An artifact that is registered already keeps its version, so a repeated step changes nothing but `tags`.
         """

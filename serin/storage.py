@@ -1,4 +1,4 @@
-"""Parquet tables and small texts under a local path or an s3:// URI: the one way in which both sides read and write.
+"""Parquet tables, texts and bytes under a local path or an s3:// URI: the one way in which both sides read and write.
 
 The endpoint and the credentials of S3 are those that AWS's own variables name (AWS_ENDPOINT_URL, ...).
 A write is atomic on both: a rename in a local folder, a single put on S3.
@@ -155,20 +155,31 @@ def write_table(table: pa.Table, location: str) -> None:
 
 def read_text(location: str) -> str:
     """A small text. Raises UnavailableError where it can't be read."""
-    system, path = filesystem(location)
-    with named(location, "read"), system.open_input_file(path) as file:
-        return str(file.read().decode())
+    return read_bytes(location).decode()
 
 
 def write_text(text: str, location: str) -> None:
     """Write a small text in place of what is at `location`. Raises UnavailableError: nothing was written."""
+    write_bytes(text.encode(), location)
+
+
+def read_bytes(location: str) -> bytes:
+    """All of one file. Raises UnavailableError where it can't be read."""
+    system, path = filesystem(location)
+    with named(location, "read"), system.open_input_file(path) as file:
+        return bytes(file.read())
+
+
+def write_bytes(content: bytes, location: str) -> None:
+    """Write one file in place of what is at `location`. Raises UnavailableError: nothing was written."""
     system, path = filesystem(location)
     with named(location, "written"):
         if isinstance(system, fs.LocalFileSystem):
-            atomic.write_text(Path(path), text)
+            with atomic.replaced(Path(path)) as temporary:
+                temporary.write_bytes(content)
             return
         with system.open_output_stream(path) as file:
-            file.write(text.encode())
+            file.write(content)
 
 
 def move(location: str, target: str) -> None:

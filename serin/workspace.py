@@ -86,6 +86,14 @@ class Workspace:
         """A use case as a pipeline run was given it."""
         return f"{self.storage}/use_cases/{reference}.json"
 
+    def checkpoint(self, use_case: str, key: str) -> str:
+        """The checkpoint of a training, by the digest of all that its model depends on."""
+        return f"{self.storage}/checkpoints/{use_case}/{key}"
+
+    def failure(self, run: str, task: str) -> str:
+        """Why a task of a run of Kubeflow's failed for good."""
+        return f"{self.storage}/failures/{run}/{task}.json"
+
     def events(self, use_case: str) -> str:
         """Ingested rows of a use case: `date=YYYY-MM-DD/` folders of Parquet."""
         return f"{self.storage}/events/{use_case}"

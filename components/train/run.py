@@ -4,56 +4,70 @@ from pathlib import Path
 
 import pandas as pd
 
-from components.train.fitting import reference_rows, train
+from components.train.conversion import convert
+from components.train.fitting import train
+from components.train.judgement import judge
+from components.train.memory import Memory
+from components.train.sealing import Made, Origin, manifest_of, real_rows, sealed, wants_onnx
 from serin import engines, estimators
-from serin.artifact import REFERENCE, Manifest, RequestColumn, seal
-from serin.atomic import replaced
-from serin.columns import Column
-from serin.learning.encoding import encode
-from serin.learning.metrics import ranking_metrics
-from serin.learning.split import SPLIT
+from serin.engines.onnx import Onnx
+from serin.estimators.base import Estimator
+from serin.learning.encoding import labels
+from serin.learning.record import Parity, TrainingRecord
+from serin.learning.split import folds
+from serin.progress import say
 from serin.use_case import UseCase
 
 
 def train_estimator(
-    frame: pd.DataFrame, case: UseCase, name: str, folder: Path, snapshot: str, as_of: str, service: str
-) -> Manifest:
+    frame: pd.DataFrame,
+    case: UseCase,
+    name: str,
+    folder: Path,
+    origin: Origin,
+    memory: Memory,
+    threads: int = 1,
+    full: Estimator | None = None,
+) -> Made:
     """Train the estimator `name` and write its artifact to `folder`; the manifest's metrics are those on validation.
 
-    `service` is the feature service that the predictor looks features up in.
+    `full` is who fits on all rows, where that is not the estimator itself.
+
+    Raises InterruptedStepError where the process was told to end: `memory` has what was done.
     """
-    trained = train(frame, case, name)
+    fitted = train(frame, case, name, memory, threads, full)
+    judged = judge(name, fitted.validation, tuple(folds(frame, case)), case)
     engine = engines.known()[estimators.known()[name].engine]
-    metrics = ranking_metrics(trained.validation_labels, trained.validation_scores)
-    manifest = Manifest(
-        use_case=case.name,
-        model_name=case.model_name,
+    found = fitted.found
+    manifest = manifest_of(case, frame, name, engine, fitted.inputs, judged, origin, fitted.parameters)
+    record = TrainingRecord(
         estimator=name,
-        engine=engine.name,
-        models={engine.name: engine.file},
-        feature_service=service,
-        entities=tuple(_request_column(case, column) for column in case.entities.values()),
-        request=tuple(_request_column(case, column) for column in case.features.request),
-        calendar=case.features.calendar,
-        timestamp=case.timestamp,
-        inputs=trained.inputs,
-        threshold=trained.threshold,
-        metrics={f"validation_{name}": value for name, value in metrics.items()},
-        data_snapshot=snapshot,
-        as_of=as_of,
+        seed=case.training.seed,
+        parameters=fitted.parameters,
+        trials=found.trials,
+        search_note=found.note,
+        folds=judged.folds,
+        calibration=judged.log_losses,
+        known_rows=len(fitted.known),
+        known_positives=int(labels(frame.iloc[fitted.known], case).sum()),
+        seconds=round(memory.seconds, 1),
+        interruptions=memory.interruptions,
+        lost_seconds=round(memory.lost_seconds, 1),
     )
-    with replaced(folder) as temporary:
-        temporary.mkdir(parents=True)
-        engine.save(trained.model, temporary / engine.file)
-        # The scores come from the saved file: what the predictor will load and check itself against.
-        scorer = engine.load(temporary / engine.file)
-        test = frame[frame[SPLIT] == "test"]
-        scores = scorer(encode(test, trained.inputs))
-        rows = reference_rows(test, trained.inputs, scores, case.training.seed)
-        rows.to_parquet(temporary / REFERENCE, index=False)
-        return seal(temporary, manifest)
+    seed = case.training.seed
 
+    def save(target: Path) -> tuple[dict[str, str], Parity | None]:
+        engine.save(fitted.model, target / engine.file)
+        if not wants_onnx(case):
+            return {engine.name: engine.file}, None
+        rows = real_rows(frame, fitted.validation, fitted.inputs, seed)
+        found, parity = convert(fitted.model, name, fitted.inputs, rows, manifest.threshold, manifest.calibration, seed)
+        if found is None:
+            say(f"{name}: no ONNX model: {parity.reason}")
+            return {engine.name: engine.file}, parity
+        (target / Onnx.file).write_bytes(found)
+        return {engine.name: engine.file, Onnx.name: Onnx.file}, parity
 
-def _request_column(case: UseCase, name: str) -> RequestColumn:
-    # A request is plain JSON: how the source writes its values does not matter there.
-    return RequestColumn(name=name, **case.data.columns[name].model_dump(include=set(Column.model_fields)))
+    made = sealed(folder, manifest, record, fitted.validation, frame, fitted.known, save, seed)
+    memory.forget("fit-final")
+    return made

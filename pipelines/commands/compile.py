@@ -6,11 +6,11 @@ from pipelines.console import Console
 from serin.use_case import Pool
 
 
-def run(console: Console, out: Path, use_case: str, pool: Pool | None) -> None:
-    """Write the IR YAML of every pipeline to the folder `out`; trainings run on the machines of `pool`."""
+def run(console: Console, out: Path, use_case: str, pools: tuple[Pool, ...]) -> None:
+    """Write the IR YAML of every pipeline to the folder `out`; trainings run on the machines of `pools`."""
     from pipelines import catalogue
 
-    written = catalogue.compile_all(out, pool)
+    written = catalogue.compile_all(out, pools)
     for path in written:
         console.good(str(path))
     console.next(

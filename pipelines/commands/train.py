@@ -1,5 +1,7 @@
 """`serin train`."""
 
+from collections.abc import Mapping
+
 from pipelines import runs
 from pipelines.console import Console
 from serin.aliases import CHAMPION
@@ -15,12 +17,23 @@ def run(console: Console, platform: Platform, name: str, data: str, as_of: str, 
     trained = runs.train(platform, case, data, as_of, console.progress, replace_days=replace_days)
     made = trained.registered
     console.good(f"{case.model_name} v{made.version}: {made.estimator}, as of {made.as_of[:16]}, gate {made.gate}")
-    metrics = {key: value for key, value in made.metrics.items() if not key.startswith("validation_")}
-    rows = [(key.replace("_", " "), f"{value:.4f}") for key, value in metrics.items()]
-    console.table(("metric", "on held-back rows"), rows)
+    console.table(("metric", "on held-back rows", "interval"), _metrics(made.metrics))
     console.say(f"report: {trained.report}")
     _next(console, case, made, platform.registry.by_alias(case.model_name, CHAMPION))
     console.result(trained.summary())
+
+
+def _metrics(found: Mapping[str, float]) -> list[tuple[str, str, str]]:
+    """Each metric of the test rows, and the interval that stands beside it as NAME_low and NAME_high."""
+    ends = {f"{name}_{end}" for name in found for end in ("low", "high")}
+    rows = []
+    for name, value in found.items():
+        if name.startswith("validation_") or name in ends:
+            continue
+        low, high = (found.get(f"{name}_{end}") for end in ("low", "high"))
+        interval = "" if low is None or high is None else f"{low:.4f} to {high:.4f}"
+        rows.append((name.replace("_", " "), f"{value:.4f}", interval))
+    return rows
 
 
 def _next(console: Console, case: UseCase, made: RegisteredVersion, champion: RegisteredVersion | None) -> None:

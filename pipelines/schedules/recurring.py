@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.catalogue import pipelines
+from pipelines.catalogue import pipelines, pools_of
 from pipelines.schedules import Scheduled, scheduled, without_schedules
 from pipelines.schedules.reconcile import Action, changes, key_of, plan
 from serin.errors import ConflictError, UseCaseError
@@ -29,7 +29,7 @@ def wanted(recurring: RecurringRuns, case: UseCase) -> list[Wanted]:
 
     Raises UseCaseError: a table that no pod can read.
     """
-    published, known = without_schedules(case), pipelines(case.training.pool)
+    published, known = without_schedules(case), pipelines(pools_of(case))
     reference = reference_of(published)
     return [
         Wanted(

@@ -52,6 +52,7 @@ class MlflowRegistry:
         params: Mapping[str, Any],
         tags: Mapping[str, str],
         reports: Mapping[str, str],
+        facts: Mapping[str, float] | None = None,
     ) -> RegisteredVersion:
         """See ModelRegistry. Two artifacts are the same where `_identity` is."""
         name, digest = manifest.model_name, _identity(manifest)
@@ -62,7 +63,7 @@ class MlflowRegistry:
                     if known.tags.get(tag) != value:
                         self._ask("set_model_version_tag", name, str(known.version), tag, value)
                 return self.version(name, known.version)
-            run = self._log_run(folder, manifest, params, tags, reports)
+            run = self._log_run(folder, manifest, params, tags, reports, facts or {})
             self._ask("create_registered_model", name, none_for=(_EXISTS,))
             version = self._ask(
                 "create_model_version",
@@ -162,6 +163,7 @@ class MlflowRegistry:
         params: Mapping[str, Any],
         tags: Mapping[str, str],
         reports: Mapping[str, str],
+        facts: Mapping[str, float],
     ) -> Any:
         experiment = self._experiment(manifest.use_case)
         title = f"{manifest.estimator} {manifest.as_of[:10]}"
@@ -169,7 +171,7 @@ class MlflowRegistry:
         try:
             for name, value in params.items():
                 self._ask("log_param", run.run_id, name, value)
-            for name, number in manifest.metrics.items():
+            for name, number in (manifest.metrics | dict(facts)).items():
                 self._ask("log_metric", run.run_id, name, number)
             self._keep(folder, reports, self._place(run.artifact_uri))
         except BaseException:

@@ -1,131 +1,112 @@
-"""The evaluation report of a training run."""
+"""The report of a training run: what was found out, as data, and the page that tells it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
-import numpy as np
 from numpy.typing import NDArray
 
-from serin.reports.page import Figure, Part, Section, Table, Text, Tile, render
-from serin.reports.plots import confusion, curves, score_histogram
+from serin.explain import Explanation
+from serin.learning.record import TrainingRecord
+from serin.reports.estimates import Range
+from serin.reports.page import Tone
 
-_NAMES = {"roc_auc": "ROC AUC", "f1": "F1"}
+Outcome = Literal["passed", "failed", "undecided"]
+TONES: Mapping[Outcome, Tone] = {"passed": "good", "failed": "bad", "undecided": "warn"}
+_NAMES = {"roc_auc": "ROC AUC", "f1": "F1", "average_precision": "Average precision", "log_loss": "Log loss"}
+
+
+@dataclass(frozen=True)
+class PartFacts:
+    """A part of the training set: its rows, positives, and first and last day where there are event times."""
+
+    name: str
+    rows: int
+    positives: int
+    start: str = ""
+    end: str = ""
+
+
+@dataclass(frozen=True)
+class SliceFacts:
+    """Test rows that have one value of a column in common; `models` is the primary metric by model, none where the
+    rows hold one class only."""
+
+    column: str
+    part: str
+    rows: int
+    positives: int
+    models: Mapping[str, Range] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class EvaluationFacts:
-    """What a training run found out about its candidate on the held-back rows.
+    """What a training run found out about its candidate.
 
-    `metrics` is metric by model name on the held-back rows, the candidate first and the champion (if there is one)
-    after it; `validation` that of all estimators on the rows that chose the candidate. `scores` holds n scores (0 to
-    1) by model name, on the rows of `labels` (n zeros and ones); the candidate comes first. `snapshot` and
-    `parameters` are shown as they stand.
+    `checks` are the gate's rules, each with its answer and the reason. `metrics` is metric by model name on the test
+    rows, the candidate first and the champion (if there is one) after it, and `differences` the candidate's less the
+    champion's. `validation` is metric by estimator on the validation rows that they have in common, on which `choice`
+    says in words how the candidate was chosen. `scores` holds n scores (0 to 1) by model name, on the test rows of
+    `labels` (n zeros and ones); the candidate comes first. `explanation` is None where `unexplained` says why.
     """
 
     use_case: str
     candidate: str
     as_of: str
-    accepted: bool
-    reasons: tuple[str, ...]
-    metrics: Mapping[str, Mapping[str, float]]
+    primary_metric: str
+    outcome: Outcome
+    checks: Sequence[tuple[Outcome, str]]
+    metrics: Mapping[str, Mapping[str, Range]]
     labels: NDArray[Any]
     scores: Mapping[str, NDArray[Any]]
     threshold: float
-    validation: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    snapshot: Mapping[str, object] = field(default_factory=dict)
+    differences: Mapping[str, Range] = field(default_factory=dict)
+    parts: Sequence[PartFacts] = ()
+    validation: Mapping[str, Mapping[str, Range]] = field(default_factory=dict)
+    choice: Sequence[str] = ()
+    records: Sequence[TrainingRecord] = ()
+    slices: Sequence[SliceFacts] = ()
+    explanation: Explanation | None = None
+    unexplained: str = ""
+    lineage: Mapping[str, object] = field(default_factory=dict)
     parameters: Mapping[str, object] = field(default_factory=dict)
 
+    @property
+    def record(self) -> TrainingRecord | None:
+        """The candidate's own record."""
+        return next((record for record in self.records if record.estimator == self.candidate), None)
 
-def evaluation_page(evaluation: EvaluationFacts) -> str:
+
+def title(metric: str) -> str:
+    """A metric's name as it is read."""
+    return _NAMES.get(metric, metric.replace("_", " ").capitalize())
+
+
+def evaluation_page(facts: EvaluationFacts) -> str:
     """The report as one self-contained HTML page.
 
     Raises DataError where the labels hold one class only.
     """
-    verdict = "The candidate passed the gate" if evaluation.accepted else "The candidate did not pass the gate"
-    sections = [
-        Section("Verdict", _verdict(evaluation, verdict)),
-        Section("Metrics", _metrics(evaluation)),
-        Section(
-            "Ranking",
-            (
-                Figure(
-                    curves(evaluation.labels, evaluation.scores),
-                    "All models were scored on the same held-back rows. Where the label is rare, look right: the "
-                    "precision-recall curve shows what an alarm is worth.",
-                ),
-            ),
-        ),
-        Section("Decisions", _decisions(evaluation)),
-        Section(
-            "Data and parameters",
-            (
-                Table(("data", ""), tuple((key, str(value)) for key, value in evaluation.snapshot.items())),
-                Table(("parameter", ""), tuple((key, str(value)) for key, value in evaluation.parameters.items())),
-            ),
-        ),
+    # The sections know the facts, so they are imported here.
+    from serin.reports import evaluation_sections as sections
+    from serin.reports.page import Section, render
+
+    drawn = [
+        ("Verdict", sections.verdict(facts)),
+        ("Data", sections.data(facts)),
+        ("Scores", sections.scores(facts)),
+        ("Estimators", sections.estimators(facts)),
+        ("Ranking", sections.ranking(facts)),
+        ("Decisions and calibration", sections.decisions(facts)),
+        ("Parts of the rows", sections.slices(facts)),
+        ("Explanations", sections.explanations(facts)),
+        ("ONNX", sections.parity(facts)),
+        ("Search and training", sections.training(facts)),
+        ("Lineage", sections.lineage(facts)),
     ]
     return render(
-        f"{evaluation.use_case}: evaluation of {evaluation.candidate}",
-        sections,
-        subtitle=f"Trained as of {evaluation.as_of}. {verdict}.",
-        tiles=_tiles(evaluation),
-    )
-
-
-def _verdict(evaluation: EvaluationFacts, verdict: str) -> tuple[Part, ...]:
-    notice = Text(f"{verdict}.", "good" if evaluation.accepted else "bad")
-    return (notice, *(Text(reason) for reason in evaluation.reasons))
-
-
-def _tiles(evaluation: EvaluationFacts) -> list[Tile]:
-    (_, own), *others = evaluation.metrics.items()
-    tiles = [Tile("Gate", "passed", "", "good") if evaluation.accepted else Tile("Gate", "not passed", "", "bad")]
-    for metric, value in list(own.items())[:3]:
-        rival = next((f"{name}: {found[metric]:.4f}" for name, found in others if metric in found), "")
-        tiles.append(Tile(_title(metric), f"{value:.4f}", rival))
-    rows, share = len(evaluation.labels), float(np.mean(evaluation.labels))
-    return [*tiles, Tile("Held-back rows", f"{rows:,}", f"{share:.2%} positive")]
-
-
-def _metrics(evaluation: EvaluationFacts) -> tuple[Part, ...]:
-    others = "In brackets: the model's value less the candidate's." if len(evaluation.metrics) > 1 else ""
-    held_back = _table("on the held-back rows", evaluation.metrics, evaluation.candidate, others)
-    if len(evaluation.validation) < 2:
-        return (held_back,)
-    chosen = f"The rows before those chose {evaluation.candidate} among the estimators."
-    return held_back, _table("on the validation rows", evaluation.validation, evaluation.candidate, chosen)
-
-
-def _table(title: str, metrics: Mapping[str, Mapping[str, float]], candidate: str, caption: str) -> Table:
-    names = list(dict.fromkeys(metric for found in metrics.values() for metric in found))
-    rows = []
-    for model, found in metrics.items():
-        against = metrics.get(candidate, found)
-        cells = (f"{found[name]:.4f}{_against(found, against, name)}" if name in found else None for name in names)
-        rows.append((model, *cells))
-    return Table((title, *map(_title, names)), tuple(rows), caption)
-
-
-def _title(metric: str) -> str:
-    return _NAMES.get(metric, metric.replace("_", " ").capitalize())
-
-
-def _against(found: Mapping[str, float], first: Mapping[str, float], name: str) -> str:
-    return "" if found is first or name not in first else f" ({found[name] - first[name]:+.4f})"
-
-
-def _decisions(evaluation: EvaluationFacts) -> tuple[Part, ...]:
-    scores = next(iter(evaluation.scores.values()))
-    return (
-        Figure(
-            confusion(evaluation.labels, scores >= evaluation.threshold),
-            f"Decisions at the threshold {evaluation.threshold:.4f}.",
-            narrow=True,
-        ),
-        Figure(
-            score_histogram(evaluation.labels, scores, evaluation.threshold),
-            "Each class adds up to 100 %; the two together would hide the rare one.",
-            narrow=True,
-        ),
+        f"{facts.use_case}: evaluation of {facts.candidate}",
+        [Section(name, parts) for name, parts in drawn if parts],
+        subtitle=f"Trained as of {facts.as_of}. {sections.sentence(facts)}",
+        tiles=sections.tiles(facts),
     )

@@ -92,6 +92,63 @@ def score_histogram(labels: NDArray[Any], scores: NDArray[Any], threshold: float
     return svg(figure, "Histogram of scores by class")
 
 
+@styled
+def reliability(labels: NDArray[Any], scores: Mapping[str, NDArray[Any]]) -> str:
+    """Scores against what came of them: rows in up to ten groups of like scores, each a point at its mean score and
+    its share of positives, with a 95 % Wilson interval; on the line a score is a probability.
+
+    Where under one row in ten is positive both axes are logarithmic, and groups without a positive are left out.
+    Raises DataError where the labels hold one class only.
+    """
+    _both_classes(labels)
+    rare = float(np.mean(labels)) < 0.1
+    figure, axes = canvas(4.6, 4.4)
+    ends = []
+    for (name, values), colour in zip(scores.items(), COLOURS * len(scores), strict=False):
+        means, shares, low, high = _groups(np.asarray(labels), np.asarray(values))
+        shown = (shares > 0) & (means > 0) if rare else np.full(len(means), True)
+        means, shares, low, high = (part[shown] for part in (means, shares, low, high))
+        ends += [means, shares]
+        axes.vlines(means, low, high, color=colour, linewidth=1.2, alpha=0.6)
+        axes.plot(means, shares, "o-", color=colour, markersize=4.5, linewidth=1.2, label=shorten(name, 28))
+    least = max(min(float(part.min()) for part in ends), 1e-5) / 2 if rare else 0.0
+    axes.plot([least, 1], [least, 1], color=GREY, linestyle=":")
+    if rare:
+        axes.set(xscale="log", yscale="log")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.set(xlim=(least, 1.03), ylim=(least, 1.03))
+    axes.set(xlabel="Mean score of the group", ylabel="Share of positives")
+    axes.legend(loc="upper left")
+    first = np.asarray(next(iter(scores.values())))
+    axes.set_title(f"Mean score {_rate(float(first.mean()))}, positives {_rate(float(np.mean(labels)))}")
+    return svg(figure, f"Calibration of {', '.join(scores)}")
+
+
+def _rate(share: float) -> str:
+    return f"{share:.1%}" if share >= 0.1 else f"{share:.2%}"
+
+
+def _groups(labels: NDArray[Any], scores: NDArray[Any]) -> tuple[NDArray[np.float64], ...]:
+    """Mean score, share of positives and the ends of its interval, by group.
+
+    Half of the groups hold equal numbers of rows, half equal numbers of positives, as the rare ones are at the top.
+    The interval is E. B. Wilson's ("Probable Inference", 1927).
+    """
+    steps = np.linspace(0, 1, 6)
+    edges = np.unique(np.concatenate([np.quantile(scores, steps), np.quantile(scores[labels == 1], steps)]))
+    group = np.clip(np.searchsorted(edges, scores, "right") - 1, 0, max(len(edges) - 2, 0))
+    count = np.bincount(group)
+    filled = count > 0
+    count = count[filled].astype(np.float64)
+    means = np.bincount(group, scores)[filled] / count
+    shares = np.bincount(group, labels)[filled] / count
+    z = 1.96
+    centre = (shares + z**2 / (2 * count)) / (1 + z**2 / count)
+    half = z * np.sqrt(shares * (1 - shares) / count + z**2 / (4 * count**2)) / (1 + z**2 / count)
+    return means, shares, np.maximum(centre - half, 0.0), np.minimum(centre + half, 1.0)
+
+
 def _both_classes(labels: NDArray[Any]) -> None:
     found = sorted({int(value) for value in np.unique(labels)})
     if found != [0, 1]:

@@ -1,4 +1,8 @@
-"""KFP's local runner: the same pipeline, each step a process of this environment."""
+"""KFP's local runner: the same pipeline, each step a process of this environment.
+
+A training that was interrupted, or killed from outside (as the system does when memory runs out), is started again and
+goes on from its checkpoint; any other failure ends the run, for somebody waits.
+"""
 
 import contextlib
 import copy
@@ -8,7 +12,7 @@ import re
 import signal
 import threading
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from io import TextIOBase
 from pathlib import Path
@@ -20,11 +24,18 @@ import psutil
 from serin import environment
 from serin.adapters.local.processes import end_marked
 from serin.errors import SerinError
-from serin.progress import Listener, heard
+from serin.progress import Listener, heard, say
 from serin.storage import absolute
 from serin.workspace import Workspace
 
 _GRACE = 5.0
+# KFP runs no more than two of a loop's tasks side by side.
+_PARALLEL = 2
+# Components that go on from a checkpoint, and how their end looks when it came from outside: told to (75, see
+# components.step), or by SIGKILL or SIGTERM, as a process or as a shell says it.
+_RESUMED = ("train",)
+_FROM_OUTSIDE = (75, 128 + signal.SIGKILL, 128 + signal.SIGTERM, -signal.SIGKILL, -signal.SIGTERM)
+_ATTEMPTS = 4
 _COLOUR = re.compile(r"\x1b\[\d+m")
 
 
@@ -57,10 +68,12 @@ class LocalRunner:
             **self._workspace.variables(),
             environment.TERMINATION_LOG: str(last_words),
             environment.RUNNER: str(os.getpid()),
+            environment.THREADS: str(max(1, (os.cpu_count() or 1) // _PARALLEL)),
         }
-        with log.open("w", encoding="utf-8") as file, environment.changed(variables), _terminable():
+        ending = threading.Event()
+        with log.open("w", encoding="utf-8") as file, environment.changed(variables), _terminable(ending):
             watcher = _Watcher(file, listener)
-            with contextlib.redirect_stdout(watcher), _logging_kept(), warnings.catch_warnings():
+            with contextlib.redirect_stdout(watcher), _logging_kept(), _resumed(ending), warnings.catch_warnings():
                 # The runner warns of an image that is not called python; every step's image is Serin's own.
                 warnings.simplefilter("ignore")
                 try:
@@ -68,6 +81,7 @@ class LocalRunner:
                 except RuntimeError:
                     raise SerinError(_failure(watcher.current, last_words, log)) from None
                 finally:
+                    ending.set()
                     # Nothing runs any more, but after Ctrl-C: KFP lets go of a step without ending it.
                     end_marked(environment.RUNNER, str(os.getpid()), _GRACE)
 
@@ -80,6 +94,40 @@ def _tried_once(pipeline: Any) -> Any:
         for task in dag.tasks.values():
             task.ClearField("retry_policy")
     return once
+
+
+@contextlib.contextmanager
+def _resumed(ending: threading.Event) -> Iterator[None]:
+    """While the block runs, start a training again that was ended from outside, unless the run itself is `ending`.
+
+    KFP knows retries, but not which failures are worth one; its function that runs a process is the only place that
+    sees the exit code.
+    """
+    from kfp.local import subprocess_task_handler as handler
+
+    original: Callable[..., int] = handler.run_local_subprocess
+
+    def run(full_command: Sequence[str], env_vars: Mapping[str, str] | None = None) -> int:
+        code = 1
+        for attempt in range(1, _ATTEMPTS + 1):
+            # After Ctrl-C KFP begins what else a loop has.
+            if ending.is_set():
+                break
+            code = original(full_command, env_vars)
+            resumed = any(component in full_command for component in _RESUMED)
+            if ending.is_set() or not resumed or code not in _FROM_OUTSIDE or attempt == _ATTEMPTS:
+                break
+            say(
+                f"a training was ended from outside (exit code {code}); started again from its checkpoint, "
+                f"attempt {attempt + 1} of {_ATTEMPTS}"
+            )
+        return code
+
+    handler.run_local_subprocess = run
+    try:
+        yield
+    finally:
+        handler.run_local_subprocess = original
 
 
 def _failure(task: str, last_words: Path, log: Path) -> str:
@@ -102,26 +150,39 @@ def _logging_kept() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM does what Ctrl-C does in a terminal: the run ends, and its steps with it.
+def _terminable(ending: threading.Event) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the run, and its steps with it.
 
-    The steps are told first: where several run at once, KFP waits for all of them, whatever happens.
+    The steps are told first: where several run at once, KFP waits for all of them, whatever happens. One that takes
+    its time to keep what it has is killed after a while.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def end(number: int, frame: FrameType | None) -> None:
-        for step in psutil.Process().children(recursive=True):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                step.terminate()
+        ending.set()
+        _to_each_step(psutil.Process.terminate)
+        last = threading.Timer(_GRACE, _to_each_step, (psutil.Process.kill,))
+        last.daemon = True
+        last.start()
         signal.default_int_handler(number, frame)
 
-    before = signal.signal(signal.SIGTERM, end)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    # Who is started in the background may have Ctrl-C ignored, and it stays so.
+    for number in (number for number, handler in before.items() if handler != signal.SIG_IGN):
+        signal.signal(number, end)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _to_each_step(do: Callable[[psutil.Process], None]) -> None:
+    for step in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            do(step)
 
 
 class _Watcher(TextIOBase):

@@ -1,5 +1,8 @@
 """Every pipeline compiles to IR YAML that a backend can take, with all that a cluster must know of its tasks."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +16,7 @@ from pipelines import catalogue, settings
 from serin.adapters.cluster.package import Package, titles
 from serin.adapters.cluster.pipelines import ACCOUNTS
 from serin.use_case import Pool
+from tests.factories import make_case
 
 PIPELINES = tuple(catalogue.pipelines())
 
@@ -72,7 +76,7 @@ def test_pipeline_takes_the_use_case_as_text(compiled, name):
 
 def test_training_has_a_task_a_step_and_loops_over_estimators(compiled):
     found = compiled["training"]["root"]["dag"]["tasks"]
-    assert {"ingest", "features", "estimator-names", "evaluate", "register"} < set(found)
+    assert {"ingest", "features", "estimators", "stack", "evaluate", "register"} < set(found)
     assert any("parameterIterator" in task for task in found.values())
 
 
@@ -121,11 +125,15 @@ def test_every_step_finds_the_endpoints_and_no_secret_is_written_down(platforms,
             ("serin-endpoints", "SERIN_PROMETHEUS"): True,
             ("serin-endpoints", "SERIN_PROMETHEUS_QUERIES"): True,
             ("serin-endpoints", "SERIN_GATEWAY"): True,
+            ("serin-endpoints", "SERIN_SPARK"): True,
             ("serin-redis", "SERIN_REDIS"): False,
             ("serin-s3", "AWS_ACCESS_KEY_ID"): True,
             ("serin-s3", "AWS_SECRET_ACCESS_KEY"): True,
         }
-        assert executor["fieldPathAsEnv"] == [{"name": "SERIN_POD", "fieldPath": "metadata.name"}]
+        assert executor["fieldPathAsEnv"] == [
+            {"name": "SERIN_POD", "fieldPath": "metadata.name"},
+            {"name": "SERIN_RUN", "fieldPath": "metadata.labels['pipeline/runid']"},
+        ]
     assert "env:" not in texts[name].replace("Env:", "")
 
 
@@ -161,7 +169,7 @@ def test_ordinary_nodes_are_chosen_by_no_label(platforms):
 @pytest.mark.parametrize("name", ["training", "retraining"])
 def test_estimators_alone_are_trained_on_the_machines_of_the_pool(tmp_path, name):
     pool = Pool(kind="gpu", spot=True, cpu=8, memory="16Gi")
-    text = {path.stem: path.read_text() for path in catalogue.compile_all(tmp_path, pool)}[name]
+    text = {path.stem: path.read_text() for path in catalogue.compile_all(tmp_path, (pool,))}[name]
     trains, others = executors(text)["exec-train"], {k: v for k, v in executors(text).items() if k != "exec-train"}
     toleration = {"key": "serin/pool", "operator": "Equal", "value": "gpu-spot", "effect": "NoSchedule"}
     assert trains["nodeSelector"] == {"labels": {"serin/pool": "gpu-spot"}}
@@ -175,6 +183,63 @@ def test_estimators_alone_are_trained_on_the_machines_of_the_pool(tmp_path, name
     }  # fmt: skip
 
 
+CPU, GPU = Pool(), Pool(kind="gpu", spot=True, cpu=8, memory="16Gi")
+
+
+@pytest.mark.parametrize("name", ["training", "retraining"])
+def test_where_pools_differ_each_training_asks_for_its_own_as_it_runs(tmp_path, name):
+    text = {path.stem: path.read_text() for path in catalogue.compile_all(tmp_path, (CPU, GPU))}[name]
+    spec, platform = yaml.safe_load_all(text)
+    json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
+    json_format.ParseDict(platform, pipeline_spec_pb2.PlatformSpec())
+    trains = executors(text)["exec-train"]
+    json_format.ParseDict(trains, kubernetes_executor_config_pb2.KubernetesExecutorConfig())
+    assert trains["nodeSelector"] == {"nodeSelectorJson": {"componentInputParameter": "selector"}}
+    assert trains["tolerations"] == [{"tolerationJson": {"componentInputParameter": "tolerations"}}]
+    resources = spec["deploymentSpec"]["executors"]["exec-train"]["container"]["resources"]
+    assert resources["resourceCpuLimit"] == "{{$.inputs.parameters['pipelinechannel--cpu']}}"
+    assert resources["resourceMemoryRequest"] == "{{$.inputs.parameters['pipelinechannel--memory']}}"
+    assert resources["accelerator"]["resourceCount"] == "{{$.inputs.parameters['pipelinechannel--gpus']}}"
+    assert resources["accelerator"]["resourceType"] == "nvidia.com/gpu"
+
+
+def test_pools_without_gpus_ask_for_none(tmp_path):
+    pools = (CPU, Pool(cpu=8))
+    text = {path.stem: path.read_text() for path in catalogue.compile_all(tmp_path, pools)}["training"]
+    resources = next(yaml.safe_load_all(text))["deploymentSpec"]["executors"]["exec-train"]["container"]["resources"]
+    assert "accelerator" not in resources
+
+
+def test_ir_does_not_grow_with_the_number_of_pools(tmp_path):
+    two, three = (
+        catalogue.compile_all(tmp_path / str(len(pools)), pools) for pools in ((CPU, GPU), (CPU, GPU, Pool(cpu=64)))
+    )
+    assert [path.read_bytes() for path in two] == [path.read_bytes() for path in three]
+
+
+def test_pools_of_a_use_case_are_those_of_the_estimators_that_are_fitted_on_rows():
+    training = {
+        "estimators": {"xgboost": {}, "logistic_regression": {}, "stacking": {}},
+        "pools": {"xgboost": {"kind": "gpu"}},
+    }
+    case = make_case({"id": "integer", "x": "number", "y": "integer"}, request=["x"], training=training)
+    assert catalogue.pools_of(case) == (Pool(kind="gpu"), Pool())
+
+
 def test_same_code_compiles_to_the_same_bytes(tmp_path):
     first, second = (catalogue.compile_all(tmp_path / name) for name in ("a", "b"))
     assert [p.read_bytes() for p in first] == [p.read_bytes() for p in second]
+
+
+def test_another_image_is_another_version_of_every_pipeline(texts):
+    code = (
+        "from pipelines import catalogue; from serin.adapters.cluster.package import compiled;"
+        "[print(compiled(one).version) for one in catalogue.pipelines().values()]"
+    )
+    # In a process of its own: the image is read as the components are imported.
+    variables = {**os.environ, "SERIN_IMAGE": "registry.example/serin-pipeline:2"}
+    done = subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, text=True, check=True)
+    others = done.stdout.split()
+    own = [Package(texts[name]).version for name in PIPELINES]
+    assert [name.rpartition("-")[0] for name in others] == [name.rpartition("-")[0] for name in own]
+    assert not set(others) & set(own)
