@@ -22,7 +22,10 @@ def register(
 
     with step("register", use_case) as (platform, case):
         reports = {"report.html": Path(report.path).read_text(encoding="utf-8")}
-        result = run(platform, case, Path(model.path), gate == "passed", reports, run_id)
+        # A number comes back from Kubeflow as a float.
+        champion = model.metadata.get("champion")
+        against, facts = None if champion is None else int(champion), model.metadata.get("facts")
+        result = run(platform, case, Path(model.path), gate, reports, run_id, against=against, facts=facts)
         aliases = ", ".join(result.aliases) or "none"
         text = f"Registered **{case.model_name} v{result.version}**; gate {gate}; aliases: {aliases}.\n"
         Path(summary.path).write_text(text, encoding="utf-8")

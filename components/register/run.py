@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from serin.artifact import Manifest, verify
+from serin.environment import image
 from serin.platform import Platform
 from serin.revision import code_revision
 from serin.use_case import UseCase
@@ -22,28 +23,40 @@ class Registered:
 
 
 def register(
-    platform: Platform, case: UseCase, folder: Path, passed: bool, reports: Mapping[str, str], run_id: str
+    platform: Platform,
+    case: UseCase,
+    folder: Path,
+    gate: str,
+    reports: Mapping[str, str],
+    run_id: str,
+    *,
+    against: int | None = None,
+    facts: Mapping[str, float] | None = None,
 ) -> Registered:
     """Register the artifact in `folder` and give it the aliases that it may take; see `Aliases.enter`.
 
-    `run_id` is the run of the pipeline, by which its result is found again.
+    `gate` is the gate's answer, against the champion of version `against` (0: there was none; None: it is not known);
+    only a version that `passed` becomes challenger. `run_id` is the run of the pipeline, by which its result is found
+    again, and `facts` are metrics that only this run knows: the artifact is the same for any training to the same end.
     """
     manifest = verify(folder)
-    params = case.training.estimators.get(manifest.estimator, {})
-    tags = _tags(manifest, case, passed) | ({RUN_TAG: run_id} if run_id else {})
-    version = platform.registry.register(folder, manifest, params, tags, reports)
-    metric = case.training.primary_metric if passed else None
-    return Registered(version.version, platform.aliases(case.model_name).enter(version, metric))
+    tags = _tags(manifest, case, gate, facts or {}) | ({RUN_TAG: run_id} if run_id else {})
+    version = platform.registry.register(folder, manifest, manifest.parameters, tags, reports, facts)
+    metric = case.training.primary_metric if gate == "passed" else None
+    return Registered(version.version, platform.aliases(case.model_name).enter(version, metric, against))
 
 
-def _tags(manifest: Manifest, case: UseCase, passed: bool) -> dict[str, str]:
+def _tags(manifest: Manifest, case: UseCase, gate: str, facts: Mapping[str, float]) -> dict[str, str]:
     return {
         "serin.as_of": manifest.as_of,
         "serin.code_revision": code_revision(),
         "serin.data_snapshot": manifest.data_snapshot,
         "serin.estimator": manifest.estimator,
         "serin.feature_service": manifest.feature_service,
-        "serin.gate": "passed" if passed else "failed",
+        "serin.gate": gate,
+        "serin.image": image(),
         "serin.metrics": json.dumps({name: round(value, 6) for name, value in manifest.metrics.items()}),
+        "serin.seed": str(case.training.seed),
         "serin.use_case": case.name,
+        **{f"serin.{name}": f"{value:g}" for name, value in facts.items()},
     }
