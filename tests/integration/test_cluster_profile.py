@@ -32,7 +32,7 @@ ingest(platform.workspace, case, sys.argv[1], as_of)
 refresh(platform, case, as_of)
 folder = Path(sys.argv[1]).parent / "artifact"
 make_artifact(folder)
-print(register(platform, case, folder, True, {}, "run-1").version)
+print(register(platform, case, folder, "passed", {}, "run-1").version)
 version = platform.registry.by_alias("card-fraud", "champion")
 print(platform.registry.storage_uri(version))
 print(platform.registry.fetch(version, folder.with_name("fetched")))

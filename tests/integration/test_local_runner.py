@@ -1,5 +1,8 @@
 """Pipelines on this machine: the settings of a cluster change nothing here."""
 
+import signal
+from pathlib import Path
+
 import pytest
 from kfp import dsl, kubernetes
 
@@ -22,6 +25,27 @@ def stumble(path: str) -> None:
         pass
 
 
+@dsl.component(base_image="serin", install_kfp_package=False)
+def train(path: str, code: int, times: int) -> None:
+    """Writes a line; the first `times` attempts end with the code, or by the signal where that is negative."""
+    import os
+    import sys
+    from pathlib import Path
+
+    with Path(path).open("a", encoding="utf-8") as file:
+        file.write("tried\n")
+    if len(Path(path).read_text(encoding="utf-8").splitlines()) <= times:
+        if code < 0:
+            os.kill(os.getpid(), -code)
+        sys.exit(code)
+
+
+@dsl.pipeline(name="training")
+def training(path: str, code: int, times: int) -> None:
+    """One training."""
+    train(path=path, code=code, times=times)
+
+
 @dsl.pipeline(name="stumbling")
 def stumbling(path: str) -> None:
     """One step that is tried again on a cluster."""
@@ -37,3 +61,33 @@ def test_a_step_that_fails_is_not_tried_again_while_somebody_waits(tmp_path) -> 
         with pytest.raises(SerinError, match="step stumble failed: no use case 'no_use_case'"):
             runner.run(stumbling, {"path": str(tmp_path / "tries")}, print)
         assert (tmp_path / "tries").read_text() == "tried\n" * times
+
+
+def tries(tmp_path: Path, code: int, times: int) -> tuple[int, list[str]]:
+    """How often a training was tried whose first attempts end so, and what was told."""
+    root = services.workspace_copy(tmp_path / "workspace")
+    runner, told = LocalRunner(Workspace.from_variables({"SERIN_ROOT": str(root)})), []
+    try:
+        arguments = {"path": str(tmp_path / "tries"), "code": code, "times": times}
+        runner.run(training, arguments, lambda event: told.append(event.text))
+    except SerinError as error:
+        told.append(str(error))
+    return len((tmp_path / "tries").read_text().splitlines()), told
+
+
+@pytest.mark.parametrize("code", [75, -signal.SIGKILL])
+def test_training_that_was_ended_from_outside_is_started_again_and_that_is_told(tmp_path: Path, code: int) -> None:
+    times, told = tries(tmp_path, code, 1)
+    assert times == 2
+    assert len(told) == 1
+    assert "started again from its checkpoint, attempt 2 of 4" in told[0]
+
+
+def test_training_that_is_ended_each_time_fails_in_the_end(tmp_path: Path) -> None:
+    times, told = tries(tmp_path, 75, 99)
+    assert times == 4
+    assert "was ended from outside" in told[-1]
+
+
+def test_training_that_fails_by_itself_is_not_started_again(tmp_path: Path) -> None:
+    assert tries(tmp_path, 1, 1)[0] == 1

@@ -18,13 +18,14 @@ from typing import Any
 import pytest
 
 from components.register.run import register
+from components.rollout.run import find
 from pipelines.commands.doctor import registered
 from pipelines.commands.status import run as status
 from pipelines.console import Console
 from serin import artifact, use_case
 from serin.adapters.mlflow import MlflowRegistry
 from serin.aliases import Aliases
-from serin.errors import ArtifactError, ConflictError, NotFoundError, UnavailableError
+from serin.errors import ArtifactError, ConflictError, NotFoundError, SerinError, UnavailableError
 from serin.platform import Platform, build
 from serin.schema import InputColumn, InputSchema
 from serin.workspace import Workspace
@@ -74,14 +75,22 @@ def at(root: Path, tracking_uri: str = "") -> Platform:
     return build(Workspace.from_variables({"SERIN_ROOT": str(root), "MLFLOW_TRACKING_URI": tracking_uri}))
 
 
-def make(folder: Path, case: use_case.UseCase, as_of: str = "2026-01-01", precision: float = 0.5) -> Path:
+def make(
+    folder: Path,
+    case: use_case.UseCase,
+    as_of: str = "2026-01-01",
+    precision: float = 0.5,
+    *,
+    parameters: dict[str, Any] | None = None,
+    **metrics: float,
+) -> Path:
     folder.mkdir()
     (folder / "model.ubj").write_text(f"{as_of} {precision}")
     manifest = artifact.Manifest(
         use_case=case.name, model_name=case.model_name, estimator="xgboost", engine="xgboost",
         models={"xgboost": "model.ubj"}, feature_service="card_fraud_v1", entities=(),
         inputs=InputSchema(columns=(InputColumn(name="x"),)), threshold=0.5, data_snapshot="s", as_of=as_of,
-        metrics={"average_precision": precision},
+        metrics={"average_precision": precision, **metrics}, parameters=parameters or {},
     )  # fmt: skip
     artifact.seal(folder, manifest)
     return folder
@@ -90,7 +99,7 @@ def make(folder: Path, case: use_case.UseCase, as_of: str = "2026-01-01", precis
 def enter(platform: Platform, case: use_case.UseCase, folder: Path, count: int = 1) -> Aliases:
     """Register that many versions that pass the gate, each of later data; the aliases they have then."""
     for number in range(1, count + 1):
-        register(platform, case, make(folder / f"v{number}", case, f"2026-0{number}-01"), True, {}, "")
+        register(platform, case, make(folder / f"v{number}", case, f"2026-0{number}-01"), "passed", {}, "")
     return platform.aliases(case.model_name)
 
 
@@ -119,7 +128,7 @@ class Interrupted:
 
 
 def test_first_version_that_passes_is_candidate_challenger_and_champion(platform, case, tmp_path):
-    found = register(platform, case, make(tmp_path / "a", case), True, {"report.html": "<p>well</p>"}, "r1")
+    found = register(platform, case, make(tmp_path / "a", case), "passed", {"report.html": "<p>well</p>"}, "r1")
     assert (found.version, sorted(found.aliases)) == (1, ["candidate", "challenger", "champion"])
     version = platform.registry.version(case.model_name, 1)
     assert json.loads(version.tags["serin.metrics"]) == {"average_precision": 0.5}
@@ -128,20 +137,20 @@ def test_first_version_that_passes_is_candidate_challenger_and_champion(platform
 
 
 def test_version_that_fails_the_gate_is_only_candidate(platform, case, tmp_path):
-    found = register(platform, case, make(tmp_path / "a", case), False, {}, "")
+    found = register(platform, case, make(tmp_path / "a", case), "failed", {}, "")
     assert found.aliases == ("candidate",)
 
 
 def test_registering_the_same_artifact_again_gives_the_same_version(platform, case, tmp_path):
     folder = make(tmp_path / "a", case)
-    first, second = (register(platform, case, folder, True, {}, "run") for _ in range(2))
+    first, second = (register(platform, case, folder, "passed", {}, "run") for _ in range(2))
     assert first == second
     assert len(platform.registry.versions(case.model_name)) == 1
 
 
 def test_version_is_found_by_the_run_that_made_it(platform, case, tmp_path):
     for run, as_of in (("r1", "2026-01-01"), ("r2", "2026-02-01")):
-        register(platform, case, make(tmp_path / run, case, as_of), True, {}, run)
+        register(platform, case, make(tmp_path / run, case, as_of), "passed", {}, run)
     found = [platform.registry.by_tag(case.model_name, "serin.run", run) for run in ("r1", "r2", "r3")]
     assert [version and version.version for version in found] == [1, 2, None]
 
@@ -150,7 +159,7 @@ def test_artifact_that_was_changed_is_not_registered(platform, case, tmp_path):
     folder = make(tmp_path / "a", case)
     (folder / "model.ubj").write_text("evil")
     with pytest.raises(ArtifactError, match="was changed"):
-        register(platform, case, folder, True, {}, "")
+        register(platform, case, folder, "passed", {}, "")
     assert platform.registry.versions(case.model_name) == []
 
 
@@ -170,7 +179,7 @@ def test_fetched_artifact_is_the_registered_one(platform, case, tmp_path):
 
 def test_unknown_alias_or_model_names_no_version(platform, case, tmp_path):
     assert platform.registry.by_alias(case.model_name, "champion") is None
-    register(platform, case, make(tmp_path / "a", case), False, {}, "")
+    register(platform, case, make(tmp_path / "a", case), "failed", {}, "")
     assert platform.registry.by_alias(case.model_name, "champion") is None
 
 
@@ -185,7 +194,7 @@ def test_aliases_are_the_same_however_a_version_is_looked_up(platform, case, tmp
 
 def test_alias_is_deleted_once_and_again(platform, case, tmp_path):
     platform.registry.delete_alias(case.model_name, "candidate")
-    register(platform, case, make(tmp_path / "a", case), False, {}, "")
+    register(platform, case, make(tmp_path / "a", case), "failed", {}, "")
     for _ in range(2):
         platform.registry.delete_alias(case.model_name, "candidate")
         assert platform.registry.version(case.model_name, 1).aliases == ()
@@ -226,11 +235,63 @@ def _statements() -> Iterator[list[str]]:
 
 
 def test_weaker_version_of_the_same_data_does_not_become_challenger(platform, case, tmp_path):
-    register(platform, case, make(tmp_path / "strong", case, precision=0.7), True, {}, "")
-    weak = register(platform, case, make(tmp_path / "weak", case, precision=0.6), True, {}, "")
+    register(platform, case, make(tmp_path / "strong", case, precision=0.7), "passed", {}, "")
+    weak = register(platform, case, make(tmp_path / "weak", case, precision=0.6), "passed", {}, "")
     assert weak.aliases == ("candidate",)
-    later = register(platform, case, make(tmp_path / "later", case, "2026-02-01", 0.6), True, {}, "")
+    later = register(platform, case, make(tmp_path / "later", case, "2026-02-01", 0.6), "passed", {}, "")
     assert sorted(later.aliases) == ["candidate", "challenger"]
+
+
+def test_of_two_evaluations_at_once_the_weaker_never_wins_whichever_ends_first(platform, case, tmp_path):
+    """Both were held against version 1, on the same rows; one was rolled out before the other was registered."""
+    register(platform, case, make(tmp_path / "v1", case, "2026-01-01"), "passed", {}, "")
+    strong = make(tmp_path / "strong", case, "2026-02-01", 0.7)
+    weak = make(tmp_path / "weak", case, "2026-02-01", 0.6)
+    second = register(platform, case, strong, "passed", {}, "", against=1)
+    platform.aliases(case.model_name).promote(second.version, served_before=1)
+    platform.aliases(case.model_name).give_up(second.version)
+    late = register(platform, case, weak, "passed", {}, "", against=1)
+    assert late.aliases == ("candidate",)
+    stronger = register(platform, case, make(tmp_path / "v4", case, "2026-02-01", 0.8), "passed", {}, "", against=1)
+    assert sorted(stronger.aliases) == ["candidate", "challenger"]
+
+
+def test_version_that_was_held_against_this_champion_may_be_weaker_within_the_gate(platform, case, tmp_path):
+    register(platform, case, make(tmp_path / "v1", case, precision=0.7), "passed", {}, "", against=0)
+    platform.aliases(case.model_name).give_up(1)
+    weaker = register(platform, case, make(tmp_path / "v2", case, precision=0.69), "passed", {}, "", against=1)
+    assert sorted(weaker.aliases) == ["candidate", "challenger"]
+
+
+def test_first_two_versions_at_once_make_the_first_champion_and_the_weaker_no_challenger(platform, case, tmp_path):
+    register(platform, case, make(tmp_path / "v1", case, precision=0.7), "passed", {}, "", against=0)
+    platform.aliases(case.model_name).give_up(1)
+    weaker = register(platform, case, make(tmp_path / "v2", case, precision=0.6), "passed", {}, "", against=0)
+    assert weaker.aliases == ("candidate",)
+
+
+def test_undecided_version_is_only_candidate_and_says_so(local, case, tmp_path):
+    found = register(local, case, make(tmp_path / "a", case), "undecided", {}, "")
+    assert found.aliases == ("candidate",)
+    assert local.registry.version(case.model_name, 1).gate == "undecided"
+    with pytest.raises(SerinError, match=r"version 1 is undecided at the gate; allowed: .* or this one with --force"):
+        find(local.registry, case, 1, force=False)
+    assert find(local.registry, case, 1, force=True).version == 1
+
+
+def test_run_in_mlflow_holds_parameters_metrics_with_intervals_and_what_only_the_run_knows(local, case, tmp_path):
+    folder = make(tmp_path / "a", case, parameters={"max_depth": 4}, average_precision_low=0.45)
+    facts = {"interruptions": 2.0, "lost_seconds": 12.5}
+    found = register(local, case, folder, "passed", {}, "", facts=facts)
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=local.workspace.tracking_uri)
+    run = client.get_run(client.get_model_version(case.model_name, str(found.version)).run_id).data
+    assert run.params == {"max_depth": "4"}
+    assert run.metrics == {"average_precision": 0.5, "average_precision_low": 0.45, **facts}
+    tags = local.registry.version(case.model_name, found.version).tags
+    assert (tags["serin.interruptions"], tags["serin.lost_seconds"], tags["serin.seed"]) == ("2", "12.5", "0")
+    assert tags["serin.image"]
 
 
 def test_promotion_keeps_the_old_champion_as_previous_and_can_run_twice(platform, case, tmp_path):
@@ -296,13 +357,13 @@ def test_giving_up_waits_for_a_version_that_is_just_entering_and_leaves_it_the_a
 def _described(folder: Path) -> tuple[Any, ...]:
     manifest = artifact.verify(folder)
     tags = {"serin.as_of": manifest.as_of, "serin.metrics": json.dumps(manifest.metrics)}
-    return manifest, {}, tags, {}
+    return manifest, {}, tags, {}, {}
 
 
 def test_many_threads_that_enter_at_once_leave_what_one_after_the_other_leaves(platform, case, tmp_path):
     strength = {1: 0.5, 2: 0.9, 3: 0.7, 4: 0.6}
     for number, precision in strength.items():
-        register(platform, case, make(tmp_path / f"v{number}", case, precision=precision), False, {}, "")
+        register(platform, case, make(tmp_path / f"v{number}", case, precision=precision), "failed", {}, "")
     versions = platform.registry.versions(case.model_name)
     outcomes = []
 
@@ -326,6 +387,7 @@ ENTER = """
 import sys
 from pathlib import Path
 from components.register.run import register
+from components.rollout.run import find
 from serin import artifact, use_case
 from serin.platform import build
 
@@ -333,7 +395,7 @@ platform = build()
 case = use_case.loads(Path(sys.argv[1]).read_text())
 print("ready", flush=True)
 sys.stdin.readline()
-register(platform, case, Path(sys.argv[2]), True, {}, "")
+register(platform, case, Path(sys.argv[2]), "passed", {}, "")
 """
 
 
@@ -372,7 +434,7 @@ def test_version_whose_run_was_deleted_harms_no_other(platform, case, tmp_path):
     run = client.get_model_version(case.model_name, "1").run_id
     client.delete_run(run)
     assert [version.version for version in platform.registry.versions(case.model_name)] == [2, 1]
-    third = register(platform, case, make(tmp_path / "v3", case, "2026-03-01"), True, {}, "")
+    third = register(platform, case, make(tmp_path / "v3", case, "2026-03-01"), "passed", {}, "")
     assert "challenger" in third.aliases
 
 
@@ -406,9 +468,9 @@ def _forget(platform: Platform, run: str) -> None:
 def test_lost_champion_is_followed_by_the_next_version_that_passes(local, case, tmp_path):
     enter(local, case, tmp_path)
     _lose(local, case)
-    failed = register(local, case, make(tmp_path / "bad", case, "2026-02-01"), False, {}, "")
+    failed = register(local, case, make(tmp_path / "bad", case, "2026-02-01"), "failed", {}, "")
     assert failed.aliases == ("candidate",)
-    passed = register(local, case, make(tmp_path / "good", case, "2026-03-01"), True, {}, "")
+    passed = register(local, case, make(tmp_path / "good", case, "2026-03-01"), "passed", {}, "")
     assert sorted(passed.aliases) == ["candidate", "challenger", "champion"]
 
 
@@ -467,7 +529,7 @@ def test_local_database_holds_no_path(local, case, tmp_path):
 
 
 def test_mlflow_server_over_a_local_workspace_gives_out_its_artifacts(local, case, tmp_path):
-    register(local, case, make(tmp_path / "v1", case), True, {"report.html": "<p>well</p>"}, "")
+    register(local, case, make(tmp_path / "v1", case), "passed", {"report.html": "<p>well</p>"}, "")
     folder = Path(local.workspace.storage) / "mlflow"
     with services.mlflow(folder / "mlflow.db", folder / "artifacts") as uri:
         registry = at(tmp_path / "workspace", uri).registry
@@ -487,13 +549,13 @@ def test_failed_upload_names_the_place_and_registers_nothing(local, case, tmp_pa
     place.touch()
     told = rf"^nothing was registered: .* {re.escape(place.as_uri())}/.*: .*Not a directory"
     with pytest.raises(UnavailableError, match=told):
-        register(local, case, make(tmp_path / "a", case), True, {}, "")
+        register(local, case, make(tmp_path / "a", case), "passed", {}, "")
     client = MlflowClient(tracking_uri=local.workspace.tracking_uri)
     experiment = client.get_experiment_by_name(case.name).experiment_id
     assert [run.info.status for run in client.search_runs([experiment])] == ["FAILED"]
     assert local.registry.versions(case.model_name) == []
     place.unlink()
-    assert register(local, case, tmp_path / "a", True, {}, "").version == 1
+    assert register(local, case, tmp_path / "a", "passed", {}, "").version == 1
 
 
 def test_bucket_that_is_not_there_is_named_and_nothing_is_registered(case, tmp_path, monkeypatch):

@@ -18,7 +18,7 @@ from serin.artifact import REFERENCE
 from serin.platform import Platform, build
 from serin.progress import Progress
 from serin.storage import write_table
-from serin.use_case import UseCase
+from serin.use_case import Search, UseCase
 from serin.workspace import Workspace
 from tests import services
 
@@ -95,6 +95,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     assert written == {"pipelines/use_cases/shop.yaml", "feature_repo/shop.py"}
     platform = build(workspace)
     case = platform.own_use_case("shop")
+    # What is looked at here is when it trains, not how well.
+    short = {"estimators": {"xgboost": {"n_estimators": 50}}, "search": Search(trials=1)}
+    case = case.model_copy(update={"training": case.training.model_copy(update=short)})
     return Shop(platform, case, runs.train(platform, case, str(table), "", ignore), folder)
 
 

@@ -41,7 +41,7 @@ def platform(tmp_path: Path) -> Platform:
 def _train(platform: Platform, version: int) -> None:
     folder = platform.workspace.root / f"v{version}"
     make_artifact(folder, seed=version)
-    assert register(platform, CASE, folder, True, {}, "").version == version
+    assert register(platform, CASE, folder, "passed", {}, "").version == version
 
 
 def _serve(platform: Platform, weights: dict[str, int], state: RolloutState | None = None) -> None:

@@ -33,7 +33,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = services.workspace_copy(tmp_path_factory.mktemp("workspace"))
     platform = _platform(made)
     make_artifact(made / "artifact")
-    register(platform, platform.own_use_case("card_fraud"), made / "artifact", True, {}, "")
+    register(platform, platform.own_use_case("card_fraud"), made / "artifact", "passed", {}, "")
     return made
 
 

@@ -72,3 +72,20 @@ def test_drawing_leaves_the_settings_of_matplotlib_alone(scored):
     labels, good, _ = scored
     plots.score_histogram(labels, good, 0.5)
     assert dict(matplotlib.rcParams) == before
+
+
+def test_reliability_of_rare_labels_says_how_mean_score_and_positives_compare(scored):
+    labels, good, poor = scored
+    found = texts(plots.reliability(labels, {"candidate": good, "champion": poor}))
+    assert f"Mean score {good.mean():.1%}, positives {labels.mean():.2%}" in found
+    assert {"candidate", "champion"} <= set(found)
+
+
+def test_reliability_of_scores_that_are_all_the_same():
+    labels = np.array([0, 1] * 50)
+    assert "Mean score 50.0%, positives 50.0%" in texts(plots.reliability(labels, {"m": np.full(100, 0.5)}))
+
+
+def test_reliability_of_one_class():
+    with pytest.raises(DataError, match="needs rows of both classes"):
+        plots.reliability(np.zeros(5, int), {"m": np.zeros(5)})
