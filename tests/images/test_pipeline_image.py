@@ -13,7 +13,10 @@ from components.features.component import features
 from components.ingest.component import ingest
 from components.register.component import register
 from components.train.component import stack, train
+from infra.images import ROOT
+from serin.platform import reference_of
 from serin.simulate import simulate
+from serin.use_case import Search, dumps, load
 from tests import services
 from tests.images.container import Image
 from tests.images.kubeflow import Done, Run
@@ -53,21 +56,34 @@ def run(pipeline: Image, endpoints: dict[str, str], tmp_path_factory: pytest.Tem
 
 
 @pytest.fixture(scope="module")
-def featured(run: Run, endpoints: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Done:
+def published(endpoints: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> str:
+    """card_fraud with no search, published as `serin submit` does."""
+    case = load("card_fraud", ROOT / "pipelines" / "use_cases")
+    quick = case.model_copy(update={"training": case.training.model_copy(update={"search": Search(trials=0)})})
+    document = tmp_path_factory.mktemp("published") / "use_case.json"
+    document.write_text(dumps(quick))
+    _upload(endpoints, document, f"data/use_cases/{reference_of(quick)}.json")
+    return reference_of(quick)
+
+
+@pytest.fixture(scope="module")
+def featured(run: Run, published: str, endpoints: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Done:
     """The training set of 60 days of card transactions, by the image's own tasks `ingest` and `features`."""
     table = tmp_path_factory.mktemp("table") / "transactions.parquet"
     simulate(seed=3, start=date(2026, 1, 1), days=60, rows=30_000).to_parquet(table)
     _upload(endpoints, table, "incoming/transactions.parquet")
     given = {"data": "s3://serin/incoming/transactions.parquet", "as_of": "", "replace_days": False}
-    ingested = run.task(ingest, {"use_case": "card_fraud", **given})
+    ingested = run.task(ingest, {"use_case": published, **given})
     parameters = {"as_of": ingested.parameters["known_at"], "snapshot": ingested.parameters["snapshot"]}
-    return run.task(features, {"use_case": "card_fraud", **parameters})
+    return run.task(features, {"use_case": published, **parameters})
 
 
-def test_training_tasks_end_in_a_registered_version(run: Run, featured: Done, endpoints: dict[str, str]) -> None:
+def test_training_tasks_end_in_a_registered_version(
+    run: Run, published: str, featured: Done, endpoints: dict[str, str]
+) -> None:
     training_set = [featured.artifacts["training_set"]]
     assert training_set[0].metadata["rows"] > 1000
-    named = {"use_case": "card_fraud"}
+    named = {"use_case": published}
     # The estimator whose library needs one of the system's.
     trained = run.task(train, named | {"estimator": "lightgbm"}, {"training_set": training_set})
     assert 0.5 < trained.artifacts["metrics"].metadata["validation_roc_auc"] <= 1
