@@ -51,7 +51,7 @@ def _sources() -> Iterator[Path]:
     ground = Path(serin.__file__).parent
     for folder in (ground / "engines", ground / "estimators", ground / "learning", Path(__file__).parent):
         yield from sorted(folder.glob("*.py"))
-    yield from (ground / "calibration.py", ground / "schema.py")
+    yield from (ground / "calibration.py", ground / "logistic.py", ground / "schema.py")
 
 
 def _installed() -> Iterator[str]:
