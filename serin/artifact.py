@@ -18,7 +18,9 @@ from serin.atomic import write_text
 from serin.calibration import Calibration
 from serin.columns import Column
 from serin.errors import ArtifactError
+from serin.online.plan import OnlinePlan
 from serin.schema import InputSchema
+from serin.use_case import DerivedFeature
 
 MANIFEST = "manifest.json"
 REFERENCE = "reference.parquet"
@@ -32,17 +34,30 @@ class RequestColumn(Column):
     name: str
 
 
+class EventColumns(BaseModel):
+    """What `POST /v1/events` takes: the columns of the use case's events, those that make an event's key, and the label.
+
+    Without a key no event can be pushed: it could not be told from another.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    columns: tuple[RequestColumn, ...]
+    key: tuple[str, ...]
+    label: str
+
+
 class Manifest(BaseModel):
     """What the predictor needs besides the model files themselves.
 
     `models` is the file of each engine that can serve the model; `engine` is the one that does unless told otherwise.
     `calibration` makes a probability of what any of the engines gives. `parameters` are the estimator's, as they were
-    found. Rows of a time before `known_until` (ISO 8601) were fitted on; without event times, those that `split` says.
+    found. `online` says what is read for a request, `events` what can be pushed. Rows of a time before `known_until` (ISO 8601) were fitted on; without event times, those that `split` says.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal[2, 3] = 3
+    format: Literal[2, 3, 4] = 4
     use_case: str
     model_name: str
     estimator: str
@@ -52,6 +67,9 @@ class Manifest(BaseModel):
     entities: tuple[RequestColumn, ...]
     request: tuple[RequestColumn, ...] = ()
     calendar: tuple[str, ...] = ()
+    derived: tuple[DerivedFeature, ...] = ()
+    online: OnlinePlan = OnlinePlan()
+    events: EventColumns | None = None
     timestamp: str | None = None
     inputs: InputSchema
     calibration: Calibration | None = None
@@ -66,8 +84,9 @@ class Manifest(BaseModel):
 
     @property
     def store_features(self) -> tuple[str, ...]:
-        """The inputs that the online store supplies: all but request and calendar ones."""
+        """The inputs that the online store supplies: all but request, calendar and derived ones."""
         given = {column.name for column in self.request} | set(self.calendar)
+        given |= {feature.name for feature in self.derived}
         return tuple(name for name in self.inputs.names if name not in given)
 
 

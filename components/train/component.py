@@ -39,7 +39,7 @@ def train(
 
     with step(f"train {estimator}", use_case) as (platform, case):
         frame = pd.read_parquet(training_set.path)
-        origin = Origin(*(training_set.metadata[key] for key in ("snapshot", "as_of", "feature_service")))
+        origin = Origin.of(training_set.metadata)
         made = train_task(platform, frame, case, estimator, Path(model.path), origin)
         model.metadata.update({"framework": made.manifest.engine, "estimator": estimator})
         log_metrics(metrics, made.drawn)
@@ -70,7 +70,7 @@ def stack(
         from components.train.stacking import stack_estimators
 
         frame = pd.read_parquet(training_set.path)
-        origin = Origin(*(training_set.metadata[key] for key in ("snapshot", "as_of", "feature_service")))
+        origin = Origin.of(training_set.metadata)
         made = stack_estimators(frame, case, [Path(trained.path) for trained in models], Path(model.path), origin)
         model.metadata.update({"framework": made.manifest.engine, "estimator": "stacking"})
         log_metrics(metrics, made.drawn)

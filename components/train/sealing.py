@@ -1,9 +1,9 @@
 """The artifact of a train step: model, manifest, and what later steps read of how it was trained."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from components.train.judgement import Judgement
 from serin import engines
-from serin.artifact import BACKGROUND, REFERENCE, VALIDATION, Manifest, RequestColumn, seal
+from serin.artifact import BACKGROUND, REFERENCE, VALIDATION, EventColumns, Manifest, RequestColumn, seal
 from serin.atomic import replaced, write_text
 from serin.columns import Column
 from serin.engines.base import Engine
 from serin.learning.encoding import encode
 from serin.learning.record import RECORD, Parity, TrainingRecord
 from serin.learning.split import SPLIT, known_until, split_rule
+from serin.online.plan import OnlinePlan
 from serin.schema import InputSchema
 from serin.use_case import UseCase
 
@@ -32,11 +33,19 @@ FAST_MS = 100.0
 
 @dataclass(frozen=True)
 class Origin:
-    """Where the rows come from: the events' digest, the time looked from, and the feature service."""
+    """Where the rows come from: the events' digest, the time looked from, and the feature service with what a model
+    that is trained on them reads online."""
 
     snapshot: str
     as_of: str
     service: str
+    online: OnlinePlan = OnlinePlan()
+
+    @classmethod
+    def of(cls, metadata: Mapping[str, Any]) -> Self:
+        """What the features step says of the training set."""
+        online = OnlinePlan.model_validate_json(metadata["online"])
+        return cls(metadata["snapshot"], metadata["as_of"], metadata["feature_service"], online)
 
 
 @dataclass(frozen=True)
@@ -106,8 +115,11 @@ def manifest_of(
         models={engine.name: engine.file},
         feature_service=origin.service,
         entities=tuple(_request_column(case, column) for column in case.entities.values()),
-        request=tuple(_request_column(case, column) for column in case.features.request),
+        request=tuple(_request_column(case, column) for column in case.request_columns),
         calendar=case.features.calendar,
+        derived=case.features.derived,
+        online=origin.online,
+        events=_events(case) if case.features.windows else None,
         timestamp=case.timestamp,
         inputs=inputs,
         calibration=judged.calibration,
@@ -144,6 +156,11 @@ def real_rows(frame: pd.DataFrame, validation: pd.DataFrame, inputs: InputSchema
 def _request_column(case: UseCase, name: str) -> RequestColumn:
     # A request is plain JSON: how the source writes its values does not matter there.
     return RequestColumn(name=name, **case.data.columns[name].model_dump(include=set(Column.model_fields)))
+
+
+def _events(case: UseCase) -> EventColumns:
+    columns = tuple(_request_column(case, column) for column in case.data.columns)
+    return EventColumns(columns=columns, key=case.data.key, label=case.label.column)
 
 
 def background_rows(known: pd.DataFrame, inputs: InputSchema, seed: int) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from serin.use_case.files import dumps, load, loads, names, parse
 from serin.use_case.model import (
     Cost,
     DataSchedule,
+    DerivedFeature,
     Drift,
     Gates,
     Label,
@@ -38,6 +39,7 @@ __all__ = [
     "RESERVED_PREFIX",
     "Cost",
     "DataSchedule",
+    "DerivedFeature",
     "Drift",
     "Gates",
     "Label",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from serin import estimators
 from serin.columns import Column
 from serin.prediction_log import COLUMNS
-from serin.times import DAY, format_duration
+from serin.times import format_duration
 
 if TYPE_CHECKING:
     from serin.use_case.model import Label, Training, UseCase, WindowFeature, WindowView
@@ -186,9 +186,6 @@ def _view_contradictions(case: "UseCase") -> Iterator[str]:
             found = ", ".join(case.data.key) or "nothing"
             yield f"features.tables.{name}: has one row a {table.entity}, so data.key must be [{column}], found {found}"
     for name, view in case.features.windows.items():
-        if view.refresh > DAY or DAY % view.refresh:
-            yield f"features.windows.{name}.refresh: {format_duration(view.refresh)} does not divide a day"
-            continue
         for feature in view.features:
             yield from _window_contradictions(case, f"features.windows.{name}.{feature.name}", view, feature)
     if case.training.precision_at and case.training.precision_at.entity not in case.entities:
@@ -198,18 +195,22 @@ def _view_contradictions(case: "UseCase") -> Iterator[str]:
 def _window_contradictions(case: "UseCase", where: str, view: "WindowView", feature: "WindowFeature") -> Iterator[str]:
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", feature.name):
         yield f"{where}: a feature's name is letters, digits and underscores"
-    if feature.window % view.refresh or feature.delay % view.refresh:
-        yield (
-            f"{where}: window {format_duration(feature.window)} and delay {format_duration(feature.delay)} "
-            f"must be multiples of refresh {format_duration(view.refresh)}"
-        )
-    if (feature.aggregation == "count") != (feature.column is None):
-        yield f"{where}: `count` takes no column, every other aggregation needs one"
+    counted = feature.aggregation in ("count", "since_last")
+    if counted != (feature.column is None):
+        yield f"{where}: `count` and `since_last` take no column, every other aggregation needs one"
     if feature.column == case.label.column and feature.delay < case.label.delay:
         yield (
             f"{where}: sees the label {format_duration(feature.delay)} after the event, "
             f"but it is known only after {format_duration(case.label.delay)} (label.delay)"
         )
     column = case.data.columns.get(feature.column) if feature.column else None
-    if column and column.type not in ("integer", "number", "boolean"):
+    of_numbers = feature.aggregation in ("sum", "mean", "min", "max")
+    if column and of_numbers and column.type not in ("integer", "number", "boolean"):
         yield f"{where}: can't take the {feature.aggregation} of {feature.column}, a {column.type} column"
+    if feature.aggregation == "matches" and feature.column == case.label.column:
+        yield f"{where}: no request knows its label, so nothing can match it"
+    if view.hop and (feature.window < view.hop or feature.delay % view.hop):
+        yield (
+            f"{where}: window {format_duration(feature.window)} must be no shorter than hop {format_duration(view.hop)}, "
+            f"and delay {format_duration(feature.delay)} a multiple of it"
+        )

@@ -3,7 +3,16 @@
 from datetime import timedelta
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    PlainSerializer,
+    model_validator,
+)
 
 from serin.columns import Column
 from serin.cron import Cron
@@ -11,8 +20,8 @@ from serin.times import DAY, Duration, format_duration, parse_duration
 from serin.use_case.consistency import contradictions
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
-Aggregation = Literal["count", "sum", "mean", "min", "max"]
-CalendarFeature = Literal["hour", "weekday"]
+Aggregation = Literal["count", "sum", "mean", "min", "max", "distinct", "since_last", "matches"]
+CalendarFeature = Literal["hour", "weekday", "night", "weekend"]
 Metric = Literal["average_precision", "roc_auc"]
 
 
@@ -112,20 +121,33 @@ class Label(_Model):
 
 
 class WindowFeature(_Model):
-    """An aggregation over the entity's events in [t - delay - window, t - delay), t being a refresh time."""
+    """An aggregation over the entity's events in (t - delay - window, t - delay], t being the event's own time.
+
+    Of events at t itself those count that come before the event in the order of `data.key`, and the event itself where
+    the view has `current`. `distinct` counts the values of `column`; `since_last` is the time since the latest other
+    event, in seconds; `matches` counts the events that have the same value of `column` as this one. `empty` is the
+    value where there is nothing to aggregate; without it, that is 0 for a count, a sum, `distinct` and `matches`, and
+    missing for the others.
+    """
 
     name: str
     aggregation: Aggregation
     column: str | None = None
     window: PositiveDuration
     delay: Duration = timedelta(0)
+    empty: FiniteFloat | None = None
 
 
 class WindowView(_Model):
-    """A feature view of window features, computed for every entity at every `refresh`, at UTC boundaries."""
+    """A feature view of window features, exact at each event's own time.
+
+    `current`: an event counts in its own windows. With a `hop`, the far end of every window is rounded down to a
+    multiple of it since 1970 (a sawtooth window): what is older is kept online as one sum a hop, and not event by event.
+    """
 
     entity: str
-    refresh: PositiveDuration = DAY
+    current: bool = True
+    hop: PositiveDuration | None = None
     features: tuple[WindowFeature, ...]
 
 
@@ -136,14 +158,44 @@ class TableView(_Model):
     columns: tuple[str, ...]
 
 
+class DerivedFeature(_Model):
+    """A feature made of two others at the time of the request; missing where one of them is.
+
+    `ratio` [A, B] is A / B, missing where B is 0; each is a request column of numbers or a number of a view. `elapsed`
+    [A, B] is the time from column A to column B in days (fractions count, and it is negative where B is earlier); each
+    is a timestamp column that the request carries, or `timestamp` itself.
+    """
+
+    name: str
+    ratio: tuple[str, str] | None = None
+    elapsed: tuple[str, str] | None = None
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> Self:
+        if (self.ratio is None) == (self.elapsed is None):
+            raise ValueError(f"derived feature {self.name}: has one rule, `ratio` or `elapsed`")
+        return self
+
+
 class Features(_Model):
-    """Which features the model gets and where each comes from."""
+    """Which features the model gets and where each comes from.
+
+    `requests_are_events`: a request that was scored counts as an event from then on, without being pushed.
+    `stale`: what becomes of values that are older than their view's ttl: they are `missing`, or the request is an
+    `error`. `unavailable`: the same for a request while the online store does not answer. `engine` computes the windows
+    of the training set.
+    """
 
     service: Name
     request: tuple[str, ...] = ()
     calendar: tuple[CalendarFeature, ...] = ()
     windows: dict[Name, WindowView] = {}
     tables: dict[Name, TableView] = {}
+    derived: tuple[DerivedFeature, ...] = ()
+    requests_are_events: bool = False
+    stale: Literal["missing", "error"] = "missing"
+    unavailable: Literal["missing", "error"] = "error"
+    engine: Literal["duckdb", "spark"] = "duckdb"
 
 
 class PrecisionAt(_Model):
@@ -391,13 +443,29 @@ class UseCase(_Model):
         return {**self.features.windows, **self.features.tables}
 
     @property
+    def request_columns(self) -> tuple[str, ...]:
+        """What a request carries besides entity keys and timestamp: the model's own inputs, what its windows take of the
+        current event, and what elapsed times are counted from."""
+        own = (
+            feature.column
+            for view in self.features.windows.values()
+            for feature in view.features
+            if feature.column and (feature.aggregation == "matches" or (view.current and not feature.delay))
+        )
+        between = (column for feature in self.features.derived for column in feature.elapsed or ())
+        taken = {self.timestamp, *self.entities.values()}
+        named = dict.fromkeys((*self.features.request, *own, *between))
+        return tuple(name for name in named if name not in taken)
+
+    @property
     def feature_names(self) -> tuple[str, ...]:
-        """The model's inputs in order: request, calendar, windows, tables."""
+        """The model's inputs in order: request, calendar, windows, tables, derived."""
         return (
             *self.features.request,
             *self.features.calendar,
             *(f.name for view in self.features.windows.values() for f in view.features),
             *(c for view in self.features.tables.values() for c in view.columns),
+            *(feature.name for feature in self.features.derived),
         )
 
     @model_validator(mode="after")

@@ -1,0 +1,12 @@
+"""The online store, as it is filled and as it is read: Redis or SQLite, whichever `feature_store.yaml` names.
+
+It holds two things. Rows of feature views in Feast's own format, which `FeatureStore.get_online_features` reads too.
+And an event log a use case and entity column: of each entity the tail of events that its windows reach, as of the last
+refresh, and beside it what was pushed since. See adr/0025.
+
+plan      what a model version reads, as its manifest says it
+store     the store, whichever it is, and how it is opened
+codec     keys and values as Feast writes them
+redis     on Redis
+sqlite    in a SQLite file
+"""

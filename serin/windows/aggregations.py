@@ -1,0 +1,163 @@
+"""The aggregations of window features, each defined once.
+
+An aggregation makes a state of some events (`update`), merges two states of disjoint events (`merge`, commutative and
+associative, with `nothing` as its neutral element), and makes a feature's value of a state (`finalise`). `sql` is the
+same over a frame of DuckDB. That both give the same value is a test.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serin.use_case import WindowFeature
+
+# Of the column's values: none, numbers (NaN is missing), or codes that tell values apart (see serin.windows.tail).
+Takes = Literal["nothing", "numbers", "codes"]
+MISSING = np.iinfo(np.int64).min  # the code of a missing value
+State = Any
+
+
+@dataclass(frozen=True)
+class Events:
+    """n events of one entity, oldest first: times in microseconds since 1970, and what the aggregation takes of each."""
+
+    times: NDArray[np.int64]
+    values: NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Moment:
+    """The event whose feature it is: its time in microseconds since 1970, and the code of its own value (`matches`)."""
+
+    time: int
+    code: int = MISSING
+
+
+@dataclass(frozen=True)
+class Aggregation:
+    """See the module. `finalise` gives None for what has no value; `since_last` never sees the event itself.
+
+    `sql` has {c} for the column, {over} for the frame, and {t} for the microseconds of an event.
+    """
+
+    takes: Takes
+    empty: float | None
+    nothing: State
+    update: Callable[[Events], State]
+    merge: Callable[[State, State], State]
+    finalise: Callable[[State, Moment], float | None]
+    sql: str
+
+    def value(self, state: State, moment: Moment, feature: WindowFeature) -> float:
+        """The feature's value, NaN where it is missing."""
+        found = self.finalise(state, moment)
+        if found is None:
+            found = self.empty if feature.empty is None else feature.empty
+        return np.nan if found is None else found
+
+
+def _known(events: Events) -> NDArray[np.float64]:
+    values: NDArray[np.float64] = events.values[~np.isnan(events.values)]
+    return values
+
+
+def _count(values: NDArray[Any]) -> int:
+    return len(values)
+
+
+def _codes(events: Events) -> list[int]:
+    found: list[int] = events.values[events.values != MISSING].tolist()
+    return found
+
+
+def _add(left: tuple[float, float], right: tuple[float, float]) -> tuple[float, float]:
+    return left[0] + right[0], left[1] + right[1]
+
+
+def _least(left: float | None, right: float | None) -> float | None:
+    return min((x for x in (left, right) if x is not None), default=None)
+
+
+def _most(left: float | None, right: float | None) -> float | None:
+    return max((x for x in (left, right) if x is not None), default=None)
+
+
+AGGREGATIONS: Mapping[str, Aggregation] = {
+    "count": Aggregation(
+        takes="nothing",
+        empty=0.0,
+        nothing=0,
+        update=lambda events: len(events.times),
+        merge=lambda left, right: left + right,
+        finalise=lambda state, _: float(state) if state else None,
+        sql="nullif(count(*) {over}, 0)::double",
+    ),
+    "sum": Aggregation(
+        takes="numbers",
+        empty=0.0,
+        nothing=(0, 0.0),
+        update=lambda events: (_count(known := _known(events)), float(known.sum())),
+        merge=_add,
+        finalise=lambda state, _: state[1] if state[0] else None,
+        sql="sum({c}) {over}",
+    ),
+    "mean": Aggregation(
+        takes="numbers",
+        empty=None,
+        nothing=(0, 0.0),
+        update=lambda events: (_count(known := _known(events)), float(known.sum())),
+        merge=_add,
+        finalise=lambda state, _: state[1] / state[0] if state[0] else None,
+        sql="sum({c}) {over} / nullif(count({c}) {over}, 0)",
+    ),
+    "min": Aggregation(
+        takes="numbers",
+        empty=None,
+        nothing=None,
+        update=lambda events: float(known.min()) if _count(known := _known(events)) else None,
+        merge=_least,
+        finalise=lambda state, _: state,
+        sql="min({c}) {over}",
+    ),
+    "max": Aggregation(
+        takes="numbers",
+        empty=None,
+        nothing=None,
+        update=lambda events: float(known.max()) if _count(known := _known(events)) else None,
+        merge=_most,
+        finalise=lambda state, _: state,
+        sql="max({c}) {over}",
+    ),
+    "distinct": Aggregation(
+        takes="codes",
+        empty=0.0,
+        nothing=frozenset(),
+        update=lambda events: frozenset(_codes(events)),
+        merge=lambda left, right: left | right,
+        finalise=lambda state, _: float(len(state)) if state else None,
+        sql="nullif(count(distinct {c}) {over}, 0)::double",
+    ),
+    "since_last": Aggregation(
+        takes="nothing",
+        empty=None,
+        nothing=None,
+        update=lambda events: int(events.times[-1]) if len(events.times) else None,
+        merge=_most,
+        finalise=lambda state, moment: None if state is None else (moment.time - state) / 1e6,
+        sql="({t} - max({t}) {over}) / 1e6",
+    ),
+    "matches": Aggregation(
+        takes="codes",
+        empty=0.0,
+        nothing=Counter(),
+        update=lambda events: Counter(_codes(events)),
+        merge=lambda left, right: left + right,
+        finalise=lambda state, moment: float(state[moment.code]) if state[moment.code] else None,
+        # Its frame is partitioned by the value too, and has no row where that is missing.
+        sql="nullif(count({c}) {over}, 0)::double",
+    ),
+}
