@@ -168,7 +168,10 @@ def _problem(case: UseCase, rows: pd.DataFrame, champion: Manifest, as_of: str) 
     if case.timestamp and parse_time(champion.as_of) > parse_time(as_of):
         return f"it was trained as of {champion.as_of[:16]} and has seen the rows that are held back as of {as_of[:16]}"
     if lacking := [name for name in champion.inputs.names if name not in rows]:
-        return f"it needs {', '.join(lacking)}, which the use case no longer declares"
+        return (
+            f"it needs {', '.join(lacking)}, which the use case no longer declares; declare that again, or take "
+            f"the new version without a comparison: serin rollout {case.name} --version N --force"
+        )
     if case.timestamp and champion.known_until and start_of_test(rows) < parse_time(champion.known_until):
         return (
             f"it was fitted on rows up to {champion.known_until[:16]}, and the test begins on "

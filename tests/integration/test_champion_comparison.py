@@ -197,7 +197,8 @@ def test_champion_that_needs_a_column_no_longer_declared_is_not_compared(rounds)
     rounds.frame = rounds.frame.drop(columns="z")
     found = rounds.run(GOOD, case=case_of("xgboost", inputs=("x", "kind")))
     assert found.verdict.reasons[0] == (
-        "champion v1 can't be compared: it needs z, which the use case no longer declares"
+        "champion v1 can't be compared: it needs z, which the use case no longer declares; declare that again, or take "
+        "the new version without a comparison: serin rollout toy --version N --force"
     )
 
 

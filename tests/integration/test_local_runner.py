@@ -46,6 +46,20 @@ def training(path: str, code: int, times: int) -> None:
     train(path=path, code=code, times=times)
 
 
+@dsl.component(base_image="serin", install_kfp_package=False)
+def broken(estimator: str) -> None:
+    """Ends before it can say anything for itself."""
+    import os
+
+    os._exit(7)
+
+
+@dsl.pipeline(name="breaking")
+def breaking(estimator: str) -> None:
+    """One step that leaves no last words."""
+    broken(estimator=estimator)
+
+
 @dsl.pipeline(name="stumbling")
 def stumbling(path: str) -> None:
     """One step that is tried again on a cluster."""
@@ -91,3 +105,10 @@ def test_training_that_is_ended_each_time_fails_in_the_end(tmp_path: Path) -> No
 
 def test_training_that_fails_by_itself_is_not_started_again(tmp_path: Path) -> None:
     assert tries(tmp_path, 1, 1)[0] == 1
+
+
+def test_a_step_that_leaves_no_last_words_is_named_with_its_estimator_and_exit_code(tmp_path: Path) -> None:
+    root = services.workspace_copy(tmp_path / "workspace")
+    runner = LocalRunner(Workspace.from_variables({"SERIN_ROOT": str(root)}))
+    with pytest.raises(SerinError, match="step broken xgboost failed with exit code 7: the log's last lines say why"):
+        runner.run(breaking, {"estimator": "xgboost"}, print)

@@ -6,6 +6,8 @@ goes on from its checkpoint; any other failure ends the run, for somebody waits.
 
 import contextlib
 import copy
+import itertools
+import json
 import logging
 import os
 import re
@@ -73,13 +75,20 @@ class LocalRunner:
         ending = threading.Event()
         with log.open("w", encoding="utf-8") as file, environment.changed(variables), _terminable(ending):
             watcher = _Watcher(file, listener)
-            with contextlib.redirect_stdout(watcher), _logging_kept(), _resumed(ending), warnings.catch_warnings():
+            with (
+                contextlib.redirect_stdout(watcher),
+                _logging_kept(),
+                _watched(ending) as failed,
+                warnings.catch_warnings(),
+            ):
                 # The runner warns of an image that is not called python; every step's image is Serin's own.
                 warnings.simplefilter("ignore")
                 try:
                     _tried_once(pipeline)(**arguments)
                 except RuntimeError:
-                    raise SerinError(_failure(watcher.current, last_words, log)) from None
+                    raise SerinError(
+                        _failure(failed or [f"{watcher.current or 'before the first'} failed"], last_words, log)
+                    ) from None
                 finally:
                     ending.set()
                     # Nothing runs any more, but after Ctrl-C: KFP lets go of a step without ending it.
@@ -97,18 +106,19 @@ def _tried_once(pipeline: Any) -> Any:
 
 
 @contextlib.contextmanager
-def _resumed(ending: threading.Event) -> Iterator[None]:
+def _watched(ending: threading.Event) -> Iterator[list[str]]:
     """While the block runs, start a training again that was ended from outside, unless the run itself is `ending`.
 
-    KFP knows retries, but not which failures are worth one; its function that runs a process is the only place that
-    sees the exit code.
+    Gives the list of the steps that failed, each with how it ended. KFP knows retries, but not which failures are worth
+    one; its function that runs a process is the only place that sees the exit code.
     """
     from kfp.local import subprocess_task_handler as handler
 
     original: Callable[..., int] = handler.run_local_subprocess
+    failed: list[str] = []
 
     def run(full_command: Sequence[str], env_vars: Mapping[str, str] | None = None) -> int:
-        code = 1
+        code, name = 1, _step_of(full_command)
         for attempt in range(1, _ATTEMPTS + 1):
             # After Ctrl-C KFP begins what else a loop has.
             if ending.is_set():
@@ -118,22 +128,34 @@ def _resumed(ending: threading.Event) -> Iterator[None]:
             if ending.is_set() or not resumed or code not in _FROM_OUTSIDE or attempt == _ATTEMPTS:
                 break
             say(
-                f"a training was ended from outside (exit code {code}); started again from its checkpoint, "
+                f"{name} was ended from outside (exit code {code}); started again from its checkpoint, "
                 f"attempt {attempt + 1} of {_ATTEMPTS}"
             )
+        if code:
+            how = "it was ended from outside" if code in _FROM_OUTSIDE else "the log's last lines say why"
+            failed.append(f"{name} failed with exit code {code}: {how}")
         return code
 
     handler.run_local_subprocess = run
     try:
-        yield
+        yield failed
     finally:
         handler.run_local_subprocess = original
 
 
-def _failure(task: str, last_words: Path, log: Path) -> str:
-    # Steps run side by side, so it is the step itself that says which one failed.
-    ended = f"{task or 'before the first'} failed: it was ended from outside"
-    said = last_words.read_text(encoding="utf-8") if last_words.is_file() else ended
+def _step_of(command: Sequence[str]) -> str:
+    """The component that a command of KFP's executor runs, and the estimator where it is given one."""
+    following = dict(itertools.pairwise(command))
+    name = following.get("--function_to_execute", "a step")
+    with contextlib.suppress(ValueError, LookupError, TypeError):
+        given = json.loads(following["--executor_input"])["inputs"]["parameterValues"]
+        return f"{name} {given['estimator']}"
+    return name
+
+
+def _failure(failed: Sequence[str], last_words: Path, log: Path) -> str:
+    # Steps run side by side, so it is the step itself that says which one failed; one that can't is told by its end.
+    said = last_words.read_text(encoding="utf-8") if last_words.is_file() else failed[0]
     return f"step {said}\n  the whole log: {log}"
 
 
