@@ -120,12 +120,12 @@ def _publish(platform: Platform, case: UseCase, refreshed: Refreshed, as_of: dat
     So it is done for the views of the versions that are served, too, where they were trained with others.
     """
     with _one_at_a_time(platform):
+        # Of the services that were kept before, those views are given that can still be read: they are not kept anew.
+        platform.features.keep(case.name, refreshed.service, refreshed.served)
         services = still_needed(platform, case, refreshed.service) | {refreshed.service: refreshed.served}
-        for service, views in services.items():
-            platform.features.keep(case.name, service, views)
         needed = {view.name: view for views in services.values() for view in views}
         computed = [view for view in needed.values() if _can_be_computed(refreshed.events, view)]
-        windows = [view for view in computed if isinstance(view.definition, WindowView)]
+        windows = [view for view in computed if _is_of_the_log(case, view)]
         publish_logs(
             platform.features, case, windows, as_of, lambda before: _before(platform, case, refreshed, as_of, before)
         )
@@ -147,6 +147,15 @@ def _can_be_computed(events: pa.Table, view: ServedView) -> bool:
     if missing := lacking(events, view):
         say(f"{view.name}, which a served version needs, stays as it is: the data lack {', '.join(missing)}")
     return not missing
+
+
+def _is_of_the_log(case: UseCase, view: ServedView) -> bool:
+    """Whether a view's windows are read from the event log, whose events have one time each."""
+    if not isinstance(view.definition, WindowView):
+        return False
+    if view.timestamp != case.timestamp:
+        say(f"{view.name} goes by {view.timestamp}, and the events go by {case.timestamp} now: they leave it out")
+    return view.timestamp == case.timestamp
 
 
 def _is_later(platform: Platform, view: ServedView, as_of: datetime) -> bool:
