@@ -126,9 +126,11 @@ def _publish(platform: Platform, case: UseCase, refreshed: Refreshed, as_of: dat
         needed = {view.name: view for views in services.values() for view in views}
         computed = [view for view in needed.values() if _can_be_computed(refreshed.events, view)]
         windows = [view for view in computed if _is_of_the_log(case, view)]
-        publish_logs(
-            platform.features, case, windows, as_of, lambda before: _before(platform, case, refreshed, as_of, before)
-        )
+
+        def events(before: datetime) -> pa.Table:
+            return refreshed.events if before == as_of else _events(platform, case, before)
+
+        publish_logs(platform.features.online, platform.features.project, case, windows, as_of, events)
         current = {view.name: table for view, table in zip(refreshed.served, refreshed.views, strict=True)}
         for view in computed:
             if not _is_later(platform, view, as_of):
@@ -137,10 +139,6 @@ def _publish(platform: Platform, case: UseCase, refreshed: Refreshed, as_of: dat
             if view.name in current:
                 table = _behind(refreshed.events, view, current[view.name])
                 write_table(table, platform.workspace.feature_file(case.name, view.view))
-
-
-def _before(platform: Platform, case: UseCase, refreshed: Refreshed, as_of: datetime, before: datetime) -> pa.Table:
-    return refreshed.events if before == as_of else _events(platform, case, before)
 
 
 def _can_be_computed(events: pa.Table, view: ServedView) -> bool:
