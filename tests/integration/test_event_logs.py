@@ -155,6 +155,10 @@ def following(events: pa.Table, as_of: datetime = MONDAY, span: timedelta = DAY)
     return found
 
 
+def first_of_each(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return list({row["card"]: row for row in reversed(rows)}.values())
+
+
 def push(online: OnlineStore, log: LogPlan, rows: list[Mapping[str, Any]]) -> None:
     events = [PushedEvent(event_id(log.events, row), row["card"], micros(row["at"]), row_bytes(row)) for row in rows]
     online.push(log, events)
@@ -196,8 +200,7 @@ def test_refresh_forgets_what_the_data_have_by_now_and_keeps_what_they_do_not(on
     assert f"card: {len(today):,} pushed events and 0 pushed labels are in the data now" in said
     assert "1 pushed events are not" in said
     others = [row for row in following(events, MONDAY + DAY) if row["card"] != unknown["card"]]
-    first_of_each = list({row["card"]: row for row in reversed(others)}.values())
-    assert_served_as_trained(online, log, case, events, first_of_each)
+    assert_served_as_trained(online, log, case, events, first_of_each(others))
 
 
 def test_pushed_event_that_no_window_reaches_any_more_is_forgotten(online):
@@ -268,7 +271,7 @@ def test_replay_of_the_past_leaves_a_later_log_unless_it_lacks_what_is_new(onlin
     more = make()
     publish(online, more, events, MONDAY - 10 * DAY)
     assert known(online.meta(log)).end == micros(MONDAY)
-    assert_served_as_trained(online, log_of(more), more, events, following(events)[:5])
+    assert_served_as_trained(online, log_of(more), more, events, first_of_each(following(events)))
 
 
 def test_log_holds_no_more_than_the_windows_reach(online):
