@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pytest
 
 from components.features.engine import entity_features
-from components.features.run import Refreshed, refresh
+from components.features.run import Refreshed, make_training_set, refresh
 from components.ingest.store import ingest
 from serin.errors import UseCaseError
 from serin.platform import Platform, build
@@ -81,7 +81,7 @@ def test_feasts_online_read_finds_each_entity_as_of_the_refresh(stored: Stored):
 
     store = Feast(repo_path=str(platform.workspace.feature_repo))
     store.config.project = served_project(store.config.project)
-    (customers, terminals) = refreshed.served
+    customers = refreshed.served[0]
     keys = pc.unique(refreshed.events["CUSTOMER_ID"]).to_pylist()[:50]
     online = store.get_online_features(
         store.get_feature_service(refreshed.service), [{"CUSTOMER_ID": key, "TERMINAL_ID": 0} for key in keys]
@@ -89,6 +89,22 @@ def test_feasts_online_read_finds_each_entity_as_of_the_refresh(stored: Stored):
     latest = entity_features(case, refreshed.events, customers, AS_OF).to_pandas().set_index("CUSTOMER_ID")
     for name in customers.features:
         assert online[name].astype(float).tolist() == pytest.approx(latest.loc[keys, name].tolist(), nan_ok=True)
+
+
+def test_training_set_has_each_feature_at_the_events_own_time_and_says_what_is_read_online(stored: Stored):
+    platform, case, refreshed = stored
+    fewer = case.model_copy(update={"training": case.training.model_copy(update={"folds": 1})})
+    made = make_training_set(platform, fewer, AS_OF)
+    assert set(case.feature_names) <= set(made.frame.columns)
+    events = pd.concat([refreshed.events.to_pandas(), *(view.table.to_pandas() for view in refreshed.views)], axis=1)
+    rows = events.set_index("TRANSACTION_ID").loc[made.frame["TRANSACTION_ID"]].reset_index()
+    names = [name for view in refreshed.views for name in view.features]
+    pd.testing.assert_frame_equal(made.frame[names], rows[names])
+    ratio = rows["TX_AMOUNT"] / rows["customer_amount_mean_30d"]
+    assert made.frame["amount_to_customer_mean_30d"].tolist() == pytest.approx(ratio.tolist(), nan_ok=True)
+    assert [plan.view for plan in made.online.windows] == [view.name for view in refreshed.served]
+    assert set(made.online.logs) == {"CUSTOMER_ID", "TERMINAL_ID"}
+    assert platform.features.online.meta(made.online.logs["TERMINAL_ID"])
 
 
 def test_replay_of_an_earlier_day_sees_nothing_of_later_ones_and_leaves_what_is_served(
