@@ -53,12 +53,11 @@ class Readers:
                     return await self._asked(self._idle.pop(), lines)
                 except redis.ConnectionError:
                     self.close()
-            connection = self._make()
-            await connection.connect()
-            return await self._asked(connection, lines)
+            return await self._asked(self._make(), lines)
 
     async def _asked(self, connection: Any, lines: list[bytes]) -> list[Any]:
         try:
+            await connection.connect()
             await connection.send_packed_command(b"".join(lines))
             replies = [await connection.read_response() for _ in lines]
         except BaseException:
