@@ -161,7 +161,7 @@ def test_publish_that_is_killed_leaves_the_old_tails_whole_and_the_next_one_clea
     assert online.store.meta(log()) == OLD
     if online.kind == "redis":
         with client(online.yaml) as server:
-            (left,) = [key for key in server.keys() if b":new:" in key]
+            (left,) = [key for key in server.scan_iter() if b":new:" in key]
             assert 0 < server.ttl(left) <= 3_600
     online.store.publish(log(), [(1, b"new")], NEW)
     assert [each.tail for each in events_of(online.store, [0, 1])] == [None, b"new"]
@@ -193,7 +193,7 @@ def test_publish_that_lost_tails_on_its_way_is_refused(online: Opened) -> None:
         yield from ((number, b"new") for number in range(2_500))
         if online.kind == "redis":
             with client(online.yaml) as server:
-                server.delete(*[key for key in server.keys() if b":new:" in key])
+                server.delete(*[key for key in server.scan_iter() if b":new:" in key])
         else:
             with sqlite3.connect(online.folder / "online.db") as connection:
                 connection.execute("DELETE FROM serin_tails WHERE tail = ?", (b"new",))
@@ -252,14 +252,14 @@ def test_processes_that_push_at_once_lose_nothing_and_each_event_is_new_once(onl
 
 def test_threads_share_a_store(online: Opened) -> None:
     online.store.publish(log(), [(1, b"tail")], OLD)
-    failed: list[BaseException] = []
+    failed: list[Exception] = []
 
     def work(number: int) -> None:
         try:
             for turn in range(20):
                 online.store.push(log(), [event(b"%d-%d" % (number, turn))])
                 assert events_of(online.store, [1])[0].tail == b"tail"
-        except BaseException as error:
+        except Exception as error:  # noqa: BLE001
             failed.append(error)
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
@@ -353,7 +353,7 @@ def test_server_whose_certificate_nobody_vouches_for_is_refused(tmp_path: Path) 
 
 
 def test_unknown_option_of_the_client_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UnavailableError, match="its connection_string has an unknown option: .*'tls'"):
+    with pytest.raises(UnavailableError, match=r"its connection_string has an unknown option: .*'tls'"):
         open_store(write_yaml(tmp_path, '{type: redis, connection_string: "127.0.0.1:1,tls=true"}'))
 
 

@@ -25,6 +25,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning"),
 ]
 NOBODY: dict[TypeName, Any] = {"integer": 999, "text": "nobody"}
+TABLE = f"serin_served_{feast_repo.VIEW}"
 BOTH: tuple[TypeName, ...] = ("integer", "text")
 
 
@@ -191,18 +192,18 @@ def stored(found: Opened) -> Any:
     """All that the store holds of rows, but for a column that only Feast's search in documents has."""
     if found.kind == "sqlite":
         with sqlite3.connect(found.folder / "online.db") as connection:
-            query = f"SELECT entity_key, feature_name, value, event_ts, created_ts FROM serin_served_{feast_repo.VIEW}"
+            query = f"SELECT entity_key, feature_name, value, event_ts, created_ts FROM {TABLE}"  # noqa: S608
             lines = sorted(connection.execute(query).fetchall())
         connection.close()
         return lines
     with client(found) as server:
-        return {key: server.hgetall(key) for key in server.keys()}
+        return {key: server.hgetall(key) for key in server.scan_iter()}
 
 
 def emptied(found: Opened) -> None:
     if found.kind == "sqlite":
         with sqlite3.connect(found.folder / "online.db") as connection:
-            connection.execute(f"DELETE FROM serin_served_{feast_repo.VIEW}")
+            connection.execute(f"DELETE FROM {TABLE}")  # noqa: S608
         connection.close()
     else:
         with client(found) as server:
