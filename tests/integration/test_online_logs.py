@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from serin.errors import UnavailableError
@@ -332,6 +333,29 @@ def test_restart_between_two_requests_fails_neither(tmp_path: Path) -> None:
     asyncio.run(ask())
 
 
+def test_redis_that_hangs_is_given_up_and_works_again_once_it_answers(tmp_path: Path) -> None:
+    async def ask() -> None:
+        with services.redis() as address:
+            options = f"{address},socket_timeout=0.3"
+            store = open_store(write_yaml(tmp_path, f'{{type: redis, connection_string: "{options}"}}'))
+            store.push(log(), [event(b"a")])
+            server = server_of(address)
+            await store.read([], [(log(), [1])])
+            server.suspend()
+            try:
+                with pytest.raises(UnavailableError, match=r"does not answer: TimeoutError: no answer within 0\.3 s"):
+                    await store.read([], [(log(), [1])])
+                with pytest.raises(UnavailableError, match="does not answer: TimeoutError"):
+                    store.push(log(), [event(b"b")])
+            finally:
+                server.resume()
+            found = await store.read([], [(log(), [1])])
+            assert b"a" in found.events[0][0].pushed
+            store.close()
+
+    asyncio.run(ask())
+
+
 def test_wrong_password_is_told_without_it(tmp_path: Path) -> None:
     with services.redis("127.0.0.1", "--requirepass", "right") as address:
         store = open_store(write_yaml(tmp_path, f'{{type: redis, connection_string: "{address},password={PASSWORD}"}}'))
@@ -378,6 +402,12 @@ def test_read_of_all_rows_and_views_is_one_round_trip(tmp_path: Path) -> None:
 
         asyncio.run(ask())
         store.close()
+
+
+def server_of(address: str) -> psutil.Process:
+    port = address.partition(":")[2]
+    (found,) = [each for each in psutil.Process().children() if f":{port}" in " ".join(each.cmdline())]
+    return found
 
 
 def address_of(yaml: Path) -> tuple[str, int]:
