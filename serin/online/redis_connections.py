@@ -100,4 +100,11 @@ _OPEN: set[Readers] = set()
 
 def _options(config: RedisConfig) -> dict[str, Any]:
     timeouts = {"socket_timeout": _WRITE_SECONDS, "socket_connect_timeout": _READ_SECONDS}
-    return {**timeouts, **config.options, "host": config.host, "port": config.port, "protocol": 2}
+    return {
+        "socket_keepalive": True,
+        **timeouts,
+        **config.options,
+        "host": config.host,
+        "port": config.port,
+        "protocol": 2,
+    }
