@@ -113,7 +113,10 @@ def pack(events: pa.Table, entity: str, schema: EventSchema) -> Iterator[tuple[A
     events = events.filter(pc.and_(events[entity].is_valid(), events[schema.timestamp].is_valid()))
     order = [(name, "ascending") for name in (entity, schema.timestamp, *schema.key)]
     events = events.take(pc.sort_indices(events, sort_keys=order))
-    entities = events[entity].combine_chunks().dictionary_encode()
+    entities = events[entity].combine_chunks()
+    if pa.types.is_floating(entities.type):  # a nullable integer, as ingest stores it
+        entities = entities.cast(pa.int64())
+    entities = entities.dictionary_encode()
     starts = np.flatnonzero(np.diff(entities.indices.to_numpy(zero_copy_only=False), prepend=-1)).tolist()
     ends = [*starts[1:], len(events)]
     written = _written(events, schema)
