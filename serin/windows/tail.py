@@ -10,7 +10,7 @@ import json
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, overload
 
@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict
 
 from serin.columns import TypeName
 from serin.errors import DataError
-from serin.times import micros
+from serin.times import EPOCH, micros
 from serin.windows.aggregations import MISSING
 
 _LAYOUT = 1
@@ -85,6 +85,15 @@ def event_id(schema: EventSchema, row: Mapping[str, Any]) -> bytes:
     """The event's key as bytes: an integer as 8 bytes, big-endian with the sign's bit flipped; a text as UTF-8 and a 0
     byte; several one after the other. The order of the bytes is the order of the keys, column by column."""
     return b"".join(_key_bytes(row.get(name), kind) for name, kind in schema.key.items())
+
+
+def event_key(schema: EventSchema, event: bytes) -> dict[str, Any]:
+    """The key that `event_id` made an id of; None where it is null."""
+    found: dict[str, Any] = {}
+    for name, kind in schema.key.items():
+        length = event.index(b"\0") + 1 if kind == "text" else 8
+        found[name], event = _of_bytes(event[:length], kind), event[length:]
+    return found
 
 
 def code(value: Any, kind: TypeName) -> int:
@@ -303,6 +312,19 @@ def _key_bytes(value: Any, kind: TypeName) -> bytes:
     if value is None:
         return _NULL_NUMBER
     return ((code(value, kind) + _SIGN) % (1 << 64)).to_bytes(8, "big")
+
+
+def _of_bytes(part: bytes, kind: TypeName) -> Any:
+    if part in (_NULL_TEXT, _NULL_NUMBER):
+        return None
+    if kind == "text":
+        return part[:-1].decode()
+    number = int.from_bytes(part, "big") - _SIGN
+    if kind == "number":
+        return float(np.array(number, np.int64).view(np.float64))
+    if kind == "timestamp":
+        return EPOCH + timedelta(microseconds=number)
+    return bool(number) if kind == "boolean" else number
 
 
 @dataclass(frozen=True)
