@@ -20,10 +20,11 @@ from kserve.errors import InvalidInput
 from predictors import body as bodies
 from predictors.body import BodyError, Headers, Message, Receive
 from predictors.metrics import Metrics, Status
-from predictors.model import NoEvents, PredictorModel, Unavailable
+from predictors.model import NoEvents, Unavailable
 
 Scope = Message
 Send = Callable[[Message], Awaitable[None]]
+Push = Callable[[bytes], Awaitable[dict[str, int]]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 EVENTS = "/v1/events"
@@ -35,13 +36,13 @@ _BODY_HEADERS = (b"content-type", b"content-encoding", b"content-length")
 class RestEdge:
     """ASGI middleware around KServe's application."""
 
-    def __init__(self, app: App, model: PredictorModel, version: str, metrics: Metrics) -> None:
-        self._app, self._model = app, model
+    def __init__(self, app: App, model: str, version: str, metrics: Metrics, push: Push) -> None:
+        """`push` takes the body of POST /v1/events, and raises what `PredictorModel.push` does."""
+        self._app, self._push = app, push
         self._metrics = metrics
-        name = model.name
-        self._v2 = f"/v2/models/{name}/infer"
-        self._predictions = {f"/v1/models/{name}:predict", self._v2}
-        self._version = re.compile(rf"(/v2/models/{re.escape(name)})/versions/{re.escape(version)}(?=/|$)")
+        self._v2 = f"/v2/models/{model}/infer"
+        self._predictions = {f"/v1/models/{model}:predict", self._v2}
+        self._version = re.compile(rf"(/v2/models/{re.escape(model)})/versions/{re.escape(version)}(?=/|$)")
         self._other_version = re.compile(r"/v2/models/([^/]+)/versions/([^/]+)")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -70,7 +71,7 @@ class RestEdge:
     async def _pushed(self, scope: Scope, receive: Receive) -> JSONResponse:
         try:
             body = bodies.json_text(await bodies.read(receive, scope["headers"]))
-            return JSONResponse(await self._model.push(body))
+            return JSONResponse(await self._push(body))
         except BodyError as error:
             return JSONResponse({"error": str(error)}, error.status, error.headers)
         except NoEvents as error:

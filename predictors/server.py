@@ -126,7 +126,10 @@ class PredictorServer(ModelServer):
         app.add_exception_handler(RequestValidationError, bad_body)
         app.add_exception_handler(InvalidInput, bad_input)
         app.router.redirect_slashes = False
-        app.add_middleware(RestEdge, model=model, version=self._identity.version, metrics=self._metrics)
+        identity = self._identity
+        app.add_middleware(
+            RestEdge, model=identity.model, version=identity.version, metrics=self._metrics, push=model.push
+        )
         return _HttpServer(rest.config)
 
     async def _serve_until_signal(self, http: "_HttpServer") -> None:
