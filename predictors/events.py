@@ -23,7 +23,7 @@ from serin.errors import RequestError, UnavailableError
 from serin.online.plan import LogPlan
 from serin.online.store import OnlineStore, PushedEvent
 from serin.times import micros
-from serin.windows.tail import event_id, row_bytes
+from serin.windows.tail import event_id, label_bytes, row_bytes
 
 AHEAD = timedelta(days=1)
 _PARTS = ("events", "labels")
@@ -144,7 +144,7 @@ class EventSink:
         if self._label not in (*log.events.numbers, *log.events.codes):
             return []
         return [
-            PushedEvent(event_id(log.events, label), label[log.key], 0, orjson.dumps(label[self._label]))
+            PushedEvent(event_id(log.events, label), label[log.key], 0, label_bytes(label[self._label]))
             for label in labels
             if label[log.key] is not None
         ]

@@ -115,6 +115,11 @@ def row_bytes(row: Mapping[str, Any]) -> bytes:
     return json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
+def label_bytes(value: Any) -> bytes:
+    """A pushed label as JSON: equal labels are equal bytes."""
+    return json.dumps(value).encode()
+
+
 def pack(events: pa.Table, entity: str, schema: EventSchema) -> Iterator[tuple[Any, bytes]]:
     """The tail of each entity in `events`, packed, with the entity's key; entities in order.
 
