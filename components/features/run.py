@@ -10,12 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from components.features.engine import entity_features, event_features
+from components.features.engine import Engine, entity_features, event_features
 from components.features.log import publish_logs
 from components.features.plan import online_plan
 from components.features.served import gone, lacking, served_view, service_name, still_needed
+from components.features.spark import window_engine
 from components.features.training_set import EventFeatures, ViewTable, training_set
-from serin import partitions
+from serin import environment, partitions
 from serin.online.plan import OnlinePlan
 from serin.online.rows import EVENT_TIMESTAMP
 from serin.platform import Platform
@@ -94,7 +95,10 @@ def _compute(platform: Platform, case: UseCase, as_of: datetime) -> Refreshed:
         platform.features.apply(case)
         sources = platform.features.sources(case)
     served = tuple(served_view(case, source) for source in sources)
-    views = tuple(_view(case, events, source, view, as_of) for source, view in zip(sources, served, strict=True))
+    engine = _engine(platform, case)
+    views = tuple(
+        _view(case, events, source, view, as_of, engine) for source, view in zip(sources, served, strict=True)
+    )
     return Refreshed(events, views, served, service_name(case, served))
 
 
@@ -104,12 +108,16 @@ def _events(platform: Platform, case: UseCase, before: datetime) -> pa.Table:
     return partitions.read(platform.workspace.events(case.name), where=where, timestamp=case.timestamp).table
 
 
+def _engine(platform: Platform, case: UseCase) -> Engine:
+    return window_engine(case, environment.spark(), platform.workspace.storage)
+
+
 def _view(
-    case: UseCase, events: pa.Table, source: ViewSource, view: ServedView, as_of: datetime
+    case: UseCase, events: pa.Table, source: ViewSource, view: ServedView, as_of: datetime, engine: Engine
 ) -> ViewTable | EventFeatures:
     if isinstance(view.definition, WindowView):
-        return EventFeatures(source.name, event_features(case, events, view))
-    table = _entity_rows(case, events, view, as_of)
+        return EventFeatures(source.name, event_features(case, events, view, engine=engine))
+    table = _entity_rows(case, events, view, as_of, engine)
     return ViewTable(source.name, table, source.join_keys[0], source.timestamp_field, source.ttl, source.features)
 
 
@@ -120,33 +128,41 @@ def _publish(platform: Platform, case: UseCase, refreshed: Refreshed, as_of: dat
     So it is done for the views of the versions that are served, too, where they were trained with others.
     """
     with _one_at_a_time(platform):
+        # Of the services that were kept before, those views are given that can still be read: they are not kept anew.
+        platform.features.keep(case.name, refreshed.service, refreshed.served)
         services = still_needed(platform, case, refreshed.service) | {refreshed.service: refreshed.served}
-        for service, views in services.items():
-            platform.features.keep(case.name, service, views)
         needed = {view.name: view for views in services.values() for view in views}
         computed = [view for view in needed.values() if _can_be_computed(refreshed.events, view)]
-        windows = [view for view in computed if isinstance(view.definition, WindowView)]
-        publish_logs(
-            platform.features, case, windows, as_of, lambda before: _before(platform, case, refreshed, as_of, before)
-        )
+        windows = [view for view in computed if _is_of_the_log(case, view)]
+
+        def events(before: datetime) -> pa.Table:
+            return refreshed.events if before == as_of else _events(platform, case, before)
+
+        publish_logs(platform.features.online, platform.features.project, case, windows, as_of, events)
         current = {view.name: table for view, table in zip(refreshed.served, refreshed.views, strict=True)}
         for view in computed:
             if not _is_later(platform, view, as_of):
                 continue
-            _materialise(platform, view, _entity_rows(case, refreshed.events, view, as_of), as_of)
+            rows = _entity_rows(case, refreshed.events, view, as_of, _engine(platform, case))
+            _materialise(platform, view, rows, as_of)
             if view.name in current:
                 table = _behind(refreshed.events, view, current[view.name])
                 write_table(table, platform.workspace.feature_file(case.name, view.view))
-
-
-def _before(platform: Platform, case: UseCase, refreshed: Refreshed, as_of: datetime, before: datetime) -> pa.Table:
-    return refreshed.events if before == as_of else _events(platform, case, before)
 
 
 def _can_be_computed(events: pa.Table, view: ServedView) -> bool:
     if missing := lacking(events, view):
         say(f"{view.name}, which a served version needs, stays as it is: the data lack {', '.join(missing)}")
     return not missing
+
+
+def _is_of_the_log(case: UseCase, view: ServedView) -> bool:
+    """Whether a view's windows are read from the event log, whose events have one time each."""
+    if not isinstance(view.definition, WindowView):
+        return False
+    if view.timestamp != case.timestamp:
+        say(f"{view.name} goes by {view.timestamp}, and the events go by {case.timestamp} now: they leave it out")
+    return view.timestamp == case.timestamp
 
 
 def _is_later(platform: Platform, view: ServedView, as_of: datetime) -> bool:
@@ -179,10 +195,10 @@ def _one_at_a_time(platform: Platform) -> AbstractContextManager[None]:
     return platform.lease.hold("features", wait=True)
 
 
-def _entity_rows(case: UseCase, events: pa.Table, view: ServedView, as_of: datetime) -> pa.Table:
+def _entity_rows(case: UseCase, events: pa.Table, view: ServedView, as_of: datetime, engine: Engine) -> pa.Table:
     """One row an entity as of a time: its key, `event_timestamp` and the features."""
     if isinstance(view.definition, WindowView):
-        return entity_features(case, events, view, as_of)
+        return entity_features(case, events, view, as_of, engine=engine)
     times = pa.array([as_of] * len(events), pa.timestamp("us", tz="UTC"))
     return events.select([view.key, *view.features]).append_column(EVENT_TIMESTAMP, times)
 
