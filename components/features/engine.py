@@ -5,22 +5,26 @@ from datetime import datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from serin.errors import UseCaseError
+from components.features.spark import window_features_on_spark
+from serin import environment
 from serin.online.rows import EVENT_TIMESTAMP
 from serin.ports import ServedView
+from serin.spark import cluster_at
 from serin.use_case import UseCase, WindowView
 from serin.windows.query import Columns, window_features
+from serin.workspace import Workspace
 
 
 def event_features(case: UseCase, events: pa.Table, view: ServedView, asked: pa.Table | None = None) -> pa.Table:
     """The features of a window view at the time of each event, or of each row of `asked`, in their order.
 
-    Raises UseCaseError where `features.engine` names what there is not.
+    Raises UnavailableError where Spark, with `features.engine` spark, can't be reached, or a job failed there.
     """
     definition = _windows(view)
     columns = Columns(view.key, view.timestamp or "", case.data.key)
     if case.features.engine == "spark":
-        raise UseCaseError("features.engine: spark is not there yet; allowed: duckdb")
+        cluster = cluster_at(environment.spark(), Workspace.from_variables(environment.variables()).storage)
+        return window_features_on_spark(events, definition, columns, asked, cluster=cluster)
     return window_features(events, definition, columns, asked)
 
 
