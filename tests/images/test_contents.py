@@ -48,7 +48,7 @@ def test_no_package_manager_of_python_and_no_compiler_is_there(image: Image, tmp
 
 
 def test_predictor_has_no_package_of_the_pipelines(predictor: Image, tmp_path: Path) -> None:
-    names = ["kfp", "mlflow", "evidently", "duckdb", "matplotlib", "typer", "components", "pipelines", "predictors"]
+    names = ["kfp", "mlflow", "feast", "evidently", "duckdb", "matplotlib", "typer", "components", "pipelines", "predictors"]
     assert _importable(predictor, tmp_path, *names) == ["predictors"]
 
 
