@@ -48,13 +48,16 @@ class Readers:
         A connection that was idle may be one to a server that is gone: then a new one is tried, once.
         Raises RedisError, OSError, TimeoutError.
         """
-        async with asyncio.timeout(self._seconds):
-            if self._idle:
-                try:
-                    return await self._asked(self._idle.pop(), lines)
-                except redis.ConnectionError:
-                    self.close()
-            return await self._asked(self._make(), lines)
+        try:
+            async with asyncio.timeout(self._seconds):
+                if self._idle:
+                    try:
+                        return await self._asked(self._idle.pop(), lines)
+                    except redis.ConnectionError:
+                        self.close()
+                return await self._asked(self._make(), lines)
+        except TimeoutError:
+            raise TimeoutError(f"no answer within {self._seconds:g} s") from None
 
     async def _asked(self, connection: Any, lines: list[bytes]) -> list[Any]:
         try:
@@ -97,4 +100,11 @@ _OPEN: set[Readers] = set()
 
 def _options(config: RedisConfig) -> dict[str, Any]:
     timeouts = {"socket_timeout": _WRITE_SECONDS, "socket_connect_timeout": _READ_SECONDS}
-    return {**timeouts, **config.options, "host": config.host, "port": config.port, "protocol": 2}
+    return {
+        "socket_keepalive": True,
+        **timeouts,
+        **config.options,
+        "host": config.host,
+        "port": config.port,
+        "protocol": 2,
+    }

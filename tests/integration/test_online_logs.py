@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from serin.errors import UnavailableError
@@ -66,12 +67,14 @@ def event(name: bytes, entity: Any = 1, time: int = 50, row: bytes = b"{}") -> P
 
 
 def test_log_that_was_never_filled_has_nothing(online: Opened) -> None:
-    online.store.write_rows(plan(), rows())  # without it SQLite has no file
+    for _ in range(2):
+        assert online.store.meta(log()) is None
+        assert online.store.pushed(log()) == {}
+        # On SQLite there is a file from here on.
+        online.store.write_rows(plan(), rows())
     found = read(online.store, [1, None, 1])
     assert found.events[0] == [NOTHING] * 3
     assert found.meta == [None]
-    assert online.store.meta(log()) is None
-    assert online.store.pushed(log()) == {}
 
 
 def test_published_tails_are_read_and_take_the_place_of_all_earlier_ones(online: Opened) -> None:
@@ -332,6 +335,29 @@ def test_restart_between_two_requests_fails_neither(tmp_path: Path) -> None:
     asyncio.run(ask())
 
 
+def test_redis_that_hangs_is_given_up_and_works_again_once_it_answers(tmp_path: Path) -> None:
+    async def ask() -> None:
+        with services.redis() as address:
+            options = f"{address},socket_timeout=0.3"
+            store = open_store(write_yaml(tmp_path, f'{{type: redis, connection_string: "{options}"}}'))
+            store.push(log(), [event(b"a")])
+            server = server_of(address)
+            await store.read([], [(log(), [1])])
+            server.suspend()
+            try:
+                with pytest.raises(UnavailableError, match=r"does not answer: TimeoutError: no answer within 0\.3 s"):
+                    await store.read([], [(log(), [1])])
+                with pytest.raises(UnavailableError, match="does not answer: TimeoutError"):
+                    store.push(log(), [event(b"b")])
+            finally:
+                server.resume()
+            found = await store.read([], [(log(), [1])])
+            assert b"a" in found.events[0][0].pushed
+            store.close()
+
+    asyncio.run(ask())
+
+
 def test_wrong_password_is_told_without_it(tmp_path: Path) -> None:
     with services.redis("127.0.0.1", "--requirepass", "right") as address:
         store = open_store(write_yaml(tmp_path, f'{{type: redis, connection_string: "{address},password={PASSWORD}"}}'))
@@ -366,7 +392,8 @@ def test_read_of_all_rows_and_views_is_one_round_trip(tmp_path: Path) -> None:
             found.store.write_rows(table, rows())
         for case in ("one", "two"):
             found.store.publish(log(case), [(number, b"tail" * 500) for number in range(100)], OLD)
-        asked = [(table, list(range(100))) for table in tables], [(log(case), range(100)) for case in ("one", "two")]
+        # Few enough for the relay to take the request at once.
+        asked = [(table, range(20)) for table in tables], [(log(case), range(20)) for case in ("one", "two")]
 
         async def ask() -> None:
             await store.read(*asked)
@@ -375,9 +402,17 @@ def test_read_of_all_rows_and_views_is_one_round_trip(tmp_path: Path) -> None:
             assert len(turns) == 1
             assert [[row is not None for row in rows[:3]] for rows in answer.rows] == [[True, True, False]] * 3
             assert {each.tail for events in answer.events for each in events} == {b"tail" * 500}
+            await store.read(*asked)
+            assert len(turns) == 2
 
         asyncio.run(ask())
         store.close()
+
+
+def server_of(address: str) -> psutil.Process:
+    port = address.partition(":")[2]
+    (found,) = [each for each in psutil.Process().children() if f":{port}" in " ".join(each.cmdline())]
+    return found
 
 
 def address_of(yaml: Path) -> tuple[str, int]:
