@@ -21,7 +21,6 @@ from hypothesis import strategies as st
 from components.features.plan import online_plan
 from components.features.run import refresh
 from components.ingest.run import run as ingest
-from predictors.enrich import OnlineFeatures
 from predictors.requests import RequestSchema
 from serin import tables
 from serin.artifact import Manifest, RequestColumn
@@ -68,18 +67,17 @@ def served(platform: Platform, table: Path, asked: Sequence[Any]) -> list[Any]:
         refreshed = refresh(platform, case, NOW)
     finally:
         definitions.unlink()
-    plan = online_plan(case, refreshed.served, platform.features.project)
     key = RequestColumn(name="k", type=case.data.columns["k"].type)
     manifest = Manifest(
         use_case=name, model_name=name, estimator="xgboost", engine="xgboost", models={"xgboost": "model.ubj"},
-        feature_service=refreshed.service, entities=(key,), online=plan,
-        inputs=InputSchema(columns=(InputColumn(name="x"),)), threshold=0.5,
-        data_snapshot="s", as_of=NOW.isoformat(),
+        feature_service=refreshed.service, entities=(key,), inputs=InputSchema(columns=(InputColumn(name="x"),)),
+        threshold=0.5, data_snapshot="s", as_of=NOW.isoformat(),
     )  # fmt: skip
     body = orjson.loads(json.dumps({"instances": [{"k": each} for each in asked]}))
     rows = RequestSchema(manifest).from_v1(body, NOW)
-    features = OnlineFeatures(platform.features.online, manifest)
-    return list(features.features(rows, asyncio.run(features.read(rows.columns))).values["x"])
+    (plan,) = online_plan(case, refreshed.served, platform.features.project).tables
+    found = asyncio.run(platform.features.online.read([(plan, list(rows.columns["k"]))], []))
+    return [row and row.values["x"] for row in found.rows[0]]
 
 
 def columns(keys: Sequence[Any], type_: pa.DataType | None = None) -> pa.Table:
