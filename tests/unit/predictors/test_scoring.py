@@ -35,7 +35,7 @@ def registry() -> CollectorRegistry:
 
 
 def metrics(registry: CollectorRegistry) -> Metrics:
-    return Metrics("card-fraud", "12", "card-fraud-v12", registry, categories=["CHANNEL"])
+    return Metrics("card-fraud", "12", "card-fraud-v12", registry, categories=["CHANNEL"], views=["customers"])
 
 
 def scorer(used: Manifest, folder: Path, registry: CollectorRegistry) -> tuple[RowScorer, PredictionLog]:
@@ -90,6 +90,13 @@ def test_every_series_is_there_before_the_first_request(registry: CollectorRegis
         "model_prediction_log_rows_dropped_total",
     ):
         assert registry.get_sample_value(name, LABELS) == 0, name
+    for name, label in (
+        ("model_view_age_seconds", {"view": "customers"}),
+        ("model_stale_features_total", {"view": "customers"}),
+        ("model_events_pushed_total", {"status": "error"}),
+        ("model_online_store_errors_total", {"operation": "push"}),
+    ):
+        assert registry.get_sample_value(name, {**LABELS, **label}) == 0, name
 
 
 def test_requests_misses_age_and_drops_are_counted(registry: CollectorRegistry) -> None:
