@@ -92,18 +92,6 @@ def redis(address: str = "127.0.0.1", *options: str, port: int | None = None, tl
         yield f"{address}:{port}"
 
 
-def certificate(folder: Path) -> Path:
-    """A self-signed certificate of 127.0.0.1 in `folder`, as `redis.crt` and `redis.key`; gives the first."""
-    subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-    files = ["-keyout", str(folder / "redis.key"), "-out", str(folder / "redis.crt")]
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject, *files],
-        check=True,
-        capture_output=True,
-    )
-    return folder / "redis.crt"
-
-
 @contextlib.contextmanager
 def relay(server: tuple[str, int]) -> Iterator[tuple[str, list[str]]]:
     """A server that passes all on to another, and back; gives HOST:PORT, and a list that grows by one whenever a client
