@@ -14,6 +14,11 @@ from pydantic import BaseModel, ConfigDict
 # More categories than this are no category but free text; what goes beyond counts as unknown.
 MAX_CATEGORIES = 100
 
+# The calendar features and the highest value of each; the lowest is 0.
+CALENDAR: Mapping[str, int] = {"hour": 23, "weekday": 6, "night": 1, "weekend": 1}
+_LAST_NIGHT_HOUR = 6
+_SATURDAY = 5
+
 
 class InputColumn(BaseModel):
     """One input of the model. A category's code is its place in `categories`."""
@@ -47,11 +52,23 @@ class InputSchema(BaseModel):
         return np.stack(encoded, axis=1) if encoded else np.empty((0, 0), np.float32)
 
 
+def as_numbers(values: Sequence[Any] | NDArray[Any]) -> NDArray[np.float64]:
+    """n numbers, NaN where there is None. Raises ValueError for a value that is no number."""
+    if not isinstance(values, np.ndarray) or values.dtype == object:
+        values = [np.nan if value is None else value for value in values]
+    return np.asarray(values, dtype=np.float64)
+
+
+def as_times(values: Sequence[Any] | NDArray[Any]) -> NDArray[np.datetime64]:
+    """n times in UTC, in microseconds, NaT where there is None. A datetime without a zone is UTC."""
+    if not isinstance(values, np.ndarray) or values.dtype == object:
+        values = np.array([_naive_utc(moment) for moment in values], dtype="datetime64[us]")
+    return values.astype("datetime64[us]")
+
+
 def _encode(column: InputColumn, values: Sequence[Any] | NDArray[Any]) -> NDArray[np.float32]:
     if column.kind == "number":
-        if not isinstance(values, np.ndarray) or values.dtype == object:
-            values = [np.nan if value is None else value for value in values]
-        return np.asarray(values, dtype=np.float64).astype(np.float32)
+        return as_numbers(values).astype(np.float32)
     codes = {category: float(code) for code, category in enumerate(column.categories)}
     # A missing value (None, or NaN, which is not itself) is no category called "None" or "nan".
     return np.array(
@@ -61,16 +78,21 @@ def _encode(column: InputColumn, values: Sequence[Any] | NDArray[Any]) -> NDArra
 
 
 def calendar(name: str, times: Sequence[datetime] | NDArray[np.datetime64]) -> NDArray[np.float64]:
-    """A calendar feature of n event times (UTC): `hour` 0 to 23, `weekday` 0 (Monday) to 6."""
-    if not isinstance(times, np.ndarray):
-        times = np.array([_naive_utc(moment) for moment in times], dtype="datetime64[s]")
-    seconds = times.astype("datetime64[s]").astype(np.int64)
-    if name == "hour":
-        return (seconds // 3600 % 24).astype(np.float64)
-    if name == "weekday":
-        return ((seconds // 86400 + 3) % 7).astype(np.float64)  # 1970-01-01 was a Thursday
-    raise ValueError(f"{name!r} is no calendar feature; allowed: hour, weekday")
+    """A calendar feature of n event times (UTC): `hour` 0 to 23, `weekday` 0 (Monday) to 6, `night` 1 from 0:00 until
+    7:00 (hours 0 to 6, as the Fraud Detection Handbook has it), `weekend` 1 on Saturday and Sunday, else 0.
+
+    Raises ValueError for another name.
+    """
+    if name not in CALENDAR:
+        raise ValueError(f"{name!r} is no calendar feature; allowed: {', '.join(CALENDAR)}")
+    seconds = as_times(times).astype("datetime64[s]").astype(np.int64)
+    hour, weekday = seconds // 3600 % 24, (seconds // 86400 + 3) % 7  # 1970-01-01 was a Thursday
+    values = {"hour": hour, "weekday": weekday, "night": hour <= _LAST_NIGHT_HOUR, "weekend": weekday >= _SATURDAY}
+    return values[name].astype(np.float64)
 
 
-def _naive_utc(moment: datetime) -> datetime:
+def _naive_utc(moment: datetime | None) -> datetime | None:
+    """The moment in UTC without its zone; None for None and for what is no time (pandas' NaT is not itself)."""
+    if moment is None or moment != moment:
+        return None
     return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment

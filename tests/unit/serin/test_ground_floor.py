@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from serin import artifact, storage
 from serin.atomic import replaced, write_text
 from serin.errors import ArtifactError, DataError, SerinError, UnavailableError
-from serin.schema import InputColumn, InputSchema, calendar
+from serin.schema import CALENDAR, InputColumn, InputSchema, calendar
 from serin.times import format_duration, parse_duration, parse_time
 from serin.workspace import Workspace
 
@@ -38,6 +38,26 @@ def test_calendar_features_of_known_moments():
     moments = [datetime(1970, 1, 1, 5, tzinfo=UTC), datetime(2018, 5, 27, 23, 59, tzinfo=UTC)]  # Thursday, Sunday
     assert calendar("weekday", moments).tolist() == [3, 6]
     assert calendar("hour", moments).tolist() == [5, 23]
+    assert calendar("weekend", moments).tolist() == [0, 1]
+    assert calendar("night", moments).tolist() == [1, 0]
+
+
+def test_night_ends_at_seven_and_the_weekend_is_saturday_and_sunday():
+    moments = np.array(["2018-06-01T06:59:59", "2018-06-01T07:00", "2018-06-02", "2018-06-04"], "datetime64[s]")
+    assert calendar("night", moments).tolist() == [1, 0, 1, 1]
+    assert calendar("weekend", moments).tolist() == [0, 0, 1, 0]
+
+
+@pytest.mark.parametrize("name", CALENDAR)
+def test_calendar_features_reach_their_highest_value_and_no_higher(name):
+    hours = np.arange("2018-06-01", "2018-06-08", dtype="datetime64[h]")
+    values = calendar(name, hours)
+    assert (values.min(), values.max()) == (0, CALENDAR[name])
+
+
+def test_unknown_calendar_feature_says_which_there_are():
+    with pytest.raises(ValueError, match="'month' is no calendar feature; allowed: hour, weekday, night, weekend"):
+        calendar("month", [])
 
 
 def test_encode_puts_columns_in_order_and_turns_unknown_into_nan():
