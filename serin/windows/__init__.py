@@ -1,8 +1,10 @@
 """Window features: what they are, and how one request's are computed from the events of its entities.
 
-The training set's are computed by one query over all events (components.features.windows), from the same definitions.
+The training set's are computed by one query over all events, from the same definitions.
 
 aggregations   what each aggregation is: of a frame in SQL, and of events as states that can be merged
 tail           the latest events of one entity, as the online store keeps them
+query          the window features of many events at once, offline
+frames         the text of that query
 values         the window features of an event, from its entity's tail
 """
