@@ -1,7 +1,8 @@
 """Feast definitions of card_fraud; pipelines/use_cases/card_fraud.yaml says how they are filled.
 
-All values are as known at midnight (UTC). Of terminals everything is a week old: a fraud is known only once
-it is reported.
+A model gets the values of the time of the transaction itself, computed from the events. The rows that Feast reads
+online are those of the last refresh (`serin refresh`). Of terminals everything is a week old: a fraud is known only
+once it is reported.
 """
 
 from datetime import timedelta
@@ -29,7 +30,7 @@ terminal = Entity(
 customer_activity = FeatureView(
     name="customer_activity",
     entities=[customer],
-    # Two refreshes: one may fail before the values count as too old.
+    # So long after the last refresh or push, the known events are no more believed to be all there are.
     ttl=timedelta(days=2),
     schema=[
         Field(name="CUSTOMER_ID", dtype=Int64, description="The customer."),
@@ -46,7 +47,7 @@ customer_activity = FeatureView(
         path=feature_source("card_fraud", "customer_activity"),
         timestamp_field="event_timestamp",
     ),
-    description="How often and for how much the customer usually pays.",
+    description="How often and for how much the customer pays lately; to a model, with the payment at hand.",
 )
 
 terminal_risk = FeatureView(
@@ -55,10 +56,10 @@ terminal_risk = FeatureView(
     ttl=timedelta(days=2),
     schema=[
         Field(name="TERMINAL_ID", dtype=Int64, description="The terminal."),
-        Field(name="terminal_count_1d", dtype=Float64, description="Transactions of the day a week ago."),
+        Field(name="terminal_count_1d", dtype=Float64, description="Transactions of the day up to a week ago."),
         Field(name="terminal_count_7d", dtype=Float64, description="Transactions of the 7 days up to a week ago."),
         Field(name="terminal_count_30d", dtype=Float64, description="Transactions of the 30 days up to a week ago."),
-        Field(name="terminal_fraud_rate_1d", dtype=Float64, description="Share of fraud on the day a week ago."),
+        Field(name="terminal_fraud_rate_1d", dtype=Float64, description="Share of fraud in the day up to a week ago."),
         Field(
             name="terminal_fraud_rate_7d",
             dtype=Float64,

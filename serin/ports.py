@@ -26,6 +26,8 @@ from pydantic import BaseModel, ConfigDict
 
 from serin.artifact import Manifest
 from serin.columns import TypeName
+from serin.online.plan import TablePlan
+from serin.online.store import OnlineStore
 from serin.progress import Listener
 from serin.use_case import TableView, UseCase, WindowView
 
@@ -187,6 +189,17 @@ class ServedView(BaseModel):
         """The features' names."""
         return tuple(name for name in self.types if name != self.key)
 
+    def plan(self, project: str) -> TablePlan:
+        """How its rows are written and read in the online store."""
+        return TablePlan(
+            project=project,
+            view=self.name,
+            key=self.key,
+            key_type=self.types[self.key],
+            features={name: self.types[name] for name in self.features},
+            ttl=self.ttl.total_seconds() if self.ttl else None,
+        )
+
 
 def digest(text: str) -> str:
     """What tells two contents apart in a name."""
@@ -198,6 +211,14 @@ class FeatureStore(Protocol):
 
     Every method raises UnavailableError where the feature registry or the online store can't be reached or read.
     """
+
+    @property
+    def online(self) -> OnlineStore:
+        """The online store, for whoever reads or fills it without Feast."""
+
+    @property
+    def project(self) -> str:
+        """The Feast project of what model versions are served with, which the online store is filled for."""
 
     def apply(self, case: UseCase | None = None) -> None:
         """Bring the feature registry up to the definitions. Raises UseCaseError where they can't be applied.
@@ -213,7 +234,10 @@ class FeatureStore(Protocol):
         """Declare what versions that name `service` are served with; mends a lost online table. Can be run twice."""
 
     def kept(self, use_case: str) -> Mapping[str, tuple[ServedView, ...]]:
-        """What was declared by `keep` for a use case: the views of each service."""
+        """What was declared by `keep` for a use case: the views of each service.
+
+        A view that can't be read any more, as an earlier Serin declared it, is left out, which is told once.
+        """
 
     def published(self, view: ServedView) -> datetime | None:
         """The latest time as of which a kept view was materialised; None where it never was."""
@@ -221,7 +245,7 @@ class FeatureStore(Protocol):
     def materialise(self, view: ServedView, rows: pa.Table, as_of: datetime) -> None:
         """Write one row an entity of a kept view to the online store, and note that it was done as of a time.
 
-        A row whose features are all null tells the predictor that nothing is known of its entity any more.
+        A row whose features are all null takes back what was known of its entity.
         """
 
 

@@ -35,6 +35,14 @@ def format_duration(value: timedelta) -> str:
     return f"{seconds}s"
 
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def micros(moment: datetime) -> int:
+    """An aware time in microseconds since 1970."""
+    return (moment - EPOCH) // timedelta(microseconds=1)
+
+
 Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(format_duration, return_type=str)]
 
 

@@ -72,14 +72,34 @@ def step(root: Path) -> bool:
 
 
 @contextlib.contextmanager
-def redis(address: str = "127.0.0.1") -> Iterator[str]:
-    """A Redis server without persistence, for whoever reaches the address; gives HOST:PORT."""
-    port = free_port()
-    command = ["redis-server", "--port", str(port), "--bind", address, "--save", "", "--appendonly", "no"]
-    command += ["--protected-mode", "no"]
+def redis(address: str = "127.0.0.1", *options: str, port: int | None = None, tls: Path | None = None) -> Iterator[str]:
+    """A Redis server without persistence, for whoever reaches the address; gives HOST:PORT.
+
+    `tls` is a folder with `redis.crt` and `redis.key` (see `certificate`): it speaks TLS alone then.
+    """
+    port = port or free_port()
+    ports = ["--port", str(port)]
+    if tls:
+        ports = ["--port", "0", "--tls-port", str(port), "--tls-auth-clients", "no"]
+        ports += ["--tls-cert-file", str(tls / "redis.crt"), "--tls-key-file", str(tls / "redis.key")]
+        ports += ["--tls-ca-cert-file", str(tls / "redis.crt")]
+    command = ["redis-server", *ports, "--bind", address, "--save", "", "--appendonly", "no"]
+    command += ["--protected-mode", "no", *options]
     with tempfile.TemporaryDirectory() as folder, _running(command, cwd=folder) as process:
         _await_port(port, process, address)
         yield f"{address}:{port}"
+
+
+def certificate(folder: Path) -> Path:
+    """A self-signed certificate of 127.0.0.1 in `folder`, as `redis.crt` and `redis.key`; gives the first."""
+    subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    files = ["-keyout", str(folder / "redis.key"), "-out", str(folder / "redis.crt")]
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject, *files],
+        check=True,
+        capture_output=True,
+    )
+    return folder / "redis.crt"
 
 
 @contextlib.contextmanager

@@ -1,1 +1,1 @@
-"""Features: window features as of refresh times, the point-in-time training set, the online store."""
+"""Features: window features at each event's time, the point-in-time training set, the online store."""

@@ -9,6 +9,8 @@ from serin.environment import image
 def features(use_case: str, as_of: str, snapshot: str, training_set: dsl.Output[dsl.Dataset]):  # type: ignore[no-untyped-def]
     """Computes the feature views, fills the online store and makes the point-in-time training set.
 
+    What a model that is trained on it reads online goes with it, as `online`.
+
     `snapshot` names the events; it makes the step wait for ingest and its result traceable.
     """
     from components.features.run import make_training_set
@@ -19,7 +21,13 @@ def features(use_case: str, as_of: str, snapshot: str, training_set: dsl.Output[
         made = make_training_set(platform, case, parse_time(as_of))
         made.frame.to_parquet(training_set.path, index=False)
         training_set.metadata.update(
-            {"rows": len(made.frame), "snapshot": snapshot, "as_of": as_of, "feature_service": made.service}
+            {
+                "rows": len(made.frame),
+                "snapshot": snapshot,
+                "as_of": as_of,
+                "feature_service": made.service,
+                "online": made.online.model_dump_json(),
+            }
         )
 
 

@@ -10,26 +10,30 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
+from components.features.engine import entity_features, event_features
+from components.features.log import publish_logs
+from components.features.plan import online_plan
 from components.features.served import gone, lacking, served_view, service_name, still_needed
-from components.features.training_set import ViewTable, training_set
-from components.features.windows import EVENT_TIMESTAMP, window_features
+from components.features.training_set import EventFeatures, ViewTable, training_set
 from serin import partitions
+from serin.online.plan import OnlinePlan
+from serin.online.rows import EVENT_TIMESTAMP
 from serin.platform import Platform
-from serin.ports import ServedView
+from serin.ports import ServedView, ViewSource
 from serin.progress import say
 from serin.storage import exists, read_file, write_table
-from serin.use_case import TableView, UseCase
+from serin.use_case import UseCase, WindowView
 
 
 @dataclass(frozen=True)
 class Refreshed:
-    """The events before a time and the feature views as known then, each with what the join must know of it.
+    """The events before a time and the feature views: window views at each event's time, others as known then.
 
     `served` are the same views as a model version is served with them, and `service` what such a version names.
     """
 
     events: pa.Table
-    views: tuple[ViewTable, ...]
+    views: tuple[ViewTable | EventFeatures, ...]
     served: tuple[ServedView, ...]
     service: str
 
@@ -51,10 +55,12 @@ class Published:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """The training set (see `components.features.training_set`) and the feature service that its features come from."""
+    """The training set (see `components.features.training_set`), the feature service that its features come from, and
+    what a model that is trained on it reads online."""
 
     frame: pd.DataFrame
     service: str
+    online: OnlinePlan
 
 
 def refresh(platform: Platform, case: UseCase, as_of: datetime) -> Refreshed:
@@ -78,44 +84,69 @@ def make_training_set(platform: Platform, case: UseCase, as_of: datetime) -> Tra
     refreshed = _compute(platform, case, as_of)
     frame = training_set(refreshed.events, refreshed.views, case, as_of)
     _publish(platform, case, refreshed, as_of)
-    return TrainingSet(frame, refreshed.service)
+    plan = online_plan(case, refreshed.served, platform.features.project)
+    return TrainingSet(frame, refreshed.service, plan)
 
 
 def _compute(platform: Platform, case: UseCase, as_of: datetime) -> Refreshed:
-    before = ds.field(case.timestamp) < pa.scalar(as_of) if case.timestamp else None
-    # What ingest named as damaged is passed over here in the same way.
-    events = partitions.read(platform.workspace.events(case.name), where=before, timestamp=case.timestamp).table
+    events = _events(platform, case, as_of)
     with _one_at_a_time(platform):
         platform.features.apply(case)
         sources = platform.features.sources(case)
     served = tuple(served_view(case, source) for source in sources)
-    views = tuple(
-        ViewTable(s.name, _rows(events, view, as_of), s.join_keys[0], s.timestamp_field, s.ttl, s.features)
-        for s, view in zip(sources, served, strict=True)
-    )
+    views = tuple(_view(case, events, source, view, as_of) for source, view in zip(sources, served, strict=True))
     return Refreshed(events, views, served, service_name(case, served))
 
 
+def _events(platform: Platform, case: UseCase, before: datetime) -> pa.Table:
+    """The events before a time. What ingest named as damaged is passed over here in the same way."""
+    where = ds.field(case.timestamp) < pa.scalar(before) if case.timestamp else None
+    return partitions.read(platform.workspace.events(case.name), where=where, timestamp=case.timestamp).table
+
+
+def _view(
+    case: UseCase, events: pa.Table, source: ViewSource, view: ServedView, as_of: datetime
+) -> ViewTable | EventFeatures:
+    if isinstance(view.definition, WindowView):
+        return EventFeatures(source.name, event_features(case, events, view))
+    table = _entity_rows(case, events, view, as_of)
+    return ViewTable(source.name, table, source.join_keys[0], source.timestamp_field, source.ttl, source.features)
+
+
 def _publish(platform: Platform, case: UseCase, refreshed: Refreshed, as_of: datetime) -> None:
-    """Replace each view's file as a whole and copy each entity's latest row to the online store.
+    """Bring the online store to `as_of`: the event logs, then each view's row of every entity. The file behind each
+    view is replaced as a whole.
 
     So it is done for the views of the versions that are served, too, where they were trained with others.
     """
-    current = {view.name: table for view, table in zip(refreshed.served, refreshed.views, strict=True)}
     with _one_at_a_time(platform):
         services = still_needed(platform, case, refreshed.service) | {refreshed.service: refreshed.served}
         for service, views in services.items():
             platform.features.keep(case.name, service, views)
-        for view in {view.name: view for views in services.values() for view in views}.values():
+        needed = {view.name: view for views in services.values() for view in views}
+        computed = [view for view in needed.values() if _can_be_computed(refreshed.events, view)]
+        windows = [view for view in computed if isinstance(view.definition, WindowView)]
+        publish_logs(
+            platform.features, case, windows, as_of, lambda before: _before(platform, case, refreshed, as_of, before)
+        )
+        current = {view.name: table for view, table in zip(refreshed.served, refreshed.views, strict=True)}
+        for view in computed:
             if not _is_later(platform, view, as_of):
                 continue
-            if table := current.get(view.name):
-                _materialise(platform, view, table.table, as_of)
-                write_table(table.table, platform.workspace.feature_file(case.name, view.view))
-            elif missing := lacking(refreshed.events, view):
-                say(f"{view.name}, which a served version needs, stays as it is: the data lack {', '.join(missing)}")
-            else:
-                _materialise(platform, view, _rows(refreshed.events, view, as_of), as_of)
+            _materialise(platform, view, _entity_rows(case, refreshed.events, view, as_of), as_of)
+            if view.name in current:
+                table = _behind(refreshed.events, view, current[view.name])
+                write_table(table, platform.workspace.feature_file(case.name, view.view))
+
+
+def _before(platform: Platform, case: UseCase, refreshed: Refreshed, as_of: datetime, before: datetime) -> pa.Table:
+    return refreshed.events if before == as_of else _events(platform, case, before)
+
+
+def _can_be_computed(events: pa.Table, view: ServedView) -> bool:
+    if missing := lacking(events, view):
+        say(f"{view.name}, which a served version needs, stays as it is: the data lack {', '.join(missing)}")
+    return not missing
 
 
 def _is_later(platform: Platform, view: ServedView, as_of: datetime) -> bool:
@@ -127,12 +158,11 @@ def _is_later(platform: Platform, view: ServedView, as_of: datetime) -> bool:
     return False
 
 
-def _materialise(platform: Platform, view: ServedView, table: pa.Table, as_of: datetime) -> None:
+def _materialise(platform: Platform, view: ServedView, latest: pa.Table, as_of: datetime) -> None:
     """Bring the online store to the latest rows; who is no longer among them is no longer known there.
 
     The rows are kept in a file once that is done: a run that is killed before finds again who is gone.
     """
-    latest = _latest(table)
     location = platform.workspace.feature_file(view.use_case, view.name)
     rows = latest
     if latest.num_rows and exists(location):
@@ -149,14 +179,18 @@ def _one_at_a_time(platform: Platform) -> AbstractContextManager[None]:
     return platform.lease.hold("features", wait=True)
 
 
-def _latest(table: pa.Table) -> pa.Table:
-    """The rows of the last refresh time: every entity that is in the data has one."""
-    times = table[EVENT_TIMESTAMP]
-    return table.filter(pc.equal(times, pc.max(times)))
+def _entity_rows(case: UseCase, events: pa.Table, view: ServedView, as_of: datetime) -> pa.Table:
+    """One row an entity as of a time: its key, `event_timestamp` and the features."""
+    if isinstance(view.definition, WindowView):
+        return entity_features(case, events, view, as_of)
+    times = pa.array([as_of] * len(events), pa.timestamp("us", tz="UTC"))
+    return events.select([view.key, *view.features]).append_column(EVENT_TIMESTAMP, times)
 
 
-def _rows(events: pa.Table, view: ServedView, as_of: datetime) -> pa.Table:
-    if isinstance(view.definition, TableView):
-        times = pa.array([as_of] * len(events), pa.timestamp("us", tz="UTC"))
-        return events.select([view.key, *view.features]).append_column(EVENT_TIMESTAMP, times)
-    return window_features(events, view.definition, view.key, view.timestamp or "", as_of)
+def _behind(events: pa.Table, view: ServedView, computed: ViewTable | EventFeatures) -> pa.Table:
+    """The rows that Feast's own point-in-time join finds: of a window view one an event, with what was known then."""
+    if isinstance(computed, ViewTable):
+        return computed.table
+    columns = {view.key: events[view.key], EVENT_TIMESTAMP: events[view.timestamp or ""]}
+    rows = pa.table(columns | {name: computed.table[name] for name in computed.features})
+    return rows.filter(pc.is_valid(rows[view.key]))

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.features.windows import EVENT_TIMESTAMP
 from serin.aliases import CHALLENGER, CHAMPION, PREVIOUS
 from serin.columns import TYPES, TypeName
+from serin.online.rows import EVENT_TIMESTAMP
 from serin.platform import Platform
 from serin.ports import ServedView, ViewSource, digest
 from serin.use_case import TableView, UseCase

@@ -1,6 +1,7 @@
 """The training set: labelled events, each with the features known at its time.
 
-The point-in-time join is DuckDB's ASOF join over the views' tables in memory, as they were just computed: adr/0006
+Window features come with the events, a row each. Of all other views an event has the row that was the latest: that
+point-in-time join is DuckDB's ASOF join over the views' tables in memory, as they were just computed: adr/0006
 has the figures and why it is not Feast's own.
 """
 
@@ -9,9 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import duckdb
+import numpy as np
 import pandas as pd
 import pyarrow as pa
+from numpy.typing import NDArray
 
+from serin.derived import derived
 from serin.errors import DataError
 from serin.learning.split import (
     EVENT_TIME,
@@ -29,6 +33,9 @@ from serin.times import format_duration
 from serin.use_case import UseCase
 from serin.use_case.periods import Periods
 
+# Of an event: which row of the events it is.
+_PLACE = "serin_place"
+
 
 @dataclass(frozen=True)
 class ViewTable:
@@ -42,8 +49,26 @@ class ViewTable:
     features: Sequence[str]
 
 
-def training_set(events: pa.Table, views: Sequence[ViewTable], case: UseCase, as_of: datetime) -> pd.DataFrame:
+@dataclass(frozen=True)
+class EventFeatures:
+    """A window view's features, one row an event in the order of the events, each as known at the event's own time."""
+
+    name: str
+    table: pa.Table
+
+    @property
+    def features(self) -> Sequence[str]:
+        """The features' names."""
+        names: list[str] = self.table.column_names
+        return names
+
+
+def training_set(
+    events: pa.Table, views: Sequence[ViewTable | EventFeatures], case: UseCase, as_of: datetime
+) -> pd.DataFrame:
     """One row a labelled event: entities, key, event time, features, label, and its part and fold of the split.
+
+    Beside these are the columns that a request carries and a derived feature is made of.
 
     A label is visible from its event time plus `label.delay`; events whose label is not visible at `as_of`
     are left out, and so are rows in the gap between validation and test (see `split_by_time`). Tells how many rows,
@@ -65,13 +90,31 @@ def training_set(events: pa.Table, views: Sequence[ViewTable], case: UseCase, as
         say(text)
     if in_gap := len(whole) - len(frame):
         say(f"{in_gap:,} rows are in no part: their labels came during the test, or their events after it")
-    joined = point_in_time_join(_without_group(frame, views, case), views)
+    return _with_features(frame, views, case)
+
+
+def _with_features(frame: pd.DataFrame, views: Sequence[ViewTable | EventFeatures], case: UseCase) -> pd.DataFrame:
+    places = pa.array(frame[_PLACE])
+    rows = _without_group(frame.drop(columns=[_PLACE]), views, case)
+    joined = point_in_time_join(rows, [view for view in views if isinstance(view, ViewTable)])
+    own = [view.table.take(places).to_pandas() for view in views if isinstance(view, EventFeatures)]
+    joined = pd.concat([joined, *own], axis=1)
     for name in case.features.calendar:
         joined[name] = calendar(name, joined[EVENT_TIME].dt.tz_localize(None).to_numpy())
+    for feature in case.features.derived:
+        operands = {name: _plain(joined[name]) for name in feature.ratio or feature.elapsed or ()}
+        joined[feature.name] = derived(feature, operands)
     return joined
 
 
-def _without_group(frame: pd.DataFrame, views: Sequence[ViewTable], case: UseCase) -> pd.DataFrame:
+def _plain(column: pd.Series) -> NDArray[np.generic]:
+    """The values as NumPy has them; times in UTC, without saying so."""
+    if isinstance(column.dtype, pd.DatetimeTZDtype):
+        column = column.dt.tz_convert("UTC").dt.tz_localize(None)
+    return column.to_numpy()
+
+
+def _without_group(frame: pd.DataFrame, views: Sequence[ViewTable | EventFeatures], case: UseCase) -> pd.DataFrame:
     """The rows without the column of their group, where a view gives it too, as a feature: the split is made by now."""
     group = case.training.group
     return frame.drop(columns=[group]) if any(group in view.features for view in views) else frame
@@ -120,15 +163,23 @@ def _fresh(value: str, alias: str, ttl: timedelta | None) -> str:
 
 
 def _known(events: pa.Table, case: UseCase, as_of: datetime) -> pd.DataFrame:
-    needed = [*case.data.key, *case.entities.values(), *case.features.request, case.label.column]
+    needed = [*case.data.key, *case.entities.values(), *case.features.request, *_operands(case), case.label.column]
     needed += [column for column in (case.timestamp, case.training.group) if column]
     frame: pd.DataFrame = events.select(list(dict.fromkeys(needed))).to_pandas()
+    frame[_PLACE] = np.arange(len(frame))
     if case.timestamp:
         frame[EVENT_TIME] = frame[case.timestamp]
         frame = frame[frame[EVENT_TIME] + case.label.delay <= pd.Timestamp(as_of)]
     else:
         frame[EVENT_TIME] = pd.Timestamp(as_of)
     return frame[frame[case.label.column].notna()].reset_index(drop=True)
+
+
+def _operands(case: UseCase) -> list[str]:
+    """The columns of the events that derived features are made of; the others come from views."""
+    named = [name for feature in case.features.derived for name in feature.ratio or feature.elapsed or ()]
+    of_views = {name for view in case.features.tables.values() for name in view.columns}
+    return [name for name in named if name in case.data.columns and name not in of_views]
 
 
 def _check_parts(frame: pd.DataFrame, case: UseCase, as_of: datetime, advice: str) -> list[str]:

@@ -14,15 +14,20 @@ import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from pydantic import ValidationError
 
 from serin import environment
 from serin.columns import TYPES
 from serin.errors import UnavailableError, UseCaseError
+from serin.online.config import read_project
+from serin.online.store import OnlineStore, open_store
 from serin.ports import ServedView, ViewSource
+from serin.progress import say
 from serin.use_case import UseCase
 from serin.workspace import Workspace, served_project
 
@@ -34,6 +39,17 @@ class FeastStore:
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
+        self._unreadable: set[str] = set()
+
+    @cached_property
+    def online(self) -> OnlineStore:
+        """The online store, for whoever reads or fills it without Feast."""
+        return open_store(self._workspace.feature_store_yaml)
+
+    @cached_property
+    def project(self) -> str:
+        """The Feast project of what model versions are served with, which is what the online store is filled for."""
+        return served_project(read_project(self._workspace.feature_store_yaml))
 
     def apply(self, case: UseCase | None = None) -> None:
         """Bring the feature registry up to the definitions, as `feast -c feature_repo apply` does.
@@ -119,16 +135,33 @@ class FeastStore:
             self._served().apply([*(item for pair in declared for item in pair), kept])
 
     def kept(self, use_case: str) -> Mapping[str, tuple[ServedView, ...]]:
-        """What was declared by `keep` for a use case: the views of each service."""
+        """What was declared by `keep` for a use case: the views of each service.
+
+        A view that an earlier Serin declared in a way that can't be read any more is left out, which is told once: it
+        is no longer refreshed.
+        """
         with self._reached():
             store = self._served()
-            return {
-                service.name: tuple(
-                    ServedView.model_validate_json(store.get_feature_view(projection.name).tags[_SERVED_VIEW])
-                    for projection in service.feature_view_projections
-                )
+            declared = {
+                service.name: [
+                    (each.name, store.get_feature_view(each.name).tags.get(_SERVED_VIEW, ""))
+                    for each in service.feature_view_projections
+                ]
                 for service in store.list_feature_services(tags={_USE_CASE: use_case})
             }
+        return {
+            service: tuple(view for name, text in tags if (view := self._served_view(name, text)))
+            for service, tags in declared.items()
+        }
+
+    def _served_view(self, name: str, text: str) -> ServedView | None:
+        try:
+            return ServedView.model_validate_json(text)
+        except ValidationError:
+            if name not in self._unreadable:
+                self._unreadable.add(name)
+                say(f"{name}, which a served version may need, stays as it is: an earlier Serin declared it")
+            return None
 
     def published(self, view: ServedView) -> datetime | None:
         """The latest time as of which a kept view was materialised; None where it never was."""
@@ -139,14 +172,14 @@ class FeastStore:
     def materialise(self, view: ServedView, rows: pa.Table, as_of: datetime) -> None:
         """Write one row an entity of a kept view to the online store, and note that it was done as of a time.
 
-        Rows are handed over rather than read back from the source by `materialize`, which would read the whole
-        history of the view to find them (and needs another S3 client to do so).
+        Rows are written as Feast writes them, but not by it: see serin.online. A row whose features are all null takes
+        back what was known of its entity.
         """
+        if rows.num_rows:
+            self.online.write_rows(view.plan(self.project), rows)
         with self._reached():
             store = self._served()
             definition = store.get_feature_view(view.name)
-            if rows.num_rows:
-                store.provider.ingest_df(definition, rows.to_pandas())
             store.registry.apply_materialization(definition, store.project, as_of - timedelta(days=1), as_of)
 
     def _remedy(self) -> str:

@@ -74,7 +74,11 @@ class OnlineStore(Protocol):
         """All rows and all views in one round trip. A key that is None has nothing."""
 
     def write_rows(self, table: TablePlan, rows: pa.Table) -> None:
-        """Write one row an entity (key, features, event_timestamp) in Feast's format. Can be run twice."""
+        """Write one row an entity (key, features, event_timestamp) in Feast's format. Can be run twice.
+
+        A row whose features are all null deletes the entity's. NaN is null. Rows of other entities stay.
+        Raises DataError for rows that don't fit the plan.
+        """
 
     def publish(self, log: LogPlan, tails: Iterable[tuple[Any, bytes]], meta: LogMeta) -> int:
         """Put the tails in place of those that are there, at once: whoever reads meanwhile sees the ones or the others.
@@ -86,6 +90,9 @@ class OnlineStore(Protocol):
     def forget(self, log: LogPlan, known: Mapping[Any, Mapping[bytes, bytes]]) -> int:
         """Remove pushed events (by entity and id) that the tails hold by now, each only where it still is the row given
         here: what was corrected meanwhile stays. Returns how many went."""
+
+    def forget_labels(self, log: LogPlan, known: Mapping[Any, Mapping[bytes, bytes]]) -> int:
+        """The same for labels that were pushed by themselves and that the events of the tails have by now."""
 
     def pushed(self, log: LogPlan) -> Mapping[Any, EntityEvents]:
         """All that was pushed, by entity (tails left out)."""
@@ -110,4 +117,14 @@ def open_store(feature_store_yaml: Path) -> OnlineStore:
 
     Raises UnavailableError: no such file, a variable that is not set, or a type that is neither Redis nor SQLite.
     """
-    raise NotImplementedError
+    from serin.online.config import SqliteConfig, read_config
+
+    config = read_config(feature_store_yaml)
+    if isinstance(config, SqliteConfig):
+        from serin.online.sqlite import SqliteStore
+
+        return SqliteStore(config)
+    # It imports the client of Redis.
+    from serin.online.redis import RedisStore
+
+    return RedisStore(config)

@@ -2,15 +2,29 @@
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from serin.scaffold.columns import Described, identifier, snake_case
+from serin.schema import CALENDAR
 
 _WINDOWS = ("1d", "7d", "30d")
+_LONGEST_WINDOW = _WINDOWS[-1]
 _MEANS = 3  # columns an entity whose means are taken
 _LONGEST = 40  # characters of a name in a use case
 _SUFFIX = re.compile(r"_(id|key|no|nr|num|number|code)$")
+
+
+class _Names:
+    """Names of features, each unlike the table's columns and those before it, whatever their case."""
+
+    def __init__(self, kept: Sequence[str]) -> None:
+        self._taken = {column.lower() for column in kept} | set(CALENDAR)
+
+    def new(self, name: str) -> str:
+        unique = identifier(name, self._taken)
+        self._taken.add(unique.lower())
+        return unique
 
 
 def propose(
@@ -23,7 +37,8 @@ def propose(
 ) -> dict[str, Any]:
     """The `entities` and `features` of the use case `name`, as plain data; says in `notes` what it chose.
 
-    `kept` are all columns of the table that the use case declares: no feature is called as one of them.
+    `usable` has no times but of events, and none that is later than its event. `kept` are all columns of the table that
+    the use case declares: no feature is called as one of them.
     """
     named = _entity_names(entities)
     features: dict[str, Any] = {"service": _fit(f"{name}_v1")}
@@ -36,14 +51,21 @@ def propose(
         features["tables"] = {_fit(f"{name}_{entity}"): {"entity": entity, "columns": list(usable)}}
         notes.append(f"A request carries {named[entity]}; the {len(usable)} features are looked up by it.")
         return {"entities": named, "features": features}
-    features["request"] = list(usable)
-    features["calendar"] = [part for part in ("hour", "weekday") if part not in kept]
+    features["request"] = [column for column, described in usable.items() if described.type != "timestamp"]
+    features["calendar"] = [part for part in CALENDAR if part not in kept]
+    names = _Names(kept)
     carried = ", ".join([*named.values(), timestamp, *usable])
-    if not named:
+    if named:
+        features["windows"] = _windows(name, usable, named, names, notes)
+        notes.append(
+            f"A request carries {carried}; the windows are computed from the events up to its time, its own too."
+        )
+    else:
         notes.append(f"No --entity, so no window features: a request carries {carried}.")
-        return {"entities": named, "features": features}
-    features["windows"] = _windows(name, usable, named, kept, notes)
-    notes.append(f"A request carries {carried}; the window features are looked up.")
+    ratios = list(_ratios(features.get("windows", {}), names)) if named else []
+    elapsed = list(_elapsed(usable, timestamp, names, notes))
+    if derived := ratios + elapsed:
+        features["derived"] = derived
     return {"entities": named, "features": features}
 
 
@@ -60,29 +82,53 @@ def _entity_names(columns: Sequence[str]) -> dict[str, str]:
 
 
 def _windows(
-    name: str, usable: Mapping[str, Described], entities: Mapping[str, str], kept: Sequence[str], notes: list[str]
+    name: str, usable: Mapping[str, Described], entities: Mapping[str, str], names: _Names, notes: list[str]
 ) -> dict[str, Any]:
     numeric = [column for column, described in usable.items() if described.type in ("integer", "number")]
     averaged = numeric[:_MEANS]
-    taken = {column.lower() for column in kept} | {"hour", "weekday"}
+    first, *others = entities
     views = {}
     for entity in entities:
-        features = []
-        for aggregation, column in (("count", None), *(("mean", column) for column in averaged)):
-            for window in _WINDOWS:
-                stem = f"{entity}_{snake_case(column)}" if column else entity
-                feature = identifier(f"{stem}_{aggregation}_{window}", taken)
-                taken.add(feature.lower())
-                features.append(
-                    {"name": feature, "aggregation": aggregation, "window": window}
-                    | ({"column": column} if column else {})
-                )
+        features = [_feature(names, entity, "count", window) for window in _WINDOWS]
+        for column in averaged:
+            features += [_feature(names, entity, "mean", window, column) for window in _WINDOWS]
+        features.append(_feature(names, entity, "since_last", _LONGEST_WINDOW))
+        if entity == first:
+            features += [_feature(names, entity, "matches", _LONGEST_WINDOW, entities[other]) for other in others]
         views[_fit(f"{name}_{entity}_activity")] = {"entity": entity, "features": features}
-    means = f" and the means of {', '.join(averaged)}" if averaged else ""
-    notes.append(f"For each of {', '.join(entities)}: counts{means} over {', '.join(_WINDOWS)}.")
+    means = f", the means of {', '.join(averaged)}" if averaged else ""
+    over = f"counts{means} over {', '.join(_WINDOWS)}, and the time since the event before"
+    notes.append(f"For each of {', '.join(entities)}: {over}.")
+    if others:
+        notes.append(f"How often a {first} met the same {', '.join(others)} in {_LONGEST_WINDOW}: 1 is the first time.")
     if len(numeric) > _MEANS:
         notes.append(f"No window features of {', '.join(numeric[_MEANS:])}: the first {_MEANS} numbers are taken.")
     return views
+
+
+def _feature(names: _Names, entity: str, aggregation: str, window: str, column: str | None = None) -> dict[str, Any]:
+    stem = f"{entity}_{snake_case(column)}" if column else entity
+    feature = {"name": names.new(f"{stem}_{aggregation}_{window}"), "aggregation": aggregation, "window": window}
+    return feature | ({"column": column} if column else {})
+
+
+def _ratios(windows: Mapping[str, Any], names: _Names) -> Iterator[dict[str, Any]]:
+    """Each averaged number beside the entity's own mean of it: what is unusual for this entity."""
+    for view in windows.values():
+        for feature in view["features"]:
+            if feature["aggregation"] == "mean" and feature["window"] == _LONGEST_WINDOW:
+                column, mean = feature["column"], feature["name"]
+                yield {"name": names.new(f"{snake_case(column)}_to_{view['entity']}_mean"), "ratio": [column, mean]}
+
+
+def _elapsed(
+    usable: Mapping[str, Described], timestamp: str, names: _Names, notes: list[str]
+) -> Iterator[dict[str, Any]]:
+    times = [column for column, described in usable.items() if described.type == "timestamp"]
+    for column in times:
+        yield {"name": names.new(f"days_since_{snake_case(column)}"), "elapsed": [column, timestamp]}
+    if times:
+        notes.append(f"{', '.join(times)}: never later than {timestamp}; the model gets the days between.")
 
 
 def _fit(name: str) -> str:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -114,7 +114,7 @@ def _key(table: NamedTable, notes: list[str]) -> list[str]:
     if not pd.DataFrame({column: table.columns[column].values for column in key}).duplicated().any():
         notes.append(f"No column identifies a row; the key is {', '.join(key)} (data.key).")
         return key
-    notes.append("Nothing identifies a row, so there is no key (data.key).")
+    notes.append("Nothing identifies a row, so there is no key (data.key), and no event can be pushed.")
     return []
 
 
@@ -132,9 +132,9 @@ def _usable(table: NamedTable, key: Sequence[str], notes: list[str], warnings: l
             continue
         if described.almost:
             notes.append(f"{column}: {described.almost}.")
-        if reason := _useless(column, described):
+        if reason := _useless(column, described, table):
             notes.append(f"{column}: {reason}, left out; add it to data.columns and features if you know better.")
-        elif (area := leaks.tells(described, label) or 0) >= leaks.SUSPECT:
+        elif (area := leaks.tells(_as_seen(described, table), label) or 0) >= leaks.SUSPECT:
             ones, known = int(label.sum()), int(label.notna().sum())
             warnings.append(
                 f"{column} alone tells the label (area under the ROC curve {area:.4f}, out of fold, {ones:,} ones in "
@@ -148,16 +148,31 @@ def _usable(table: NamedTable, key: Sequence[str], notes: list[str], warnings: l
     return usable
 
 
-def _useless(name: str, column: Described) -> str | None:
+def _useless(name: str, column: Described, table: NamedTable) -> str | None:
     if column.distinct < 2:
         return "the same value in every row" if column.distinct else "no values"
     if column.is_row_number or column.is_index(name):
         return "counts the rows"
     if column.type == "text" and column.distinct > MAX_CATEGORIES:
         return f"{column.distinct:,} different texts in {len(column.values):,} rows"
-    if column.type == "timestamp":
-        return "a second time column"
+    return _useless_time(column, table) if column.type == "timestamp" else None
+
+
+def _useless_time(column: Described, table: NamedTable) -> str | None:
+    """A time is told to the model as how long before the event it was."""
+    if table.timestamp is None:
+        return "a time, in a table without --timestamp"
+    if later := int((column.values > table.columns[table.timestamp].values).sum()):
+        return f"later than {table.timestamp} in {later:,} rows, where nobody knew it yet"
     return None
+
+
+def _as_seen(column: Described, table: NamedTable) -> Described:
+    """A column as the model gets it: of a time, how long before the event it was."""
+    if column.type != "timestamp" or table.timestamp is None:
+        return column
+    before = table.columns[table.timestamp].values - column.values
+    return replace(column, type="number", values=before.dt.total_seconds())
 
 
 def _declaration(column: str, table: NamedTable, key: Sequence[str], notes: list[str]) -> Mapping[str, Any]:

@@ -7,7 +7,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from serin.columns import TYPES
-from serin.times import DAY, format_duration
+from serin.times import format_duration
 from serin.use_case import TableView, UseCase, WindowFeature, WindowView
 
 _WORDS = {
@@ -16,6 +16,9 @@ _WORDS = {
     "mean": "Mean of {}",
     "min": "Smallest {}",
     "max": "Largest {}",
+    "distinct": "Number of different values of {}",
+    "since_last": "Seconds since the event before",
+    "matches": "Number of events with the same {}",
 }
 
 
@@ -71,14 +74,14 @@ def _view(case: UseCase, name: str, view: WindowView | TableView) -> dict[str, A
     key = case.entities[view.entity]
     fields = [_field(case, key, f"The {view.entity}."), *_fields(case, view)]
     if isinstance(view, WindowView):
-        days, rest = divmod(2 * view.refresh, DAY)
         return {
             "name": name,
             "entity": view.entity,
             "fields": fields,
-            "ttl": f"timedelta(days={days})" if not rest else f"timedelta(seconds={(2 * view.refresh).seconds})",
-            "why": "Two refreshes: one may fail before the values count as too old.",
-            "description": f"What the {view.entity} did lately, every {format_duration(view.refresh)}.",
+            "ttl": "timedelta(days=2)",
+            "why": "So long after the last refresh or push, the known events are no more believed to be all there are. "
+            "With a\n    # refresh a day, one may fail.",
+            "description": f"What the {view.entity} did lately.",
         }
     return {
         "name": name,
@@ -109,5 +112,5 @@ def _field(case: UseCase, column: str, description: str) -> dict[str, str]:
 
 def _describe(feature: WindowFeature) -> str:
     what = _WORDS[feature.aggregation].format(feature.column)
-    end = f"{format_duration(feature.delay)} before the refresh" if feature.delay else "the refresh"
+    end = f"{format_duration(feature.delay)} before the event" if feature.delay else "the event"
     return f"{what} in the {format_duration(feature.window)} up to {end}."

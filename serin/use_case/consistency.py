@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 # Columns that Serin adds to a table while it works on it.
 RESERVED_PREFIX = "serin_"
 
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# The types of the columns that an aggregation takes; any where it is not here.
+_NUMERIC = ("integer", "number", "boolean")
+_TELLING = ("integer", "number", "boolean", "text")
+_TAKEN = dict.fromkeys(("sum", "mean", "min", "max"), _NUMERIC) | dict.fromkeys(("distinct", "matches"), _TELLING)
+
 
 def contradictions(case: "UseCase") -> Iterator[str]:
     """What is wrong with a use case whose sections are each in order, every problem with its key."""
@@ -22,6 +28,8 @@ def contradictions(case: "UseCase") -> Iterator[str]:
     yield from _label_contradictions(case.label, case.data.columns.get(case.label.column))
     yield from _time_contradictions(case)
     yield from _view_contradictions(case)
+    yield from _derived_contradictions(case)
+    yield from _event_contradictions(case)
     yield from _taken_names(case)
     yield from _names_of_columns(case)
     if case.label.column in case.feature_names:
@@ -136,6 +144,8 @@ def _names_of_columns(case: "UseCase") -> Iterator[str]:
     for view_name, view in case.features.windows.items():
         for name in (feature.name for feature in view.features if feature.name in case.data.columns):
             yield f"features.windows.{view_name}.{name}: the table has a column of this name; allowed: any other name"
+    for name in (feature.name for feature in case.features.derived if feature.name in case.data.columns):
+        yield f"features.derived.{name}: the table has a column of this name; allowed: any other name"
     for name in case.features.calendar:
         if name in case.data.columns:
             yield f"features.calendar: the table has a column {name} too; give that another name (data.rename)"
@@ -193,24 +203,64 @@ def _view_contradictions(case: "UseCase") -> Iterator[str]:
 
 
 def _window_contradictions(case: "UseCase", where: str, view: "WindowView", feature: "WindowFeature") -> Iterator[str]:
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", feature.name):
+    if not _NAME.fullmatch(feature.name):
         yield f"{where}: a feature's name is letters, digits and underscores"
-    counted = feature.aggregation in ("count", "since_last")
-    if counted != (feature.column is None):
+    if (feature.aggregation in ("count", "since_last")) != (feature.column is None):
         yield f"{where}: `count` and `since_last` take no column, every other aggregation needs one"
-    if feature.column == case.label.column and feature.delay < case.label.delay:
+    if feature.column == case.label.column:
+        yield from _label_seen_too_early(case, where, view, feature)
+    column = case.data.columns.get(feature.column) if feature.column else None
+    if column and column.type not in _TAKEN.get(feature.aggregation, (column.type,)):
+        yield f"{where}: can't take the {feature.aggregation} of {feature.column}, a {column.type} column"
+    if view.hop and (feature.window < view.hop or feature.delay % view.hop):
+        yield (
+            f"{where}: window {format_duration(feature.window)} must be no shorter than hop "
+            f"{format_duration(view.hop)}, and delay {format_duration(feature.delay)} a multiple of it"
+        )
+
+
+def _label_seen_too_early(case: "UseCase", where: str, view: "WindowView", feature: "WindowFeature") -> Iterator[str]:
+    if feature.delay < case.label.delay:
         yield (
             f"{where}: sees the label {format_duration(feature.delay)} after the event, "
             f"but it is known only after {format_duration(case.label.delay)} (label.delay)"
         )
-    column = case.data.columns.get(feature.column) if feature.column else None
-    of_numbers = feature.aggregation in ("sum", "mean", "min", "max")
-    if column and of_numbers and column.type not in ("integer", "number", "boolean"):
-        yield f"{where}: can't take the {feature.aggregation} of {feature.column}, a {column.type} column"
-    if feature.aggregation == "matches" and feature.column == case.label.column:
+    elif view.current and not feature.delay:
+        yield f"{where}: sees the label of the event that is predicted; give it a delay, or the view `current: false`"
+    if feature.aggregation == "matches":
         yield f"{where}: no request knows its label, so nothing can match it"
-    if view.hop and (feature.window < view.hop or feature.delay % view.hop):
-        yield (
-            f"{where}: window {format_duration(feature.window)} must be no shorter than hop {format_duration(view.hop)}, "
-            f"and delay {format_duration(feature.delay)} a multiple of it"
-        )
+
+
+def _derived_contradictions(case: "UseCase") -> Iterator[str]:
+    numbers, times = _numbers(case), [name for name, column in case.data.columns.items() if column.type == "timestamp"]
+    for feature in case.features.derived:
+        where = f"features.derived.{feature.name}"
+        if not _NAME.fullmatch(feature.name):
+            yield f"{where}: a feature's name is letters, digits and underscores"
+        rule, what, allowed = ("ratio", "number", numbers) if feature.ratio else ("elapsed", "time column", times)
+        operands = feature.ratio or feature.elapsed or ("", "")
+        if operands[0] == operands[1]:
+            yield f"{where}.{rule}: {operands[0]} stands on both sides, which says nothing"
+        for name in dict.fromkeys(operands):
+            if name not in allowed:
+                yield f"{where}.{rule}: {name!r} is no {what}; allowed: {', '.join(allowed) or 'none, there is none'}"
+
+
+def _numbers(case: "UseCase") -> list[str]:
+    """What a ratio can be made of: numbers that a request carries, window features, and numbers of table views."""
+    carried = [*case.request_columns, *(name for view in case.features.tables.values() for name in view.columns)]
+    of_windows = [feature.name for view in case.features.windows.values() for feature in view.features]
+    columns = case.data.columns
+    numeric = [name for name in carried if name in columns and columns[name].type in ("integer", "number")]
+    return [*dict.fromkeys([*numeric, *of_windows])]
+
+
+def _event_contradictions(case: "UseCase") -> Iterator[str]:
+    """Of what becomes of events between two refreshes, and of what computes their windows."""
+    features = case.features
+    if features.requests_are_events and not features.windows:
+        yield "features.requests_are_events: there is no window that an event could move; leave it out"
+    elif features.requests_are_events and not case.data.key:
+        yield "features.requests_are_events: an event is known by its key, but data.key names no column"
+    if features.engine == "spark" and not features.windows:
+        yield "features.engine: spark computes windows, and there are none; leave it out"

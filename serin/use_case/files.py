@@ -26,12 +26,20 @@ def parse(document: Any, where: str) -> UseCase:
 def _describe(problem: Any) -> str:
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        return f"{key}: unknown key"
+        return f"{key}: {_gone(problem['loc']) or 'unknown key'}"
     text = str(problem["msg"]).removeprefix("Value error, ")
     if not key:
         return text
     found = "" if problem["type"] in ("missing", "value_error") else f" (found {problem['input']!r})"
     return f"{key}: {text}{found}"
+
+
+def _gone(place: tuple[str | int, ...]) -> str | None:
+    """What to do about a key that use cases had once."""
+    match place:
+        case ("features", "windows", _, "refresh"):
+            return "unknown key: windows are exact at each event's own time now, so leave it out"
+    return None
 
 
 def names(folder: Path) -> list[str]:

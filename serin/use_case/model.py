@@ -16,7 +16,7 @@ from pydantic import (
 
 from serin.columns import Column
 from serin.cron import Cron
-from serin.times import DAY, Duration, format_duration, parse_duration
+from serin.times import Duration, format_duration, parse_duration
 from serin.use_case.consistency import contradictions
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
@@ -142,7 +142,7 @@ class WindowView(_Model):
     """A feature view of window features, exact at each event's own time.
 
     `current`: an event counts in its own windows. With a `hop`, the far end of every window is rounded down to a
-    multiple of it since 1970 (a sawtooth window): what is older is kept online as one sum a hop, and not event by event.
+    multiple of it since 1970 (a sawtooth window): what is older is kept online as one sum a hop, not event by event.
     """
 
     entity: str
@@ -444,18 +444,23 @@ class UseCase(_Model):
 
     @property
     def request_columns(self) -> tuple[str, ...]:
-        """What a request carries besides entity keys and timestamp: the model's own inputs, what its windows take of the
-        current event, and what elapsed times are counted from."""
+        """What a request carries besides entity keys and timestamp: the model's own inputs, what its windows take of
+        the event itself, and what elapsed times are counted from. A request that counts as an event from then on
+        carries all that later windows take of it too, but for its label."""
         own = (
             feature.column
             for view in self.features.windows.values()
             for feature in view.features
-            if feature.column and (feature.aggregation == "matches" or (view.current and not feature.delay))
+            if feature.column and self._takes_of_the_request(view, feature)
         )
         between = (column for feature in self.features.derived for column in feature.elapsed or ())
         taken = {self.timestamp, *self.entities.values()}
         named = dict.fromkeys((*self.features.request, *own, *between))
         return tuple(name for name in named if name not in taken)
+
+    def _takes_of_the_request(self, view: WindowView, feature: WindowFeature) -> bool:
+        later = self.features.requests_are_events and feature.column != self.label.column
+        return later or feature.aggregation == "matches" or (view.current and not feature.delay)
 
     @property
     def feature_names(self) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ State = Any
 
 @dataclass(frozen=True)
 class Events:
-    """n events of one entity, oldest first: times in microseconds since 1970, and what the aggregation takes of each."""
+    """n events of one entity, oldest first: times in microseconds since 1970, and what is aggregated of each."""
 
     times: NDArray[np.int64]
     values: NDArray[Any]
@@ -69,9 +69,10 @@ def _count(values: NDArray[Any]) -> int:
     return len(values)
 
 
-def _codes(events: Events) -> list[int]:
-    found: list[int] = events.values[events.values != MISSING].tolist()
-    return found
+def _codes(events: Events) -> Counter[int]:
+    """How often each code is there."""
+    codes, counts = np.unique(events.values[events.values != MISSING], return_counts=True)
+    return Counter(dict(zip(codes.tolist(), counts.tolist(), strict=True)))
 
 
 def _add(left: tuple[float, float], right: tuple[float, float]) -> tuple[float, float]:
@@ -154,7 +155,7 @@ AGGREGATIONS: Mapping[str, Aggregation] = {
         takes="codes",
         empty=0.0,
         nothing=Counter(),
-        update=lambda events: Counter(_codes(events)),
+        update=_codes,
         merge=lambda left, right: left + right,
         finalise=lambda state, moment: float(state[moment.code]) if state[moment.code] else None,
         # Its frame is partitioned by the value too, and has no row where that is missing.

@@ -8,6 +8,7 @@ import yaml
 
 from serin import use_case
 from serin.errors import UseCaseError
+from serin.schema import CALENDAR
 from serin.workspace import Workspace
 
 SHIPPED = Workspace.from_variables({}).use_cases
@@ -60,6 +61,120 @@ def test_feature_that_sees_the_label_too_early_is_a_contradiction(document):
     )
 
 
+def with_feature(document, **feature) -> None:
+    document["features"]["windows"]["customer_activity"]["features"].append({"name": "more", "window": "1d", **feature})
+
+
+def test_feature_of_the_label_of_the_event_itself_is_a_contradiction(document):
+    document["label"]["delay"] = "0s"
+    with_feature(document, aggregation="mean", column="TX_FRAUD")
+    told = "more: sees the label of the event that is predicted; give it a delay, or the view `current: false`"
+    assert told in problem(document)
+    document["features"]["windows"]["customer_activity"]["current"] = False
+    use_case.parse(document, "here")
+
+
+def test_nothing_matches_a_label(document):
+    with_feature(document, aggregation="matches", column="TX_FRAUD", delay="7d")
+    assert "more: no request knows its label, so nothing can match it" in problem(document)
+
+
+@pytest.mark.parametrize(
+    ("aggregation", "type_"),
+    [("sum", "text"), ("max", "timestamp"), ("distinct", "timestamp"), ("matches", "timestamp")],
+)
+def test_aggregation_of_a_column_that_it_can_not_take_is_refused(document, aggregation, type_):
+    document["data"]["columns"]["odd"] = {"type": type_}
+    with_feature(document, aggregation=aggregation, column="odd")
+    assert f"more: can't take the {aggregation} of odd, a {type_} column" in problem(document)
+
+
+def with_derived(document, **rule) -> None:
+    document["data"]["columns"] |= {"SIGNED_UP": {"type": "timestamp"}, "CHANNEL": {"type": "text"}}
+    document["features"]["derived"] = [{"name": "more", **rule}]
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"ratio": ["TX_AMOUNT", "customer_amount_mean_7d"]},
+        {"ratio": ["customer_count_1d", "terminal_count_7d"]},
+        {"elapsed": ["SIGNED_UP", "TX_DATETIME"]},
+    ],
+)
+def test_derived_feature_is_the_last_input_of_the_model(document, rule):
+    with_derived(document, **rule)
+    assert use_case.parse(document, "here").feature_names[-1] == "more"
+
+
+def test_elapsed_time_is_counted_from_what_the_request_carries(document):
+    with_derived(document, elapsed=["SIGNED_UP", "TX_DATETIME"])
+    assert use_case.parse(document, "here").request_columns == ("TX_AMOUNT", "SIGNED_UP")
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        ({"ratio": ["TX_AMOUNT", "CHANNEL"]}, ".ratio: 'CHANNEL' is no number; allowed: TX_AMOUNT, customer_count_1d"),
+        ({"ratio": ["hour", "TX_AMOUNT"]}, ".ratio: 'hour' is no number"),
+        ({"ratio": ["CUSTOMER_ID", "TX_AMOUNT"]}, ".ratio: 'CUSTOMER_ID' is no number"),
+        ({"ratio": ["TX_FRAUD", "TX_AMOUNT"]}, ".ratio: 'TX_FRAUD' is no number"),
+        ({"ratio": ["TX_AMOUNT", "TX_AMOUNT"]}, ".ratio: TX_AMOUNT stands on both sides"),
+        ({"elapsed": ["TX_AMOUNT", "TX_DATETIME"]}, ".elapsed: 'TX_AMOUNT' is no time column; allowed: TX_DATETIME"),
+        ({"elapsed": ["SIGNED_UP", "SIGNED_UP"]}, ".elapsed: SIGNED_UP stands on both sides"),
+        ({}, ": has one rule, `ratio` or `elapsed`"),
+        ({"ratio": ["TX_AMOUNT", "hour"], "elapsed": ["SIGNED_UP", "TX_DATETIME"]}, ": has one rule"),
+    ],
+)
+def test_derived_feature_of_what_it_can_not_be_made_of_is_refused(document, rule, told):
+    with_derived(document, **rule)
+    assert told in problem(document)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("a share", "features.derived.a share: a feature's name is letters, digits and underscores"),
+        ("CHANNEL", "features.derived.CHANNEL: the table has a column of this name; allowed: any other name"),
+        ("customer_count_1d", "features: customer_count_1d named more than once"),
+        ("score", "score: the prediction log has columns of these names"),
+    ],
+)
+def test_name_of_a_derived_feature_that_is_taken_is_refused(document, name, told):
+    with_derived(document, ratio=["TX_AMOUNT", "customer_amount_mean_7d"], name=name)
+    assert told in problem(document)
+
+
+def test_requests_that_are_events_need_a_key(document):
+    document["features"]["requests_are_events"] = True
+    document["data"]["key"] = []
+    told = "features.requests_are_events: an event is known by its key, but data.key names no column"
+    assert told in problem(document)
+
+
+def test_requests_that_are_events_and_spark_need_windows(document):
+    document["features"] |= {"requests_are_events": True, "engine": "spark", "windows": {}}
+    text = problem(document)
+    assert "features.requests_are_events: there is no window that an event could move; leave it out" in text
+    assert "features.engine: spark computes windows, and there are none; leave it out" in text
+
+
+def test_request_that_is_an_event_carries_what_later_windows_take_but_no_label(document):
+    document["features"]["requests_are_events"] = False
+    document["data"]["columns"]["TIP"] = {"type": "number"}
+    with_feature(document, aggregation="mean", column="TIP", delay="1d")
+    assert use_case.parse(document, "here").request_columns == ("TX_AMOUNT",)
+    document["features"]["requests_are_events"] = True
+    assert use_case.parse(document, "here").request_columns == ("TX_AMOUNT", "TIP")
+
+
+def test_every_calendar_feature_can_be_asked_for(document):
+    document["features"]["calendar"] = list(CALENDAR)
+    assert use_case.parse(document, "here").features.calendar == tuple(CALENDAR)
+    document["features"]["calendar"] = ["month"]
+    assert "features.calendar.0: Input should be 'hour', 'weekday', 'night' or 'weekend'" in problem(document)
+
+
 def test_window_features_without_event_times_are_a_contradiction(document):
     del document["timestamp"]
     assert "features.windows: needs event times, but `timestamp` names no column" in problem(document)
@@ -70,16 +185,33 @@ def test_label_as_a_feature_is_refused(document):
     assert "the label TX_FRAUD can't be a feature" in problem(document)
 
 
-def test_window_that_is_no_multiple_of_its_refresh_is_refused(document):
+def test_refresh_of_a_view_is_told_to_be_of_no_use_any_more(document):
+    document["features"]["windows"]["customer_activity"]["refresh"] = "1d"
+    text = problem(document)
+    assert "features.windows.customer_activity.refresh: unknown key: windows are exact at each event's own time" in text
+    assert "leave it out" in text
+
+
+@pytest.mark.parametrize(("window", "delay"), [("12h", "0s"), ("7d", "36h")])
+def test_window_that_does_not_fit_its_hop_is_refused(document, window, delay):
+    view = document["features"]["windows"]["customer_activity"]
+    view["hop"] = "1d"
+    view["features"][0] |= {"window": window, "delay": delay}
+    told = f"window {window} must be no shorter than hop 1d, and delay {delay} a multiple of it"
+    assert told in problem(document)
+
+
+def test_window_need_be_no_multiple_of_its_hop(document):
+    document["features"]["windows"]["customer_activity"]["hop"] = "1d"
     document["features"]["windows"]["customer_activity"]["features"][0]["window"] = "36h"
-    assert "window 36h and delay 0s must be multiples of refresh 1d" in problem(document)
+    use_case.parse(document, "here")
 
 
 def test_count_of_a_column_and_mean_of_none_are_refused(document):
     features = document["features"]["windows"]["customer_activity"]["features"]
     features[0]["column"] = "TX_AMOUNT"
     del features[3]["column"]
-    assert problem(document).count("`count` takes no column") == 2
+    assert problem(document).count("`count` and `since_last` take no column, every other aggregation needs one") == 2
 
 
 def test_rollout_weights_that_do_not_rise_are_refused(document):
@@ -136,7 +268,7 @@ def test_table_view_of_events_is_a_contradiction(document):
         (("drift", "window"), "0d"),
         (("rollout", "interval"), "0s"),
         (("rollout", "steps", 0, "pause"), "0m"),
-        (("features", "windows", "customer_activity", "refresh"), "0s"),
+        (("features", "windows", "customer_activity", "hop"), "0s"),
         (("features", "windows", "customer_activity", "features", 0, "window"), "0h"),
     ],
     ids=lambda value: ".".join(map(str, value)) if isinstance(value, tuple) else None,

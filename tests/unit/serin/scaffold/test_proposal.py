@@ -45,6 +45,10 @@ def events(rows: int = 400, days: int = 100) -> pd.DataFrame:
     )
 
 
+# What is left of the calendar: the table of `events` has an hour of its own.
+OTHER_CALENDAR = ("weekday", "night", "weekend")
+
+
 def of_snapshot(frame: pd.DataFrame, **changes: Any) -> Proposal:
     return propose(frame, **({"name": "leavers", "label": "Left", "entities": ["ClientId"]} | changes))
 
@@ -130,8 +134,9 @@ def test_table_without_an_entity_is_used_row_by_row() -> None:
 
 def test_events_without_an_entity_have_no_windows() -> None:
     case = of_events(events(), entities=[]).case
-    assert (case.entities, case.views, case.features.calendar) == ({}, {}, ("weekday",))
+    assert (case.entities, case.views, case.features.calendar) == ({}, {}, OTHER_CALENDAR)
     assert "n0" in case.features.request
+    assert case.features.derived == ()
 
 
 def test_padded_numbers_and_blanks_stay_numbers_with_missing_values() -> None:
@@ -230,15 +235,62 @@ def test_events_get_request_columns_calendar_and_windows() -> None:
     proposal = of_events(events())
     features = proposal.case.features
     assert features.request == ("n0", "n1", "n2", "n3", "n4", "kind", "hour")
-    assert features.calendar == ("weekday",), "the table has an hour of its own"
+    assert features.calendar == OTHER_CALENDAR
     assert list(features.windows) == ["orders_user_activity", "orders_shop_activity"]
     names = [feature.name for feature in features.windows["orders_user_activity"].features]
     assert names[:4] == ["user_count_1d", "user_count_7d", "user_count_30d", "user_n0_mean_1d"]
-    assert len(names) == 3 + 3 * 3
+    assert names[-2:] == ["user_since_last_30d", "user_shop_matches_30d"]
+    assert len(names) == 3 + 3 * 3 + 2
+    assert "1 is the first time" in note(proposal, "How often a user met the same shop in 30d")
+    assert "computed from the events up to its time, its own too" in note(proposal, "A request carries USER_ID, shop")
     assert (
         note(proposal, "No window features of") == "No window features of n3, n4, hour: the first 3 numbers are taken."
     )
     assert "label.delay" in note(proposal, "Labels count as known at once")
+
+
+def test_numbers_are_also_told_beside_the_entitys_own_mean() -> None:
+    derived = of_events(events()).case.features.derived
+    assert [feature.name for feature in derived if "_to_user_" in feature.name] == [
+        "n0_to_user_mean", "n1_to_user_mean", "n2_to_user_mean"
+    ]  # fmt: skip
+    assert derived[0].ratio == ("n0", "user_n0_mean_30d")
+    assert len(derived) == 2 * 3
+
+
+def with_time(days_before: Any) -> pd.DataFrame:
+    frame = events()
+    return frame.assign(signed_up=(pd.to_datetime(frame["at"]) - pd.to_timedelta(days_before, unit="D")).astype(str))
+
+
+def test_second_time_column_gives_the_days_between() -> None:
+    proposal = of_events(with_time(np.random.default_rng(1).random(400) * 100))
+    (elapsed,) = [feature for feature in proposal.case.features.derived if feature.elapsed]
+    assert (elapsed.name, elapsed.elapsed) == ("days_since_signed_up", ("signed_up", "at"))
+    assert "signed_up" in proposal.case.request_columns
+    assert "signed_up" not in proposal.case.features.request
+    assert note(proposal, "signed_up: never") == "signed_up: never later than at; the model gets the days between."
+
+
+def test_time_that_is_later_than_its_event_is_left_out() -> None:
+    proposal = of_events(with_time(np.where(np.arange(400) < 3, -1, 5)))
+    assert not [feature for feature in proposal.case.features.derived if feature.elapsed]
+    assert "signed_up" not in proposal.case.data.columns
+    assert "later than at in 3 rows, where nobody knew it yet, left out" in note(proposal, "signed_up: ")
+
+
+def test_time_whose_distance_tells_the_label_is_a_warning() -> None:
+    rows = np.arange(400)
+    proposal = of_events(with_time(np.where(rows % 10 == 0, 1, 50)).assign(bad=(rows % 10 == 0).astype(int)))
+    assert "signed_up" not in proposal.case.data.columns
+    assert [text for text in proposal.warnings if text.startswith("signed_up alone tells the label")]
+
+
+def test_names_of_features_are_never_those_of_columns() -> None:
+    frame = events().rename(columns={"n3": "n0_to_user_mean", "n4": "USER_since_last_30d"})
+    case = of_events(frame).case
+    assert "n0_to_user_mean_2" in case.feature_names
+    assert "user_since_last_30d_2" in case.feature_names
 
 
 def test_key_of_events_is_a_column_of_its_own_else_time_and_entities_else_nothing() -> None:
@@ -447,6 +499,24 @@ def test_definitions_are_python_that_names_every_feature() -> None:
     strings = {node.value for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Constant)}
     assert {"USER_ID", "shop", "orders_user", "orders_shop", "orders_v1", *case.views} <= strings
     assert {f.name for view in case.features.windows.values() for f in view.features} <= strings
+    assert "Seconds since the event before in the 30d up to the event." in strings
+    assert "With a\n    # refresh a day, one may fail.\n    ttl=timedelta(days=2)," in text
+
+
+def test_yaml_says_how_events_come_and_whose_own_they_are() -> None:
+    case = of_events(events()).case
+    views = case.features.windows | {
+        "orders_shop_activity": case.features.windows["orders_shop_activity"].model_copy(
+            update={"current": False, "hop": pd.Timedelta(hours=6).to_pytimedelta()}
+        )
+    }
+    features = case.features.model_copy(
+        update={"windows": views, "requests_are_events": True, "stale": "error", "engine": "spark"}
+    )
+    case = case.model_copy(update={"features": features})
+    text = render_yaml(case)
+    assert parse(yaml.safe_load(text), "it") == case
+    assert "\n  requests_are_events: true\n" in text
 
 
 def test_definitions_without_entities_are_python_that_needs_no_view() -> None:

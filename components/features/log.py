@@ -1,0 +1,128 @@
+"""The event logs of the online store: of each entity the events that the windows reach.
+
+A log is that of an entity column, for all versions of the use case's models. It is replaced as a whole; what was pushed
+since stays beside it, until the data have it.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from components.features.plan import log_plans
+from serin.columns import TYPES
+from serin.online.plan import LogPlan
+from serin.online.store import EntityEvents, LogMeta, OnlineStore
+from serin.ports import FeatureStore, ServedView
+from serin.progress import say
+from serin.times import DAY, EPOCH, micros
+from serin.use_case import UseCase
+from serin.windows.tail import EventSchema, event_id, event_key, pack
+
+# A request may be older than the refresh: its windows reach back further by as much.
+_SLACK = DAY // timedelta(microseconds=1)
+
+
+def publish_logs(
+    features: FeatureStore,
+    case: UseCase,
+    views: Sequence[ServedView],
+    as_of: datetime,
+    events: Callable[[datetime], pa.Table],
+) -> None:
+    """Fill the logs that `views` (window views) read, each with what all of its views take.
+
+    `events` gives those before a time. A log never goes back: one that is later stays, where it has all that the views
+    take; where not, it is made anew as of its own time. What was pushed and the data have by now is forgotten.
+    """
+    for log in log_plans(case, views, features.project).values():
+        moment, there = as_of, features.online.meta(log)
+        if there and there.end and there.end > micros(as_of):
+            moment = EPOCH + timedelta(microseconds=there.end)
+            if _has_all(there, log.events):
+                say(f"the online store keeps the events of {log.key} as of {moment:%Y-%m-%d %H:%M}, which is later")
+                continue
+        rows = events(moment)
+        meta = LogMeta(
+            start=micros(moment) - log.events.since - _SLACK,
+            end=micros(moment),
+            schema=log.events.model_dump_json(),
+        )
+        kept = _since(rows, log, meta.start)
+        count = features.online.publish(log, pack(kept, log.key, log.events), meta)
+        say(f"{len(kept):,} events of {count:,} of {log.key} as of {moment:%Y-%m-%d %H:%M} are online")
+        _forget(features.online, log, rows, meta.start, case.label.column)
+
+
+def _has_all(there: LogMeta, wanted: EventSchema) -> bool:
+    """Whether a log has what the windows take, as far back as they reach."""
+    schema = EventSchema.model_validate_json(there.schema)
+    return (
+        set(wanted.numbers) <= set(schema.numbers)
+        and wanted.codes.items() <= schema.codes.items()
+        and (wanted.timestamp, wanted.key) == (schema.timestamp, schema.key)
+        and wanted.since <= there.end - there.start
+    )
+
+
+def _since(events: pa.Table, log: LogPlan, start: int) -> pa.Table:
+    """The events from `start` on, with the columns of the log."""
+    schema = log.events
+    names = dict.fromkeys((log.key, schema.timestamp, *schema.key, *schema.numbers, *schema.codes))
+    return events.select(list(names)).filter(pc.greater_equal(_times(events, schema), start))
+
+
+def _times(events: pa.Table, schema: EventSchema) -> pa.ChunkedArray:
+    return events[schema.timestamp].cast(TYPES["timestamp"].arrow).cast(pa.int64())
+
+
+def _forget(online: OnlineStore, log: LogPlan, events: pa.Table, start: int, label: str) -> None:
+    """Forget what was pushed and is in the data, or is too old for any window.
+
+    A label that was pushed by itself is forgotten once the data say the same: until then it is the later word.
+    """
+    pushed = online.pushed(log)
+    if not pushed or not log.events.key:
+        return
+    stored = _stored(events, log.events, pushed.values(), label)
+    old = {name for name, (time, _) in stored.items() if time < start}
+
+    def is_known_event(name: bytes, row: bytes) -> bool:
+        return name in stored or json.loads(row)[log.events.timestamp] < start
+
+    def is_known_label(name: bytes, row: bytes) -> bool:
+        return name in old or (name in stored and stored[name][1] == json.loads(row))
+
+    known = _chosen({key: one.pushed for key, one in pushed.items()}, is_known_event)
+    labels = _chosen({key: one.labels for key, one in pushed.items()}, is_known_label)
+    gone, told = online.forget(log, known), online.forget_labels(log, labels)
+    left = sum(len(one.pushed) for one in pushed.values()) - gone
+    if gone or told or left:
+        say(
+            f"{log.key}: {gone:,} pushed events and {told:,} pushed labels are in the data now, or too old for any "
+            f"window; {left:,} pushed events are not"
+        )
+
+
+def _chosen(
+    pushed: Mapping[Any, Mapping[bytes, bytes]], known: Callable[[bytes, bytes], bool]
+) -> dict[Any, dict[bytes, bytes]]:
+    found = {key: {name: row for name, row in rows.items() if known(name, row)} for key, rows in pushed.items()}
+    return {key: rows for key, rows in found.items() if rows}
+
+
+def _stored(
+    events: pa.Table, schema: EventSchema, pushed: Iterable[EntityEvents], label: str
+) -> dict[bytes, tuple[int, Any]]:
+    """Of what was pushed, the time and the label of those events that the data have, by id, whatever their entity."""
+    names = {name for one in pushed for name in (*one.pushed, *one.labels)}
+    keys = [event_key(schema, name) for name in names]
+    for column, kind in schema.key.items():
+        some = pa.array(list({key[column] for key in keys}), TYPES[kind].arrow)
+        events = events.filter(pc.is_in(events[column], value_set=some))
+    times, labels = _times(events, schema).to_pylist(), events[label].to_pylist()
+    ids = [event_id(schema, row) for row in events.select(list(schema.key)).to_pylist()]
+    return {name: (time, said) for name, time, said in zip(ids, times, labels, strict=True) if name in names}

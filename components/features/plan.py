@@ -1,0 +1,85 @@
+"""What a model version reads online, compiled from the feature views that it is trained with."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from serin.columns import TypeName
+from serin.online.plan import LogPlan, OnlinePlan, TablePlan, WindowPlan
+from serin.ports import ServedView
+from serin.use_case import UseCase, WindowView
+from serin.windows.aggregations import AGGREGATIONS
+from serin.windows.tail import EventSchema
+
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def online_plan(case: UseCase, views: Sequence[ServedView], project: str) -> OnlinePlan:
+    """The views as they are read online; `project` is the Feast project that has them."""
+    windowed = [view for view in views if isinstance(view.definition, WindowView)]
+    return OnlinePlan(
+        tables=tuple(table_plan(view, project) for view in views if view not in windowed),
+        windows=tuple(
+            WindowPlan(view=view.name, key=view.key, definition=view.definition, ttl=_seconds(view.ttl))
+            for view in windowed
+        ),
+        logs=log_plans(case, windowed, project),
+        requests_are_events=case.features.requests_are_events,
+        stale=case.features.stale,
+        unavailable=case.features.unavailable,
+    )
+
+
+def table_plan(view: ServedView, project: str) -> TablePlan:
+    """A view's rows in the online store."""
+    return TablePlan(
+        project=project,
+        view=view.name,
+        key=view.key,
+        key_type=view.types[view.key],
+        features={name: view.types[name] for name in view.features},
+        ttl=_seconds(view.ttl),
+    )
+
+
+def log_plans(case: UseCase, views: Sequence[ServedView], project: str) -> dict[str, LogPlan]:
+    """The event logs of window views, by the column that names the entity, each with all that its views take."""
+    keys = dict.fromkeys(view.key for view in views)
+    return {
+        key: LogPlan(
+            project=project,
+            use_case=case.name,
+            key=key,
+            key_type=case.data.columns[key].type,
+            events=event_schema(case, [view.definition for view in views if view.key == key]),
+        )
+        for key in keys
+    }
+
+
+def event_schema(case: UseCase, views: Sequence[object]) -> EventSchema:
+    """What window views of one entity take of an event, and how far back they reach; other views take nothing."""
+    windows = [view for view in views if isinstance(view, WindowView)]
+    taken = {
+        (AGGREGATIONS[feature.aggregation].takes, feature.column)
+        for view in windows
+        for feature in view.features
+        if feature.column
+    }
+    types: dict[str, TypeName] = {name: column.type for name, column in case.data.columns.items()}
+    return EventSchema(
+        timestamp=case.timestamp or "",
+        key={name: types[name] for name in case.data.key},
+        numbers=tuple(sorted(column for takes, column in taken if takes == "numbers")),
+        codes={column: types[column] for takes, column in sorted(taken) if takes == "codes"},
+        since=max((_reach(view) for view in windows), default=0),
+    )
+
+
+def _reach(view: WindowView) -> int:
+    """Microseconds from an event back to the first that any of the view's windows can hold."""
+    longest = max(feature.window + feature.delay for feature in view.features)
+    return (longest + (view.hop or timedelta(0))) // _MICROSECOND
+
+
+def _seconds(ttl: timedelta | None) -> float | None:
+    return None if ttl is None else ttl.total_seconds()
