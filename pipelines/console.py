@@ -1,10 +1,11 @@
 """What commands print: for people on the terminal, or one JSON document for programs."""
 
+import io
 import json
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 from rich.console import Console as Rich
@@ -13,7 +14,7 @@ from rich.status import Status
 from rich.table import Table
 
 from pipelines.titles import TITLES
-from serin.progress import Progress
+from serin.progress import Progress, heard
 
 _WORTH_A_LINE = 0.1  # seconds
 
@@ -86,6 +87,15 @@ class Console:
         self._spinner = self._rich.status(escape(text)) if text and self._rich.is_terminal else None
         if self._spinner:
             self._spinner.start()
+
+    @contextmanager
+    def hearing(self) -> Iterator[None]:
+        """What steps say while the block runs is printed after it; standard output belongs to the result."""
+        with redirect_stdout(io.StringIO()) as said:
+            yield
+        for line in said.getvalue().splitlines():
+            if progress := heard(line):
+                self.progress(progress)
 
     @contextmanager
     def working(self, text: str) -> Iterator[None]:
