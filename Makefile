@@ -59,7 +59,7 @@ cluster-test-node: $(READY) ## the images as pods on a node of that control plan
 	@$(BIN)/python -m tests.cluster.node.images
 	@PATH="$$PWD/$(BIN):$$PATH" tests/cluster/run.sh $(BIN)/python -m pytest tests/cluster/node -q
 
-spark-test: $(READY) ## XGBoost on Spark, in local mode (Java 17 or later; an environment of its own)
+spark-test: $(READY) ## XGBoost and windows on Spark, in local mode (Java 17 or later; an environment of its own)
 	@tests/spark/setup.sh
 	@.venv-spark/bin/python -m pytest tests/spark -q -m spark
 

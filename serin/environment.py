@@ -16,7 +16,8 @@
     SERIN_KFP_TOKEN_FILE    cluster: a file with a bearer token, such as a service account's projected one
     SERIN_KFP_CA_FILE       cluster: the certificate of the authority behind an https:// SERIN_KFP_HOST
     SERIN_IMAGE             the image of the pipeline steps, when pipelines are compiled
-    SERIN_SPARK             training.engine spark: the master of the Spark cluster    (default: within the step itself)
+    SERIN_SPARK             engine spark: the master of the Spark cluster; sc:// too, for features.engine
+                                                                                      (default: within the step itself)
     SERIN_POD               the pod of the step that this is              (set for its steps by Kubeflow)
     SERIN_RUN               the run that the step is part of              (set for its steps by Kubeflow)
     SERIN_THREADS           how many threads a training may use           (set for its steps by the local runner)
@@ -47,7 +48,7 @@ def image() -> str:
 
 
 def spark() -> str:
-    """The master of the Spark cluster that trains; "" for one within the step itself."""
+    """The master of the Spark cluster; "" for one within the step itself."""
     return os.environ.get("SERIN_SPARK", "")
 
 

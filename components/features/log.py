@@ -16,7 +16,7 @@ from components.features.plan import log_plans
 from serin.columns import TYPES
 from serin.online.plan import LogPlan
 from serin.online.store import EntityEvents, LogMeta, OnlineStore
-from serin.ports import FeatureStore, ServedView
+from serin.ports import ServedView
 from serin.progress import say
 from serin.times import DAY, EPOCH, micros
 from serin.use_case import UseCase
@@ -27,19 +27,20 @@ _SLACK = DAY // timedelta(microseconds=1)
 
 
 def publish_logs(
-    features: FeatureStore,
+    online: OnlineStore,
+    project: str,
     case: UseCase,
     views: Sequence[ServedView],
     as_of: datetime,
     events: Callable[[datetime], pa.Table],
 ) -> None:
-    """Fill the logs that `views` (window views) read, each with what all of its views take.
+    """Fill the logs that `views` (window views) read, each with what all of its views take. `project` has the views.
 
     `events` gives those before a time. A log never goes back: one that is later stays, where it has all that the views
     take; where not, it is made anew as of its own time. What was pushed and the data have by now is forgotten.
     """
-    for log in log_plans(case, views, features.project).values():
-        moment, there = as_of, features.online.meta(log)
+    for log in log_plans(case, views, project).values():
+        moment, there = as_of, online.meta(log)
         if there and there.end and there.end > micros(as_of):
             moment = EPOCH + timedelta(microseconds=there.end)
             if _has_all(there, log.events):
@@ -52,9 +53,9 @@ def publish_logs(
             schema=log.events.model_dump_json(),
         )
         kept = _since(rows, log, meta.start)
-        count = features.online.publish(log, pack(kept, log.key, log.events), meta)
+        count = online.publish(log, pack(kept, log.key, log.events), meta)
         say(f"{len(kept):,} events of {count:,} of {log.key} as of {moment:%Y-%m-%d %H:%M} are online")
-        _forget(features.online, log, rows, meta.start, case.label.column)
+        _forget(online, log, rows, meta.start, case.label.column)
 
 
 def _has_all(there: LogMeta, wanted: EventSchema) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from serin.columns import TypeName
-from serin.online.plan import LogPlan, OnlinePlan, TablePlan, WindowPlan
+from serin.online.plan import LogPlan, OnlinePlan, WindowPlan
 from serin.ports import ServedView
 from serin.use_case import UseCase, WindowView
 from serin.windows.aggregations import AGGREGATIONS
@@ -17,7 +17,7 @@ def online_plan(case: UseCase, views: Sequence[ServedView], project: str) -> Onl
     """The views as they are read online; `project` is the Feast project that has them."""
     windowed = [view for view in views if isinstance(view.definition, WindowView)]
     return OnlinePlan(
-        tables=tuple(table_plan(view, project) for view in views if view not in windowed),
+        tables=tuple(view.plan(project) for view in views if view not in windowed),
         windows=tuple(
             WindowPlan(view=view.name, key=view.key, definition=view.definition, ttl=_seconds(view.ttl))
             for view in windowed
@@ -26,18 +26,6 @@ def online_plan(case: UseCase, views: Sequence[ServedView], project: str) -> Onl
         requests_are_events=case.features.requests_are_events,
         stale=case.features.stale,
         unavailable=case.features.unavailable,
-    )
-
-
-def table_plan(view: ServedView, project: str) -> TablePlan:
-    """A view's rows in the online store."""
-    return TablePlan(
-        project=project,
-        view=view.name,
-        key=view.key,
-        key_type=view.types[view.key],
-        features={name: view.types[name] for name in view.features},
-        ttl=_seconds(view.ttl),
     )
 
 

@@ -120,15 +120,17 @@ def _publish(platform: Platform, case: UseCase, refreshed: Refreshed, as_of: dat
     So it is done for the views of the versions that are served, too, where they were trained with others.
     """
     with _one_at_a_time(platform):
+        # Of the services that were kept before, those views are given that can still be read: they are not kept anew.
+        platform.features.keep(case.name, refreshed.service, refreshed.served)
         services = still_needed(platform, case, refreshed.service) | {refreshed.service: refreshed.served}
-        for service, views in services.items():
-            platform.features.keep(case.name, service, views)
         needed = {view.name: view for views in services.values() for view in views}
         computed = [view for view in needed.values() if _can_be_computed(refreshed.events, view)]
-        windows = [view for view in computed if isinstance(view.definition, WindowView)]
-        publish_logs(
-            platform.features, case, windows, as_of, lambda before: _before(platform, case, refreshed, as_of, before)
-        )
+        windows = [view for view in computed if _is_of_the_log(case, view)]
+
+        def events(before: datetime) -> pa.Table:
+            return refreshed.events if before == as_of else _events(platform, case, before)
+
+        publish_logs(platform.features.online, platform.features.project, case, windows, as_of, events)
         current = {view.name: table for view, table in zip(refreshed.served, refreshed.views, strict=True)}
         for view in computed:
             if not _is_later(platform, view, as_of):
@@ -139,14 +141,19 @@ def _publish(platform: Platform, case: UseCase, refreshed: Refreshed, as_of: dat
                 write_table(table, platform.workspace.feature_file(case.name, view.view))
 
 
-def _before(platform: Platform, case: UseCase, refreshed: Refreshed, as_of: datetime, before: datetime) -> pa.Table:
-    return refreshed.events if before == as_of else _events(platform, case, before)
-
-
 def _can_be_computed(events: pa.Table, view: ServedView) -> bool:
     if missing := lacking(events, view):
         say(f"{view.name}, which a served version needs, stays as it is: the data lack {', '.join(missing)}")
     return not missing
+
+
+def _is_of_the_log(case: UseCase, view: ServedView) -> bool:
+    """Whether a view's windows are read from the event log, whose events have one time each."""
+    if not isinstance(view.definition, WindowView):
+        return False
+    if view.timestamp != case.timestamp:
+        say(f"{view.name} goes by {view.timestamp}, and the events go by {case.timestamp} now: they leave it out")
+    return view.timestamp == case.timestamp
 
 
 def _is_later(platform: Platform, view: ServedView, as_of: datetime) -> bool:

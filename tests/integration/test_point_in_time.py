@@ -1,19 +1,23 @@
-"""The point-in-time join, held against Feast's own on the same definitions and files. Imports Feast: seconds."""
+"""Window features in Feast's eyes: its own point-in-time join finds those of the training set, its online read those as
+of the refresh. Imports Feast: seconds."""
 
-from dataclasses import replace
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
-from components.features.run import refresh
-from components.features.training_set import point_in_time_join
+from components.features.engine import entity_features
+from components.features.run import Refreshed, refresh
 from components.ingest.store import ingest
 from serin.errors import UseCaseError
-from serin.learning.split import EVENT_TIME
-from serin.platform import build
+from serin.platform import Platform, build
 from serin.simulate import simulate
 from serin.storage import read_file
+from serin.use_case import UseCase
 from serin.workspace import Workspace, served_project
 from tests import services
 
@@ -23,10 +27,11 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning"),
 ]
 AS_OF = datetime(2026, 2, 15, tzinfo=UTC)
+Stored = tuple[Platform, UseCase, Refreshed]
 
 
 @pytest.fixture(scope="module")
-def stored(tmp_path_factory: pytest.TempPathFactory):
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stored]:
     """A workspace with 45 days of transactions and its features refreshed as of the last midnight."""
     root = services.workspace_copy(tmp_path_factory.mktemp("workspace"))
     with pytest.MonkeyPatch.context() as patch:
@@ -37,60 +42,76 @@ def stored(tmp_path_factory: pytest.TempPathFactory):
         simulate(seed=3, start=datetime(2026, 1, 1, tzinfo=UTC).date(), days=45, rows=4000).to_parquet(table)
         ingest(platform.workspace, case, str(table), AS_OF)
         yield platform, case, refresh(platform, case, AS_OF)
+        platform.features.online.close()
 
 
-def test_join_is_feasts_own(stored):
+def test_feasts_own_join_finds_the_features_of_each_event(stored: Stored):
     platform, case, refreshed = stored
-    workspace, events = platform.workspace, refreshed.events.to_pandas()
     from feast import FeatureStore as Feast
 
-    # Feast drops events that precede the first row of a view; ours keeps them. Compare where Feast has rows.
-    late = events[events["TX_DATETIME"] >= pd.Timestamp("2026-01-10", tz="UTC")]
-    asked = late[["TRANSACTION_ID", "CUSTOMER_ID", "TERMINAL_ID"]].assign(event_timestamp=late["TX_DATETIME"])
-    store = Feast(repo_path=str(workspace.feature_repo))
-    theirs = store.get_historical_features(asked, store.get_feature_service(case.features.service)).to_df()
-    views = [replace(view, table=read_file(workspace.feature_file(case.name, view.name))) for view in refreshed.views]
-    ours = point_in_time_join(asked.rename(columns={"event_timestamp": EVENT_TIME}), views)
-    names = [name for view in views for name in view.features]
-    assert len(ours) == len(asked)
-    both = theirs.set_index("TRANSACTION_ID")[names].astype(float).sort_index()
-    pd.testing.assert_frame_equal(
-        ours.set_index("TRANSACTION_ID")[names].loc[both.index].astype(float), both, check_exact=False, rtol=1e-9
+    events = refreshed.events.to_pandas()
+    ours = pd.concat([events, *(view.table.to_pandas() for view in refreshed.views)], axis=1)
+    # Of two events of one entity at one time Feast finds either.
+    alone = ~(
+        events.duplicated(["CUSTOMER_ID", "TX_DATETIME"], False)
+        | events.duplicated(["TERMINAL_ID", "TX_DATETIME"], False)
     )
-    assert len(both) > 1000
+    ours = ours[alone].set_index("TRANSACTION_ID").sort_index()
+    asked = ours.reset_index()[["TRANSACTION_ID", "CUSTOMER_ID", "TERMINAL_ID"]]
+    asked = asked.assign(event_timestamp=ours["TX_DATETIME"].array)
+    store = Feast(repo_path=str(platform.workspace.feature_repo))
+    found = store.get_historical_features(asked, store.get_feature_service(case.features.service)).to_df()
+    theirs = found.set_index("TRANSACTION_ID").sort_index()
+    names = [name for view in refreshed.views for name in view.features]
+    assert len(theirs) > 3000
+    pd.testing.assert_frame_equal(ours[names], theirs[names].astype(float), check_exact=False, rtol=1e-9)
 
 
-def test_online_store_has_the_latest_row_of_each_entity(stored):
+def test_file_behind_a_view_has_a_row_an_event(stored: Stored):
+    platform, case, refreshed = stored
+    for view in refreshed.views:
+        rows = read_file(platform.workspace.feature_file(case.name, view.name))
+        assert len(rows) == len(refreshed.events)
+        assert rows["event_timestamp"].equals(refreshed.events["TX_DATETIME"])
+
+
+def test_feasts_online_read_finds_each_entity_as_of_the_refresh(stored: Stored):
     platform, case, refreshed = stored
     from feast import FeatureStore as Feast
 
-    workspace = platform.workspace
-    view = next(v for v in refreshed.views if v.name == "customer_activity")
-    rows = read_file(workspace.feature_file(case.name, view.name)).to_pandas()
-    latest = rows[rows["event_timestamp"] == rows["event_timestamp"].max()].set_index("CUSTOMER_ID")
-    assert latest["event_timestamp"].iloc[0] == AS_OF
-    keys = latest.index[:50].tolist()
-    store = Feast(repo_path=str(workspace.feature_repo))
+    store = Feast(repo_path=str(platform.workspace.feature_repo))
     store.config.project = served_project(store.config.project)
+    (customers, terminals) = refreshed.served
+    keys = pc.unique(refreshed.events["CUSTOMER_ID"]).to_pylist()[:50]
     online = store.get_online_features(
         store.get_feature_service(refreshed.service), [{"CUSTOMER_ID": key, "TERMINAL_ID": 0} for key in keys]
     ).to_df()
-    for name in view.features:
+    latest = entity_features(case, refreshed.events, customers, AS_OF).to_pandas().set_index("CUSTOMER_ID")
+    for name in customers.features:
         assert online[name].astype(float).tolist() == pytest.approx(latest.loc[keys, name].tolist(), nan_ok=True)
 
 
-def test_replay_of_an_earlier_day_sees_nothing_of_later_ones_and_leaves_what_is_served(stored, capsys):
+def test_replay_of_an_earlier_day_sees_nothing_of_later_ones_and_leaves_what_is_served(
+    stored: Stored, capsys: pytest.CaptureFixture[str]
+):
     platform, case, refreshed = stored
     earlier = AS_OF - timedelta(days=10)
     replayed = refresh(platform, case, earlier)
-    assert replayed.events.to_pandas()["TX_DATETIME"].max() < pd.Timestamp(earlier)
-    for view in replayed.views:
-        assert view.table.to_pandas()["event_timestamp"].max() == pd.Timestamp(earlier)
-        file = read_file(platform.workspace.feature_file(case.name, view.name))
-        assert file.to_pandas()["event_timestamp"].max() == pd.Timestamp(AS_OF)
+    times = replayed.events["TX_DATETIME"]
+    assert pc.max(times).as_py() < earlier
+    known = len(replayed.events)
+    order = refreshed.events["TX_DATETIME"].to_numpy() < np.datetime64(earlier.replace(tzinfo=None))
+    assert order.sum() == known
+    for before, after in zip(replayed.views, refreshed.views, strict=True):
+        same = after.table.filter(pa.array(order)).to_pandas()
+        pd.testing.assert_frame_equal(before.table.to_pandas(), same, check_exact=False, rtol=1e-12)
+        file = read_file(platform.workspace.feature_file(case.name, before.name))
+        assert len(file) == len(refreshed.events)
     for view in refreshed.served:
         assert platform.features.published(view) == AS_OF
-    assert "the online store keeps customer_activity as of 2026-02-15 00:00, which is later" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "the online store keeps customer_activity as of 2026-02-15 00:00, which is later" in said
+    assert "the online store keeps the events of TERMINAL_ID as of 2026-02-15 00:00, which is later" in said
 
 
 def test_feature_that_only_the_use_case_names_is_told(stored):

@@ -15,9 +15,11 @@ AT = datetime(2026, 2, 1, tzinfo=UTC)
 UTC_TIME = pa.timestamp("us", tz="UTC")
 
 
-def case(*, window: str = "7d", refresh: str = "1d", amount: str = "number", delay: str = "0d") -> UseCase:
+def case(
+    *, window: str = "7d", current: bool = True, amount: str = "number", delay: str = "0d", **more: Any
+) -> UseCase:
     feature = {"name": "spent", "aggregation": "sum", "column": "amount", "window": window, "delay": delay}
-    views = {"cards": {"entity": "card", "refresh": refresh, "features": [feature]}}
+    views = {"cards": {"entity": "card", "current": current, "features": [feature], **more}}
     return make_case(
         {"at": "timestamp", "card": "integer", "amount": amount, "fraud": "integer"},
         timestamp="at",
@@ -38,7 +40,9 @@ def test_same_definition_is_the_same_served_view():
 
 
 @pytest.mark.parametrize(
-    "change", [{"window": "14d"}, {"delay": "1d"}, {"refresh": "1h"}, {"ttl": timedelta(days=2)}], ids=str
+    "change",
+    [{"window": "14d"}, {"delay": "1d"}, {"current": False}, {"hop": "1d"}, {"ttl": timedelta(days=2)}],
+    ids=str,
 )
 def test_what_changes_a_value_makes_another_served_view(change):
     assert served(**change).name != served().name

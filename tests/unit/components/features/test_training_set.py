@@ -6,7 +6,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from components.features.training_set import ViewTable, point_in_time_join, training_set
+from components.features.training_set import EventFeatures, ViewTable, point_in_time_join, training_set
 from serin.errors import DataError
 from serin.learning.split import EVENT_TIME, FOLD, SPLIT
 from tests.factories import make_case
@@ -92,6 +92,41 @@ def test_periods_that_were_chosen_are_told(capsys):
 
 def test_calendar_feature_is_that_of_the_event(whole):
     assert (whole["hour"] == whole[EVENT_TIME].dt.hour).all()
+
+
+def windowed(**features):
+    view = {"entity": "card", "features": [{"name": "n", "aggregation": "count", "window": "1d"}]}
+    return make_case(
+        {"at": "timestamp", "card": "integer", "amount": "number", "since": "timestamp", "fraud": "integer"},
+        timestamp="at",
+        label={"column": "fraud", "delay": "7d"},
+        entities={"card": "card"},
+        features={"service": "toy_v1", "windows": {"v": view}, **features},
+        training={"estimators": {"xgboost": {}}, "test": "7d", "validation": "7d", "folds": 2},
+    )
+
+
+def test_labelled_event_has_the_window_features_of_its_own_row():
+    events = hourly_events(AS_OF - 60 * DAY, AS_OF)
+    hidden = pa.array([None if place % 5 == 0 else place % 2 for place in range(len(events))])
+    events = events.set_column(3, "fraud", hidden)
+    own = EventFeatures("v", pa.table({"n": events["amount"]}))
+    frame = training_set(events, [own], windowed(request=["amount"]), AS_OF)
+    assert len(frame) > 500
+    assert (frame["n"] == frame["amount"]).all()
+    assert not [name for name in frame.columns if name == "serin_place"]
+
+
+def test_derived_features_are_made_of_what_the_event_has_and_of_its_windows():
+    events = hourly_events(AS_OF - 60 * DAY, AS_OF)
+    events = events.append_column("since", pa.array([AS_OF - 90 * DAY] * len(events), events.schema.field("at").type))
+    counts = EventFeatures("v", pa.table({"n": [float(place % 4) for place in range(len(events))]}))
+    derived = [{"name": "share", "ratio": ["amount", "n"]}, {"name": "age", "elapsed": ["since", "at"]}]
+    frame = training_set(events, [counts], windowed(request=["amount"], derived=derived), AS_OF)
+    none = frame["n"] == 0
+    assert frame["share"][none].isna().all()
+    assert (frame["share"] == frame["amount"] / frame["n"])[~none].all()
+    assert frame["age"].tolist() == [(time - (AS_OF - 90 * DAY)) / DAY for time in frame[EVENT_TIME]]
 
 
 def test_too_short_a_history_says_how_much_is_needed():
