@@ -90,11 +90,12 @@ def check_skew(
     )
     rows = _typed(logged.table, case, manifest, (*entities, *key))
     events, damaged = _events(platform, case, manifest, start, end)
-    alike = {name: name for name in entities}
-    if manifest.timestamp:
-        alike |= {_TIME: manifest.timestamp}
     if not entities and not case.data.key:
         raise DataError(f"{case.name} has neither entities nor data.key: nothing says which event a logged row is")
+    alike = {name: name for name in entities}
+    # A time alone would name an event by chance.
+    if entities and manifest.timestamp:
+        alike |= {_TIME: manifest.timestamp}
     matched = match(rows, events, case.data.key, alike)
     chosen_rows, counts = _chosen(matched, rows, events, manifest, _snapshot(platform, case))
     return SkewCheck(
@@ -171,6 +172,9 @@ def _events(
         found = partitions.read(folder, columns)
         return found.table, found.damaged
     first, last = (moment.astimezone(UTC).date().isoformat() for moment in (start - reach(manifest), end))
+    if not partitions.files(folder, first, last):
+        types = {name: TYPES[case.data.columns[name].type].arrow for name in columns}
+        return pa.table({name: pa.array([], kind) for name, kind in types.items()}), ()
     found = partitions.read(folder, columns, timestamp=manifest.timestamp, first=first, last=last)
     return found.table.filter(pc.field(manifest.timestamp).is_valid()), found.damaged
 

@@ -125,6 +125,14 @@ def test_rows_later_than_the_last_stored_event_wait_for_it(platform, events):
     assert (found.counts.ahead, found.counts.by_key, found.verdict) == (len(late), len(rows), "equal")
 
 
+def test_log_of_a_time_of_which_nothing_is_stored_waits_for_it(platform, events):
+    rows = of_period(events)
+    late = changed(rows, "AT", pa.array([at + timedelta(days=300) for at in rows["AT"].to_pylist()], TIME))
+    log(platform, as_served(events, late))
+    found = check_skew(platform, CASE)
+    assert (found.counts.ahead, found.verdict) == (len(rows), "nothing_compared")
+
+
 def test_other_versions_and_times_are_not_looked_at(platform, events):
     served = as_served(events, of_period(events))
     log(platform, served)

@@ -7,11 +7,12 @@ import pandas as pd
 import pytest
 
 from components.leak import quick
-from components.leak.alone import ranked
-from components.leak.future import changes, cut_times, differing, from_future, turn_after
+from components.leak.alone import Alone, Ranked, ranked
+from components.leak.future import Future, changes, cut_times, differing, from_future, turn_after
 from components.leak.run import look_for_leaks
-from components.leak.shuffled import shuffle, shuffled
-from components.leak.verdict import as_data, sentences
+from components.leak.shuffled import Shuffled, shuffle, shuffled
+from components.leak.verdict import Leaks, as_data, sentences
+from serin.learning.intervals import Estimate
 from serin.learning.split import EVENT_TIME, Periods, split_by_time
 from serin.times import parse_time
 from tests.factories import make_case
@@ -244,3 +245,37 @@ def test_area_and_its_chance_are_those_of_mann_and_whitney():
     draws = [quick.roc_auc(random.permutation(truth), np.arange(500.0)) for _ in range(2000)]
     assert quick.chance_error(truth) == pytest.approx(np.std(draws), rel=0.06)
     assert np.isnan(quick.roc_auc(np.zeros(3, np.int8), np.arange(3.0)))
+
+
+def leaks_of(*alone, positives=100, **parts):
+    """What was found, by hand: nothing but these features alone, each with its area and what it has above all."""
+    features = tuple(Alone(name, Estimate(auc, auc - 0.01, auc + 0.01), Estimate(gap, gap - 0.01, gap + 0.01))
+                     for name, auc, gap in alone)  # fmt: skip
+    usual = {
+        "shuffled": Shuffled(0.5, 0.48, 0.52, 4, {}),
+        "future": Future((), 10, {}),
+        "ranked": Ranked(Estimate(0.8, 0.79, 0.81), features, None),
+    }
+    return Leaks("2026-03-01", 10, positives, "lightgbm", 0.95, **{**usual, **parts})
+
+
+def test_feature_that_beats_all_of_them_together_is_suspected():
+    found = leaks_of(("a", 0.9, 0.1), ("b", 0.8, 0.005))
+    assert (found.verdict, found.suspects) == ("suspect", ("a",))
+    told = sentences(found, case_of("amount"))
+    assert told[2].startswith("a alone has 0.900 (0.890 to 0.910), more than all features together, 0.800")
+
+
+def test_limit_counts_where_the_whole_interval_is_above_it():
+    assert leaks_of(("a", 0.955, -0.1)).verdict == "clean"
+    assert leaks_of(("a", 0.965, -0.1)).verdict == "suspect"
+
+
+def test_area_below_chance_is_a_leak_too():
+    assert leaks_of(("a", 0.6, -0.1), shuffled=Shuffled(0.4, 0.48, 0.52, 4, {})).verdict == "leak"
+
+
+def test_few_positives_are_told():
+    assert sentences(leaks_of(("a", 0.6, -0.1), positives=12), case_of("amount"))[-1] == (
+        "the test part has 12 positives: the areas say little below 30"
+    )
