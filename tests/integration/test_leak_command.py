@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 
 from components.ingest.run import run as ingest
+from pipelines.leak import leak as pipeline
 from serin.atomic import write_text
 from serin.platform import build
 from serin.use_case import dumps
@@ -81,3 +83,17 @@ def test_label_in_disguise_is_exit_code_3_and_named(root):
     found = json.loads(done.stdout)
     assert (found["verdict"], found["suspects"]) == ("suspect", ["hint"])
     assert any(reason.startswith("hint alone has 1.000") for reason in found["reasons"])
+
+
+def test_pipeline_finds_the_same_and_leaves_its_report_and_summary(root):
+    platform = build(Workspace.from_variables({"SERIN_ROOT": str(root)}))
+    said = []
+    reference = platform.publish(platform.own_use_case("flattered"))
+    platform.pipelines.run(pipeline, {"use_case": reference}, lambda event: said.append(event.text))
+    assert any(text.startswith("hint alone has 1.000") for text in said)
+    (run,) = (root / ".serin" / "runs").iterdir()
+    (summary,) = (path for path in run.rglob("summary*") if path.is_file() and "find-leaks" in str(path))
+    told = summary.read_text(encoding="utf-8")
+    assert re.match(r"From events `[0-9a-f]{12}`: \*\*a feature knows more than is likely\*\* \(", told)
+    (report,) = (path for path in run.rglob("report*") if path.is_file() and "find-leaks" in str(path))
+    assert "flattered: which feature knows too much" in Reader(report.read_text(encoding="utf-8")).texts
