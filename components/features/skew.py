@@ -178,7 +178,8 @@ class Counts:
     Compared: by the event's key, by entities and time, or as a row of its own that no stored event is (`asked`).
     `moved` of them were served with another time or entity than the stored event has by now. Not compared: `ambiguous`
     (several stored events are like it), `unmatched` (no event, and not all of what its windows take was logged),
-    `ahead` (later than the last stored event) and `earlier` (before the snapshot that is stored).
+    `ahead` (later than the last stored event), `earlier` (before the snapshot that is stored) and `given` (the caller
+    gave the features, and none were read).
     """
 
     logged: int = 0
@@ -190,6 +191,7 @@ class Counts:
     unmatched: int = 0
     ahead: int = 0
     earlier: int = 0
+    given: int = 0
 
     @property
     def compared(self) -> int:
@@ -207,5 +209,6 @@ class Counts:
             (self.unmatched, "left out: they are no stored event, and not all that their windows take was logged"),
             (self.ahead, "left out: later than the last stored event; ingest, then look again"),
             (self.earlier, "left out: served before the snapshot that is stored was taken"),
+            (self.given, "left out: the caller gave the features, and none were read"),
         )
         return [f"{rows:,} of {self.logged:,} rows {words}" for rows, words in found if rows]

@@ -27,6 +27,8 @@ from serin.times import DAY
 from serin.use_case import UseCase
 
 _TIME = "event_timestamp"
+# What the predictor says of the features that it read for a row.
+_READ = ("feature_age_seconds", "missing_features")
 _USUAL = 7 * DAY
 
 
@@ -86,7 +88,7 @@ def check_skew(
         start=start,
         end=end,
         columns=(*manifest.inputs.names, *entities),
-        optional=key,
+        optional=(*key, *_READ),
     )
     rows = _typed(logged.table, case, manifest, (*entities, *key))
     events, damaged = _events(platform, case, manifest, start, end)
@@ -192,9 +194,11 @@ def _chosen(
 ) -> tuple[_Chosen, Counts]:
     """Which logged rows are compared, how, and how many are not."""
     times = rows[_TIME].cast(pa.int64()).to_numpy()
-    earlier = times < _microseconds(snapshot) if snapshot else np.zeros(len(rows), bool)
-    stored = (matched.places >= 0) & ~earlier
-    none = (matched.places == NONE) & ~earlier
+    given = _given(rows, manifest)
+    earlier = ~given & (times < _microseconds(snapshot)) if snapshot else np.zeros(len(rows), bool)
+    there = ~given & ~earlier
+    stored = there & (matched.places >= 0)
+    none = there & (matched.places == NONE)
     ahead = np.zeros(len(rows), bool)
     if manifest.timestamp:
         ahead = none & (times > _last(events, manifest.timestamp))
@@ -208,16 +212,26 @@ def _chosen(
         by_entities=int((stored & ~matched.by_key).sum()),
         asked=int(known.sum()),
         moved=int((stored & matched.moved).sum()),
-        ambiguous=int(((matched.places == SEVERAL) & ~earlier).sum()),
+        ambiguous=int((there & (matched.places == SEVERAL)).sum()),
         unmatched=int((left & ~known).sum()),
         ahead=int(ahead.sum()),
         earlier=int(earlier.sum()),
+        given=int(given.sum()),
     )
     return _Chosen(np.flatnonzero(stored), matched.places[stored], np.flatnonzero(known)), counts
 
 
+def _given(rows: pa.Table, manifest: Manifest) -> NDArray[np.bool_]:
+    """Rows whose caller gave the features: nothing was read for them, and nothing was missing."""
+    if not manifest.store_features:
+        return np.zeros(len(rows), bool)
+    age, missing = (rows[name].cast(pa.float64()) for name in _READ)
+    found: NDArray[np.bool_] = pc.and_(pc.is_null(age), pc.fill_null(pc.equal(missing, 0), False)).to_numpy()
+    return found
+
+
 def _has_entities(rows: pa.Table, manifest: Manifest) -> NDArray[np.bool_]:
-    """Rows with all entity keys: one without, whose caller gave its features, has nothing to be computed from."""
+    """Rows with all entity keys: one without has nothing that it could be computed from."""
     found = np.ones(len(rows), bool)
     for column in manifest.entities:
         found &= rows[column.name].is_valid().to_numpy(zero_copy_only=False)

@@ -142,6 +142,15 @@ def test_other_versions_and_times_are_not_looked_at(platform, events):
     assert found.counts.logged == len(of_period(events, START, half))
 
 
+def test_rows_whose_caller_gave_the_features_are_left_out(platform, events):
+    served = as_served(events, of_period(events))
+    count = len(served)
+    served = served.append_column("missing_features", pa.array(np.zeros(count), pa.int32()))
+    log(platform, served.append_column("feature_age_seconds", pa.array([None] * 2 + [60.0] * (count - 2))))
+    found = check_skew(platform, CASE)
+    assert (found.counts.given, found.counts.by_key, found.comparison.rows) == (2, count - 2, count - 2)
+
+
 def test_damaged_file_of_the_log_is_told(platform, events):
     log(platform, as_served(events, of_period(events)))
     folder = platform.workspace.predictions("cards")
