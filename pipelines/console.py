@@ -64,6 +64,15 @@ class Console:
             json.dump(data, self._out, indent=2, default=str)
             self._out.write("\n")
 
+    @contextmanager
+    def hearing(self) -> Iterator[None]:
+        """What steps say in the block is printed after it; standard output belongs to the result."""
+        with redirect_stdout(io.StringIO()) as said:
+            yield
+        for line in said.getvalue().splitlines():
+            if progress := heard(line):
+                self.progress(progress)
+
     def progress(self, event: Progress) -> None:
         """A pipeline run's progress."""
         name = escape(TITLES.get(event.task, event.task))

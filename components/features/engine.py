@@ -1,30 +1,35 @@
-"""Where window features are computed: by DuckDB in the step, or on Spark."""
+"""The features of window views, by whatever engine the use case names."""
 
+from collections.abc import Callable
 from datetime import datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from serin.errors import UseCaseError
 from serin.online.rows import EVENT_TIMESTAMP
 from serin.ports import ServedView
 from serin.use_case import UseCase, WindowView
 from serin.windows.query import Columns, window_features
 
-
-def event_features(case: UseCase, events: pa.Table, view: ServedView, asked: pa.Table | None = None) -> pa.Table:
-    """The features of a window view at the time of each event, or of each row of `asked`, in their order.
-
-    Raises UseCaseError where `features.engine` names what there is not.
-    """
-    definition = _windows(view)
-    columns = Columns(view.key, view.timestamp or "", case.data.key)
-    if case.features.engine == "spark":
-        raise UseCaseError("features.engine: spark is not there yet; allowed: duckdb")
-    return window_features(events, definition, columns, asked)
+# As `window_features`; see also components.features.spark.window_engine.
+Engine = Callable[..., pa.Table]
 
 
-def entity_features(case: UseCase, events: pa.Table, view: ServedView, as_of: datetime) -> pa.Table:
+def event_features(
+    case: UseCase,
+    events: pa.Table,
+    view: ServedView,
+    asked: pa.Table | None = None,
+    *,
+    engine: Engine = window_features,
+) -> pa.Table:
+    """The features of a window view at the time of each event, or of each row of `asked`, in their order."""
+    return engine(events, _windows(view), Columns(view.key, view.timestamp or "", case.data.key), asked)
+
+
+def entity_features(
+    case: UseCase, events: pa.Table, view: ServedView, as_of: datetime, *, engine: Engine = window_features
+) -> pa.Table:
     """The features of each entity of `events` as of a time, without an event of its own.
 
     One row an entity: its key, `event_timestamp` and the features.
@@ -32,7 +37,8 @@ def entity_features(case: UseCase, events: pa.Table, view: ServedView, as_of: da
     keys = pc.drop_null(pc.unique(events[view.key]))
     times = pa.array([as_of] * len(keys), pa.timestamp("us", tz="UTC"))
     past = view.model_copy(update={"definition": _windows(view).model_copy(update={"current": False})})
-    found = event_features(case, events, past, pa.table({view.key: keys, view.timestamp or "": times}))
+    asked = pa.table({view.key: keys, view.timestamp or "": times})
+    found = event_features(case, events, past, asked, engine=engine)
     return pa.table({view.key: keys, EVENT_TIMESTAMP: times} | {name: found[name] for name in found.column_names})
 
 
