@@ -98,15 +98,6 @@ class Console:
             self._spinner.start()
 
     @contextmanager
-    def hearing(self) -> Iterator[None]:
-        """What steps say while the block runs is printed after it; standard output belongs to the result."""
-        with redirect_stdout(io.StringIO()) as said:
-            yield
-        for line in said.getvalue().splitlines():
-            if progress := heard(line):
-                self.progress(progress)
-
-    @contextmanager
     def working(self, text: str) -> Iterator[None]:
         """A spinner on a terminal while the block runs, and a line with the seconds after it."""
         start = time.monotonic()
