@@ -19,9 +19,11 @@ def pools_of(case: UseCase) -> tuple[Pool, ...]:
 @cache
 def pipelines(pools: tuple[Pool, ...] = (Pool(),)) -> Mapping[str, Any]:
     """Every pipeline that Serin has; they train on the machines of `pools` (see `pools_of`)."""
+    from pipelines.leak import leak
     from pipelines.refresh import refresh
     from pipelines.retraining import retraining_on
     from pipelines.rollout import rollout
+    from pipelines.skew import skew
     from pipelines.training import training_on
 
     return {
@@ -29,6 +31,8 @@ def pipelines(pools: tuple[Pool, ...] = (Pool(),)) -> Mapping[str, Any]:
         "retraining": retraining_on(pools),
         "refresh": refresh,
         "rollout": rollout,
+        "skew": skew,
+        "leak": leak,
     }
 
 

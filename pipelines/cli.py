@@ -211,6 +211,56 @@ def drift(use_case: UseCaseName, as_of: AsOf = "", json: Json = False) -> None:
     command.run(_console(json), _platform(), use_case, as_of)
 
 
+@app.command(
+    rich_help_panel=LOOP,
+    help="Compare features as served with features as trained, row by row.\n\n"
+    "Replays the prediction log of a version against the stored events, with the definitions that the version was "
+    "trained with, and tells the share of rows that are equal, the columns that differ, and the first rows that do. A "
+    "logged row is found by its key (`data.key`, where the request gave it), else by its entities and time.\n\n"
+    "Exit code 0: no more rows differ than --limit allows. 3: more do, or nothing could be compared.",
+)
+def skew(
+    use_case: UseCaseName,
+    version: Annotated[int, typer.Option(help="The version to look at. Default: the champion.", min=0)] = 0,
+    start: Annotated[
+        str, typer.Option("--from", callback=_time, help="From this event time on. Default: 7 days before --to.")
+    ] = "",
+    end: Annotated[
+        str, typer.Option("--to", callback=_time, help="Before this event time. Default: the end of the log.")
+    ] = "",
+    limit: Annotated[float, typer.Option(help="The share of the rows that may differ.", min=0, max=1)] = 0.0,
+    json: Json = False,
+) -> None:
+    from pipelines.commands import skew as command
+
+    if not command.run(_console(json), _platform(), use_case, version, start, end, limit):
+        raise typer.Exit(_DIFFERS)
+
+
+@app.command(
+    rich_help_panel=LOOP,
+    help="Look for features that know too much: what nobody could have known at the time of their row.\n\n"
+    "Labels that were not known yet are turned round, and the training set is made again: a feature that changes has "
+    "used them. Labels are shuffled: a model must fall to chance. Each feature is tried alone: one whose area under "
+    "the ROC curve is above --limit, or above that of all features together, is named.\n\n"
+    "It can't find a column that was filled in after the outcome and tells only a little of it, labels that come later "
+    "than `label.delay` says, or rows that are in the table only because of their outcome.\n\n"
+    "Exit code 0: nothing was found. 3: a leak is proved, or a feature is suspected.",
+)
+def leak(
+    use_case: UseCaseName,
+    as_of: AsOf = "",
+    limit: Annotated[
+        float, typer.Option(help="The area under the ROC curve that a feature alone may have.", min=0.5, max=1)
+    ] = 0.95,
+    json: Json = False,
+) -> None:
+    from pipelines.commands import leak as command
+
+    if not command.run(_console(json), _platform(), use_case, as_of, limit):
+        raise typer.Exit(_DIFFERS)
+
+
 @app.command(rich_help_panel=LOOP)
 def retrain(
     use_case: UseCaseName,
@@ -229,7 +279,7 @@ def retrain(
 
 @app.command(rich_help_panel=CLUSTER)
 def submit(
-    pipeline: Annotated[str, typer.Argument(help="training, retraining, refresh or rollout.")],
+    pipeline: Annotated[str, typer.Argument(help="training, retraining, refresh, rollout, skew or leak.")],
     use_case: UseCaseName,
     data: Table = "",
     as_of: AsOf = "",

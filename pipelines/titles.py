@@ -13,5 +13,7 @@ TITLES: Mapping[str, str] = {
     "evaluate": "evaluate",
     "register": "register",
     "drift": "look for drift",
+    "skew": "compare features as served with features as trained",
+    "leak": "look for features that know too much",
     "rollout": "roll out",
 }

@@ -17,20 +17,24 @@ _TIME, _LOGGED, _VERSION = "event_timestamp", "logged_at", "model_version"
 _UTC = pa.timestamp("us", tz="UTC")
 
 
-def read(folder: str, *, version: str, start: datetime, end: datetime, columns: Sequence[str]) -> Rows:
+def read(
+    folder: str, *, version: str, start: datetime, end: datetime, columns: Sequence[str], optional: Sequence[str] = ()
+) -> Rows:
     """What the model `version` was given and answered in [start, end), by event time.
 
     Only the dates (UTC) from `start` to `end` are read, and of each file the columns that are needed. One row a scored
-    row: event_timestamp (UTC), then `columns`; no rows where the log holds none.
+    row: event_timestamp (UTC), then `columns`, then `optional` ones, null where a file lacks them; no rows where the
+    log holds none.
     Raises DataError for rows of the version without one of these columns; UnavailableError where the log can't be
     reached.
     """
     wanted = list(dict.fromkeys([_TIME, *columns]))
+    both = list(dict.fromkeys([*wanted, *optional]))
     tables, damaged = [], []
     first, last = (moment.astimezone(UTC).date().isoformat() for moment in (start, end))
     for where in partitions.files(folder, first, last):
         try:
-            table = _of_version(where, version, wanted)
+            table = _of_version(where, version, both)
         except DataError as error:
             damaged.append(Damaged(where, str(error)))
             continue
@@ -38,11 +42,13 @@ def read(folder: str, *, version: str, start: datetime, end: datetime, columns: 
             raise DataError(f"{where}: rows of model version {version} lack {', '.join(missing)}")
         tables.append(table)
     if not tables:
-        return Rows(pa.table({name: pa.array([]) for name in wanted}), tuple(damaged))
+        return Rows(pa.table({name: pa.array([]) for name in both}), tuple(damaged))
     table = storage.joined(tables, folder)
+    for name in (name for name in both if name not in table.column_names):
+        table = table.append_column(name, pa.nulls(len(table)))
     times = pc.cast(table[_TIME], _UTC)
     inside = pc.and_(pc.greater_equal(times, pa.scalar(start, _UTC)), pc.less(times, pa.scalar(end, _UTC)))
-    return Rows(table.filter(inside), tuple(damaged))
+    return Rows(table.select(both).filter(inside), tuple(damaged))
 
 
 def end(folder: str) -> datetime | None:

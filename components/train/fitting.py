@@ -12,11 +12,11 @@ from components.train.memory import Memory
 from components.train.search import Found, search
 from serin import estimators
 from serin.estimators.base import Estimator, Model, Parts, Rows
-from serin.learning.encoding import encode, labels
+from serin.learning.encoding import encode, input_schema, labels
 from serin.learning.sampling import sample
 from serin.learning.split import Fold, folds, known_rows
 from serin.progress import say
-from serin.schema import MAX_CATEGORIES, InputColumn, InputSchema
+from serin.schema import InputSchema
 from serin.use_case import UseCase
 
 Device = Literal["cpu", "cuda"]
@@ -197,15 +197,3 @@ def _scored(work: Work, fold: Fold, of: int, parameters: dict[str, Any], finalis
             "score": scores,
         }
     )
-
-
-def input_schema(frame: pd.DataFrame, case: UseCase) -> InputSchema:
-    """The model's inputs: text columns are categories (the most frequent ones), all others numbers."""
-    return InputSchema(columns=tuple(_input_column(frame[name], name, case) for name in case.feature_names))
-
-
-def _input_column(values: "pd.Series[Any]", name: str, case: UseCase) -> InputColumn:
-    if name not in case.data.columns or case.data.columns[name].type != "text":
-        return InputColumn(name=name)
-    counts = values.dropna().astype(str).value_counts()
-    return InputColumn(name=name, kind="category", categories=tuple(sorted(counts.index[:MAX_CATEGORIES])))

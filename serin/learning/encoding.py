@@ -6,8 +6,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from serin.schema import InputSchema
+from serin.schema import MAX_CATEGORIES, InputColumn, InputSchema
 from serin.use_case import UseCase
+
+
+def input_schema(frame: pd.DataFrame, case: UseCase) -> InputSchema:
+    """The model's inputs: text columns are categories (the most frequent ones), all others numbers."""
+    return InputSchema(columns=tuple(_input_column(frame[name], name, case) for name in case.feature_names))
+
+
+def _input_column(values: "pd.Series[Any]", name: str, case: UseCase) -> InputColumn:
+    if name not in case.data.columns or case.data.columns[name].type != "text":
+        return InputColumn(name=name)
+    counts = values.dropna().astype(str).value_counts()
+    return InputColumn(name=name, kind="category", categories=tuple(sorted(counts.index[:MAX_CATEGORIES])))
 
 
 def encode(frame: pd.DataFrame, inputs: InputSchema) -> NDArray[np.float32]:

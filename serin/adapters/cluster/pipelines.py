@@ -21,8 +21,10 @@ ACCOUNTS = {
     "serin-retraining": "serin-drift",
     "serin-refresh": "serin-drift",
     "serin-rollout": "serin-rollout",
+    "serin-skew": "serin-drift",
+    "serin-leak": "serin-drift",
 }
-_WITHOUT_FEATURES = {"serin-rollout"}
+_WITHOUT_FEATURES = {"serin-rollout", "serin-skew", "serin-leak"}
 
 
 @dataclass(frozen=True)

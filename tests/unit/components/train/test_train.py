@@ -7,14 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from components.train.fitting import Fitted, input_schema, train
+from components.train.fitting import Fitted, train
 from components.train.memory import Nothing
 from components.train.run import train_estimator
 from components.train.sealing import Made, Origin
 from components.train.stacking import stack_estimators
 from serin.artifact import BACKGROUND, REFERENCE, VALIDATION, verify
 from serin.engines import load
-from serin.learning.encoding import encode, labels
+from serin.learning.encoding import encode, input_schema, labels
 from serin.learning.record import RECORD, TrainingRecord
 from serin.learning.split import FOLD, SPLIT, folds
 from serin.schema import InputSchema
