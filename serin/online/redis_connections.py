@@ -89,4 +89,11 @@ class Readers:
 
 def _options(config: RedisConfig) -> dict[str, Any]:
     timeouts = {"socket_timeout": _WRITE_SECONDS, "socket_connect_timeout": _READ_SECONDS}
-    return {**timeouts, **config.options, "host": config.host, "port": config.port, "protocol": 2}
+    return {
+        "socket_keepalive": True,
+        **timeouts,
+        **config.options,
+        "host": config.host,
+        "port": config.port,
+        "protocol": 2,
+    }
