@@ -1,8 +1,11 @@
 """`serin status`."""
 
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from pipelines.console import Console
+from pipelines.freshness import freshness, in_words
 from serin import aliases, storage, use_case
 from serin.deployments import version_of, versions_of, weights_of
 from serin.errors import NotFoundError, SerinError
@@ -12,7 +15,7 @@ from serin.use_case import UseCase
 
 
 def run(console: Console, platform: Platform, name: str) -> None:
-    """Print versions, aliases and traffic of one use case or of all."""
+    """Print versions, aliases, traffic and the age of the features of one use case or of all."""
     names = [name] if name else use_case.names(platform.workspace.use_cases)
     found = {}
     for each in names:
@@ -34,6 +37,7 @@ def _look(platform: Platform, case: UseCase) -> dict[str, Any]:
         "lost": list(aliases.lost(platform.registry, case.model_name).values()),
         "serving": serving,
         "serving_problem": problem,
+        "features": freshness(platform, case, datetime.now(UTC)),
     }
 
 
@@ -86,6 +90,7 @@ def _print(console: Console, case: UseCase, found: dict[str, Any]) -> None:
         )
     console.table(("version", "aliases", "estimator", "as of", "gate", "traffic"), rows)
     console.say(f"  {found['events']} event files, {found['predictions']} prediction log files stored")
+    _print_features(console, found["features"])
     for name, served in found["serving"].items():
         if served["problem"]:
             console.say(f"  {name}: {served['problem']}")
@@ -93,3 +98,19 @@ def _print(console: Console, case: UseCase, found: dict[str, Any]) -> None:
         console.say(f"  {cause}")
     if found["serving_problem"]:
         console.say(f"  serving: {found['serving_problem']}")
+
+
+def _print_features(console: Console, found: Mapping[str, Any]) -> None:
+    if found["views"]:
+        rows = [(view["view"], _time(view["as_of"]), in_words(view["age_seconds"])) for view in found["views"]]
+        console.table(("features", "as of", "age"), rows)
+    for log in found["logs"]:
+        pushed = f", pushed events up to {_time(log['pushed'])}" if log["pushed"] else ""
+        age = f" ({in_words(log['age_seconds'])} ago)" if log["age_seconds"] is not None else ""
+        console.say(f"  events of {log['entity']}: as of {_time(log['as_of'])}{pushed}{age}")
+    if found["problem"]:
+        console.say(f"  features: {found['problem']}")
+
+
+def _time(text: str | None) -> str:
+    return text[:16].replace("T", " ") if text else "never"

@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -379,12 +378,10 @@ def _marks(items: Sequence[Any]) -> str:
     return ", ".join("?" * len(items))
 
 
-@lru_cache(maxsize=4096)
 def _as_feast(seconds: int) -> int:
     """A time (seconds since 1970) as Feast writes it: as if the clock's UTC were the machine's own time zone."""
     return int(datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).timestamp())
 
 
-@lru_cache(maxsize=4096)
 def _from_feast(stamp: int) -> int:
     return int(datetime.fromtimestamp(stamp).replace(tzinfo=UTC).timestamp())

@@ -142,7 +142,7 @@ class WindowView(_Model):
     """A feature view of window features, exact at each event's own time.
 
     `current`: an event counts in its own windows. With a `hop`, the far end of every window is rounded down to a
-    multiple of it since 1970 (a sawtooth window): what is older is kept online as one sum a hop, not event by event.
+    multiple of it since 1970 (a sawtooth window).
     """
 
     entity: str

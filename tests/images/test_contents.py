@@ -48,8 +48,8 @@ def test_no_package_manager_of_python_and_no_compiler_is_there(image: Image, tmp
 
 
 def test_predictor_has_no_package_of_the_pipelines(predictor: Image, tmp_path: Path) -> None:
-    names = ["kfp", "mlflow", "evidently", "duckdb", "matplotlib", "typer", "components", "pipelines", "predictors"]
-    assert _importable(predictor, tmp_path, *names) == ["predictors"]
+    names = ["kfp", "mlflow", "feast", "evidently", "duckdb", "matplotlib", "typer", "components", "pipelines"]
+    assert _importable(predictor, tmp_path, *names, "predictors") == ["predictors"]
 
 
 def test_libraries_of_the_models_find_all_that_they_load(image: Image, tmp_path: Path) -> None:

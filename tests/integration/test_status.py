@@ -1,20 +1,30 @@
 """`serin status`: what can be told is told, whatever can't."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from components.features.plan import log_plans
+from components.features.run import Refreshed, refresh
+from components.ingest.store import ingest
 from components.register.run import register
 from pipelines.commands import status
 from pipelines.console import Console
+from pipelines.freshness import freshness, in_words
 from serin.adapters.cluster.api import Api
 from serin.adapters.cluster.serving import KubernetesServing
 from serin.adapters.local.serving import LocalServing
 from serin.deployments import inference_service, virtual_service
+from serin.online.store import PushedEvent
 from serin.platform import Platform, build
 from serin.ports import INFERENCE_SERVICE, VIRTUAL_SERVICE
+from serin.simulate import simulate
+from serin.times import micros
+from serin.use_case import UseCase
 from serin.workspace import Workspace
 from tests import services
 from tests.factories import make_artifact
@@ -104,3 +114,76 @@ def test_status_names_a_version_with_traffic_that_is_not_there(root: Path, capsy
     shown = capsys.readouterr().out
     assert "100 %, down" in shown
     assert f"card-fraud-v1: {target.status('card-fraud-v1').message}" in shown
+
+
+MONDAY = datetime(2026, 1, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+Refreshing = tuple[Platform, UseCase, Refreshed]
+
+
+@pytest.fixture(scope="module")
+def refreshed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Refreshing]:
+    """A workspace whose features are those of MONDAY."""
+    made = services.workspace_copy(tmp_path_factory.mktemp("refreshed"))
+    platform = _platform(made)
+    case = platform.own_use_case("card_fraud")
+    table = made / "t.parquet"
+    simulate(seed=1, start=MONDAY.date() - timedelta(days=20), days=20, rows=500).to_parquet(table)
+    ingest(platform.workspace, case, str(table), MONDAY)
+    yield platform, case, refresh(platform, case, MONDAY)
+    platform.features.online.close()
+
+
+def test_age_of_each_view_and_event_log_is_told_from_the_last_refresh(refreshed: Refreshing) -> None:
+    platform, case, _ = refreshed
+    found = freshness(platform, case, MONDAY + 26 * HOUR)
+    age, at = 26 * 3600.0, "2026-01-12T00:00:00+00:00"
+    assert found["problem"] == ""
+    assert [view["view"] for view in found["views"]] == ["customer_activity", "terminal_risk"]
+    assert {(view["as_of"], view["age_seconds"]) for view in found["views"]} == {(at, age)}
+    terminal = next(log for log in found["logs"] if log["entity"] == "TERMINAL_ID")
+    assert terminal == {"entity": "TERMINAL_ID", "as_of": at, "pushed": None, "age_seconds": age}
+
+
+def test_age_of_an_event_log_is_that_of_the_last_push(
+    refreshed: Refreshing, capsys: pytest.CaptureFixture[str]
+) -> None:
+    platform, case, features = refreshed
+    log = log_plans(case, features.served, platform.features.project)["CUSTOMER_ID"]
+    at = MONDAY + 25 * HOUR
+    platform.features.online.push(log, [PushedEvent(id=b"1", entity=1, time=micros(at), row=b"{}")])
+    found = freshness(platform, case, MONDAY + 26 * HOUR)
+    customer = next(log for log in found["logs"] if log["entity"] == "CUSTOMER_ID")
+    assert (customer["pushed"], customer["age_seconds"]) == ("2026-01-13T01:00:00+00:00", 3600.0)
+    make_artifact(platform.workspace.root / "artifact")
+    register(platform, case, platform.workspace.root / "artifact", "passed", {}, "")
+    status.run(Console(), platform, "card_fraud")
+    shown = capsys.readouterr().out
+    assert "customer_activity" in shown
+    assert "events of CUSTOMER_ID: as of 2026-01-12 00:00, pushed events up to 2026-01-13 01:00" in shown
+    assert "events of TERMINAL_ID: as of 2026-01-12 00:00 (" in shown
+
+
+def test_view_that_is_computed_otherwise_by_now_was_never_refreshed(refreshed: Refreshing) -> None:
+    platform, case, _ = refreshed
+    view = case.features.windows["terminal_risk"].model_copy(update={"current": False})
+    windows = case.features.windows | {"terminal_risk": view}
+    other = case.model_copy(update={"features": case.features.model_copy(update={"windows": windows})})
+    found = freshness(platform, other, MONDAY)
+    assert [view["as_of"] is None for view in found["views"]] == [False, True]
+    assert [log["entity"] for log in found["logs"]] == ["CUSTOMER_ID"]
+
+
+def test_features_that_nobody_ever_refreshed_have_no_age(root: Path) -> None:
+    platform = _platform(root)
+    found = freshness(platform, platform.own_use_case("bank_churn"), MONDAY)
+    assert found["logs"] == []
+    assert {view["as_of"] for view in found["views"]} == {None}
+    assert found["problem"] == ""
+
+
+@pytest.mark.parametrize(
+    ("age", "told"), [(None, ""), (12.7, "12s"), (119, "1m"), (7200, "2h"), (26 * 3600, "1d"), (15 * 86_400, "15d")]
+)
+def test_age_in_words_has_the_largest_unit_that_is_whole(age: float | None, told: str) -> None:
+    assert in_words(age) == told
