@@ -105,7 +105,19 @@ def _compute(platform: Platform, case: UseCase, as_of: datetime) -> Refreshed:
 def _events(platform: Platform, case: UseCase, before: datetime) -> pa.Table:
     """The events before a time. What ingest named as damaged is passed over here in the same way."""
     where = ds.field(case.timestamp) < pa.scalar(before) if case.timestamp else None
-    return partitions.read(platform.workspace.events(case.name), where=where, timestamp=case.timestamp).table
+    return _as_declared(
+        partitions.read(platform.workspace.events(case.name), where=where, timestamp=case.timestamp).table, case
+    )
+
+
+def _as_declared(events: pa.Table, case: UseCase) -> pa.Table:
+    """Whole numbers as such: ingest stores those that may be missing as floats."""
+    for place, name in enumerate(events.column_names):
+        column = events[name]
+        if (told := case.data.columns.get(name)) and told.type == "integer" and pa.types.is_floating(column.type):
+            known = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+            events = events.set_column(place, name, known.cast(pa.int64()))
+    return events
 
 
 def _engine(platform: Platform, case: UseCase) -> Engine:

@@ -17,6 +17,7 @@ import pytest
 
 from components.features.plan import online_plan
 from components.features.run import Refreshed, refresh
+from components.ingest.store import ingest
 from serin import partitions, storage, use_case
 from serin.adapters.local.lease import FileLease
 from serin.artifact import Manifest, RequestColumn, seal
@@ -307,6 +308,24 @@ def test_payment_that_came_late_or_was_corrected_is_in_the_next_refresh_of_the_s
     tail = known_events(platform, case, again)
     assert [int(time) for time in tail.times] == [micros(MONDAY - DAY + timedelta(hours=hour)) for hour in (1, 2)]
     assert again.views[0].table["mean"].to_pylist() == [0.0, 0.5]
+
+
+def test_key_that_may_be_missing_is_the_whole_number_that_it_was(tmp_path):
+    case = cards("9d", "amount")
+    columns = case.data.columns | {"card": case.data.columns["card"].model_copy(update={"nullable": True})}
+    case = case.model_copy(update={"data": case.data.model_copy(update={"columns": columns})})
+    platform = new_workspace(tmp_path, case)
+    table = tmp_path / "t.csv"
+    table.write_text(
+        "id,at,card,amount,tip,fraud\n"
+        "0,2026-02-01T10:00,1,4.0,1.0,0\n1,2026-02-01T11:00,,8.0,1.0,0\n2,2026-02-01T12:00,1,6.0,1.0,1\n"
+    )
+    ingest(platform.workspace, case, str(table), MONDAY)
+    found = refresh(platform, case, MONDAY)
+    assert found.views[0].table["mean"].to_pylist() == [4.0, 8.0, 5.0]
+    assert len(known_events(platform, case, found).times) == 2
+    assert found.served[0].types["card"] == "integer"
+    assert platform.features.published(found.served[0]) == MONDAY
 
 
 @pytest.mark.parametrize("apply", [feast_apply, lambda root: at(root).features.apply()], ids=["feast", "serin"])
