@@ -138,8 +138,8 @@ class RedisStore:
             raise
         if there != count:
             raise UnavailableError(
-                f"{self._where}: {there:,} of {count:,} fields of {log.name} are there, so they are not put in place: "
-                "Redis lost some while they were written"
+                f"{self._where}: {count:,} fields of {log.name} were written and {there:,} are there, so they are not "
+                "put in place: Redis was away meanwhile"
             )
         return count - 1
 

@@ -327,9 +327,12 @@ def test_restart_between_two_requests_fails_neither(tmp_path: Path) -> None:
             store = open_store(write_yaml(tmp_path, f'{{type: redis, connection_string: "{address}"}}'))
             await store.read([], [(log(), [1])])
             store.push(log(), [event(b"a")])
+            store.write_rows(plan(), rows())
         with services.redis(port=port):
             await store.read([], [(log(), [1])])
+            store.write_rows(plan(), rows())
             assert store.push(log(), [event(b"a")]) == 1
+            assert (await store.read([(plan(), [1])], [])).rows[0][0]
         store.close()
 
     asyncio.run(ask())
