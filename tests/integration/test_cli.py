@@ -34,7 +34,19 @@ def test_help_is_a_table_of_contents_and_imports_nothing_heavy():
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60).stdout
     assert found.startswith("[]\n")
-    for command in ("demo", "new", "train", "serve", "rollout", "drift", "retrain", "status", "doctor", "compile"):
+    for command in (
+        "demo",
+        "new",
+        "train",
+        "push",
+        "serve",
+        "rollout",
+        "drift",
+        "retrain",
+        "status",
+        "doctor",
+        "compile",
+    ):
         assert command in found
 
 
