@@ -162,7 +162,9 @@ def refresh(use_case: UseCaseName, data: Table = "", as_of: AsOf = "", json: Jso
 )
 def push(
     use_case: UseCaseName,
-    table: Annotated[str, typer.Argument(help="CSV or Parquet, or a folder of them: a path or an s3:// URI.")],
+    table: Annotated[
+        str, typer.Argument(help="CSV or Parquet, or a folder of them: a path or an s3:// URI.", metavar="TABLE")
+    ],
     labels: Annotated[bool, typer.Option("--labels", help="The table has keys and labels of known events.")] = False,
     json: Json = False,
 ) -> None:

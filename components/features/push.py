@@ -62,7 +62,10 @@ def _pushed(
     pushed: dict[str, int] = {}
     new: dict[str, int] = {}
     oldest: list[int] = []
-    for log in _logs(platform, case):
+    logs = _logs(platform, case)
+    if not logs:
+        say(f"no model of {case.name} reads events online: what comes is stored, and that is all")
+    for log in logs:
         if of and of not in (*log.events.numbers, *log.events.codes):
             continue
         meta = store.meta(log)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from predictors.requests import MAX_ROWS, RequestSchema, Tensor, check_id
-from serin.artifact import RequestColumn
+from serin.artifact import EventColumns, RequestColumn
 from serin.errors import RequestError
 from tests.factories import make_manifest
 
@@ -392,3 +392,16 @@ def test_tensor_of_an_unknown_column_is_refused() -> None:
 
 def test_inputs_are_those_of_a_keyed_request() -> None:
     assert SCHEMA.inputs == [("CUSTOMER", "INT64"), ("AMOUNT", "FP64"), ("CHANNEL", "BYTES"), ("TIME", "BYTES")]
+
+
+def test_a_row_may_carry_the_key_of_its_event() -> None:
+    key = RequestColumn(name="PAYMENT", type="integer", min=0)
+    others = (RequestColumn(name="TIME", type="timestamp"), RequestColumn(name="FRAUD", type="integer"))
+    events = EventColumns(columns=(key, *others), key=("PAYMENT", "TIME"), label="FRAUD")
+    schema = RequestSchema(make_manifest(events=events))
+    assert ("PAYMENT", "INT64") in schema.inputs
+    assert v1({**ROW, "PAYMENT": 5}, ROW, schema=schema).columns["PAYMENT"] == [5, None]
+    assert v1({**RAW, "PAYMENT": 5}, RAW, schema=schema).columns["PAYMENT"] == [5, None]
+    assert refusal({**ROW, "PAYMENT": -5}, schema=schema) == "row 0: PAYMENT: below 0 (found -5)"
+    assert refusal({**ROW, "FRAUD": 1}, schema=schema).startswith("row 0: column 'FRAUD' is unknown")
+    assert "PAYMENT" not in v1(ROW).columns
