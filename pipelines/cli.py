@@ -153,6 +153,24 @@ def refresh(use_case: UseCaseName, data: Table = "", as_of: AsOf = "", json: Jso
     command.run(_console(json), _platform(), use_case, data, as_of)
 
 
+@app.command(
+    rich_help_panel=LOOP,
+    help="Push events, or labels that come later: they are stored, and the next request sees them.\n\n"
+    "A table of events is ingested as `serin train --data` does, and pushed to the online store. With --labels it has "
+    "the events' key (`data.key`) and the label; stored events are corrected, and labels of others set aside. The same "
+    "again changes nothing. A running predictor takes events itself: POST /v1/events.",
+)
+def push(
+    use_case: UseCaseName,
+    table: Annotated[str, typer.Argument(help="CSV or Parquet, or a folder of them: a path or an s3:// URI.")],
+    labels: Annotated[bool, typer.Option("--labels", help="The table has keys and labels of known events.")] = False,
+    json: Json = False,
+) -> None:
+    from pipelines.commands import push as command
+
+    command.run(_console(json), _platform(), use_case, table, labels)
+
+
 @app.command(rich_help_panel=LOOP)
 def serve(
     use_case: UseCaseName,

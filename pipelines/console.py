@@ -1,10 +1,11 @@
 """What commands print: for people on the terminal, or one JSON document for programs."""
 
+import io
 import json
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 from rich.console import Console as Rich
@@ -13,7 +14,7 @@ from rich.status import Status
 from rich.table import Table
 
 from pipelines.titles import TITLES
-from serin.progress import Progress
+from serin.progress import Progress, heard
 
 _WORTH_A_LINE = 0.1  # seconds
 
@@ -62,6 +63,15 @@ class Console:
         if self.as_json:
             json.dump(data, self._out, indent=2, default=str)
             self._out.write("\n")
+
+    @contextmanager
+    def hearing(self) -> Iterator[None]:
+        """What steps say in the block is printed after it; standard output belongs to the result."""
+        with redirect_stdout(io.StringIO()) as said:
+            yield
+        for line in said.getvalue().splitlines():
+            if progress := heard(line):
+                self.progress(progress)
 
     def progress(self, event: Progress) -> None:
         """A pipeline run's progress."""

@@ -7,6 +7,8 @@ TITLES: Mapping[str, str] = {
     "ingest": "ingest and check",
     "features": "features and training set",
     "refresh": "feature views and online store",
+    "labels": "find the events and correct their labels",
+    "push": "bring them online",
     "stack": "stack the estimators",
     "evaluate": "evaluate",
     "register": "register",

@@ -6,7 +6,9 @@ __main__     command line and start           server, rest, grpc_server   KServe
 body         bodies of HTTP requests
 load         artifact to verified model       model                       KServe's interface to the scorer
 requests     requests to checked rows         score                       rows to scores
-rows         rows, and those refused          enrich                      features from the online store
-values       what one value may be            answers                     scores to V1 and V2 answers
-metrics      Prometheus                       log                         the prediction log
+fields       columns that are given           enrich                      features from the online store
+values       what one value may be            histories                   events of entities, and their windows
+rows         rows, and those refused          events                      events and labels that are pushed
+metrics      Prometheus                       answers                     scores to V1 and V2 answers
+log          the prediction log
 """

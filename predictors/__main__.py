@@ -63,6 +63,7 @@ def serve(options: argparse.Namespace) -> None:
     loaded = load(options.model_dir)
 
     from predictors.enrich import OnlineFeatures
+    from predictors.events import EventSink
     from predictors.log import PredictionLog, schema
     from predictors.metrics import Metrics
     from predictors.model import PredictorModel
@@ -70,29 +71,41 @@ def serve(options: argparse.Namespace) -> None:
     from predictors.score import Identity, RowScorer
     from predictors.server import PredictorServer
     from serin import environment
+    from serin.online.store import open_store
     from serin.workspace import Workspace
 
     manifest = loaded.manifest
     name, version = options.model_name, options.model_version
     identity = Identity(name, version, options.deployment or f"{name}-v{version}".lower())
     categories = [column.name for column in manifest.inputs.columns if column.kind == "category"]
-    metrics = Metrics(identity.model, identity.version, identity.deployment, categories=categories)
     workspace = Workspace.from_variables(environment.variables())
-    store = OnlineFeatures(workspace.feature_store_yaml, manifest) if manifest.store_features else None
+    online = open_store(workspace.feature_store_yaml) if manifest.store_features else None
+    store = OnlineFeatures(online, manifest) if online else None
+    metrics = Metrics(
+        identity.model,
+        identity.version,
+        identity.deployment,
+        categories=categories,
+        views=store.views if store else (),
+    )
+    events = EventSink.of(online, manifest, metrics)
     log = PredictionLog(
         workspace.predictions(manifest.use_case), identity.deployment, schema(manifest), metrics.dropped
     )
-    scorer = RowScorer(identity, loaded, store, log, metrics)
-    model = PredictorModel(identity, RequestSchema(manifest), scorer, options.max_threads)
+    own_events = events if manifest.online.requests_are_events else None
+    scorer = RowScorer(identity, loaded, store, log, metrics, own_events)
+    model = PredictorModel(identity, RequestSchema(manifest), scorer, options.max_threads, events)
     server = PredictorServer(identity, metrics, options.host, options.http_port, options.grpc_port)
     logging.getLogger("kserve").info("%s scores with %s", identity, loaded.engines)
     log.start()
     metrics.loaded(time.time())
     try:
-        server.start([model])
+        server.start([model], scorer.try_store)
     finally:
         model.close()
         log.close()
+        if online:
+            online.close()
 
 
 def _matching(pattern: re.Pattern[str]) -> "argparse._ActionType":

@@ -1,115 +1,170 @@
-"""Features from the online store."""
+"""Features from the online store: what a request's rows need, by the plan in the manifest, in one round trip."""
 
-import sqlite3
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from predictors.histories import Histories, Windows
+from predictors.rows import Rows
 from serin.artifact import Manifest
-from serin.errors import UnavailableError
-from serin.workspace import served_project
-
-
-@dataclass(frozen=True)
-class _View:
-    """The inputs that one feature view supplies, and the age in seconds up to which they count."""
-
-    names: tuple[str, ...]
-    ttl: float
+from serin.online.plan import TablePlan, WindowPlan
+from serin.online.store import Found, OnlineStore, Row
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """Feature values by column, None where missing, and for each of the n rows how many the store did not hold (or
-    only ones that are too old) and how old the oldest one is at the event time, in seconds (NaN where none was held).
+    """Feature values by column, None where missing, and for each of the n rows how many are not known (the store does
+    not hold them, or only ones that are too old) and how old the oldest one is at the event time, in seconds (NaN where
+    none was held).
+
+    `ages` is the greatest age of each view that holds anything, at the event times; `stale` counts, by view, the values
+    that were there and too old; `refusal` says of them what the use case takes for an error.
     """
 
-    values: Mapping[str, list[Any]]
+    values: Mapping[str, Sequence[Any]]
     misses: NDArray[np.int64]
     age_seconds: NDArray[np.float64]
+    ages: Mapping[str, float] = field(default_factory=dict)
+    stale: Mapping[str, int] = field(default_factory=dict)
+    refusal: str = ""
+
+    @classmethod
+    def nothing(cls, rows: int, names: Iterable[str] = ()) -> "Fetched":
+        """`rows` rows without any of the features `names`."""
+        names = list(names)
+        values = {name: [None] * rows for name in names}
+        return cls(values, np.full(rows, len(names), np.int64), np.full(rows, np.nan))
+
+    def of(self, places: Sequence[int]) -> "Fetched":
+        """Some of the rows; what is told of views is told of all."""
+        values = {name: [column[place] for place in places] for name, column in self.values.items()}
+        return Fetched(values, self.misses[places], self.age_seconds[places], self.ages, self.stale)
+
+
+@dataclass(frozen=True)
+class _View:
+    """What was found of a view for n rows: values of each feature in order, which of them are known, the ages of all
+    and how many are too old."""
+
+    values: Mapping[str, list[Any]]
+    known: NDArray[np.bool_]
+    ages: NDArray[np.float64]
+    stale: NDArray[np.int64]
 
 
 class OnlineFeatures:
-    """The features of one feature service that a model needs, looked up by entity keys. Any thread may call it."""
+    """The features of a model that come from the online store."""
 
-    def __init__(self, store_yaml: Path, manifest: Manifest) -> None:
-        """Open the store and look up once, so that the first request finds everything warm.
-
-        Raises UnavailableError: the store can't be opened or lacks the feature service or one of its features.
-        """
-        import feast
-        from feast.errors import FeastError
-        from feast.repo_config import FeastConfigError
-        from google.protobuf.message import DecodeError
-        from pydantic import ValidationError
-        from redis.exceptions import RedisError
-
-        self._errors = (FeastError, RedisError, sqlite3.Error, OSError)
-        self._where = f"the feature store of {store_yaml}"
+    def __init__(self, store: OnlineStore, manifest: Manifest) -> None:
+        self._store = store
+        self._plan = manifest.online
+        self._views: tuple[TablePlan | WindowPlan, ...] = (*manifest.online.tables, *manifest.online.windows)
         self._names = manifest.store_features
-        self._keys = tuple(column.name for column in manifest.entities)
-        try:
-            self._store = feast.FeatureStore(repo_path=str(store_yaml.parent), fs_yaml_file=store_yaml)
-            self._store.config.project = served_project(self._store.config.project)
-            self._service = self._store.get_feature_service(manifest.feature_service)
-            views = [self._view(projection) for projection in self._service.feature_view_projections]
-        except (*self._errors, DecodeError, FeastConfigError, ValidationError) as error:
-            raise UnavailableError(f"{self._where} can't serve {manifest.feature_service}: {error}") from None
-        self._views = [view for view in views if view.names]
-        served = {feature.name for view in self._service.feature_view_projections for feature in view.features}
-        missing = sorted(set(self._names) - served)
-        if missing:
-            raise UnavailableError(
-                f"{self._where}: feature service {manifest.feature_service} lacks {', '.join(missing)}, "
-                f"it has {', '.join(sorted(served))}"
-            )
-        blank = {"integer": 0, "number": 0.0, "text": "", "boolean": False}
-        self._look_up({column.name: [blank.get(column.type)] for column in manifest.entities})
+        self._timestamp = manifest.timestamp or ""
+        self._label = manifest.events.label if manifest.events else ""
 
-    def fetch(self, keys: Mapping[str, Sequence[Any]], times: Sequence[datetime]) -> Fetched:
-        """Features of n rows, given the entity keys by column and the event times.
+    @property
+    def views(self) -> tuple[str, ...]:
+        """The names of the views."""
+        return tuple(plan.view for plan in self._views)
 
-        A value that is older at the event time than its view's ttl is missing, as it was in training; one that is
-        younger than the event, as in a replay, is not too old. An unknown key is no error: its features are missing.
-        Raises UnavailableError when the store fails.
-        """
-        found = self._look_up({name: list(keys[name]) for name in self._keys})
-        moments = np.array([time.timestamp() for time in times])
-        values: dict[str, list[Any]] = {}
-        misses = np.zeros(len(moments), np.int64)
-        oldest = np.full(len(moments), np.inf)
-        for view in self._views:
-            stamps = np.array([found[f"{name}__ts"] for name in view.names], dtype=np.float64)
-            # A row of nulls is how Serin takes back what was known of an entity: Feast can't delete a row.
-            known = np.array([[value is not None for value in found[name]] for name in view.names]).any(axis=0)
-            held = (stamps > 0) & (moments - stamps <= view.ttl) & known
-            for name, holds in zip(view.names, held, strict=True):
-                values[name] = [value if hold else None for value, hold in zip(found[name], holds, strict=True)]
-            misses += (~held).sum(axis=0)
-            oldest = np.minimum(oldest, np.min(np.where(held, stamps, np.inf), axis=0))
-        age = np.where(np.isfinite(oldest), moments - oldest, np.nan)
-        return Fetched(values, misses, age)
-
-    def _view(self, projection: Any) -> _View:
-        ttl = self._store.get_feature_view(projection.name).ttl
-        return _View(
-            names=tuple(feature.name for feature in projection.features if feature.name in self._names),
-            ttl=ttl.total_seconds() if ttl else np.inf,
+    async def read(self, columns: Mapping[str, Sequence[Any]]) -> Found:
+        """What the store has of the entities in n rows. Raises UnavailableError where it does not answer."""
+        return await self._store.read(
+            [(plan, columns[plan.key]) for plan in self._plan.tables],
+            [(plan, columns[plan.key]) for plan in self._plan.logs.values()],
         )
 
-    def _look_up(self, keys: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        try:
-            response = self._store.get_online_features(features=self._service, entity_rows=_rows(keys))
-        except self._errors as error:
-            raise UnavailableError(f"{self._where} does not answer: {type(error).__name__}: {error}") from None
-        found: dict[str, list[Any]] = response.to_dict(include_event_timestamps=True)
-        return found
+    async def never_filled(self) -> tuple[str, ...]:
+        """The entity columns whose event log nobody filled yet. Raises UnavailableError as `read` does."""
+        nobody: dict[str, Sequence[Any]] = {plan.key: [None] for plan in self._plan.tables}
+        nobody |= {plan.key: [None] for plan in self._plan.logs.values()}
+        found = await self.read(nobody)
+        return tuple(key for key, meta in zip(self._plan.logs, found.meta, strict=True) if meta is None)
+
+    def features(self, rows: Rows, found: Found | None) -> Fetched:
+        """The features of rows, from what was read for them; all are missing where nothing could be read (None).
+
+        A value of a table view that is older at the event time than the view's ttl is missing, as it was in training,
+        and so are a window view's where its log is; one that is younger than the event, as in a replay, is not too old.
+        So is a window that reaches before its log begins. An entity that nothing is known of is no error.
+        """
+        if found is None:
+            return Fetched.nothing(rows.count, self._names)
+        views = self._tables(rows, found) | self._windows(rows, found)
+        values = {name: column for view in views.values() for name, column in view.values.items()}
+        # A feature that no view of the plan has is missing, and counted.
+        absent = [name for name in self._names if name not in values]
+        misses = np.full(rows.count, len(absent), np.int64)
+        oldest = np.full(rows.count, np.nan)
+        for view in views.values():
+            misses += (~view.known).sum(axis=1)
+            oldest = np.fmax(oldest, np.where(view.known.any(axis=1), view.ages, np.nan))
+        ages = {
+            name: max(finite) for name, view in views.items() if (finite := view.ages[np.isfinite(view.ages)].tolist())
+        }
+        stale = {name: int(view.stale.sum()) for name, view in views.items()}
+        refusal = self._too_old(views, rows) if self._plan.stale == "error" else ""
+        return Fetched(values | {name: [None] * rows.count for name in absent}, misses, oldest, ages, stale, refusal)
+
+    def _tables(self, rows: Rows, found: Found) -> dict[str, _View]:
+        moments = np.array([time.timestamp() for time in rows.times])
+        return {
+            plan.view: _table(plan, found_rows, moments)
+            for plan, found_rows in zip(self._plan.tables, found.rows, strict=True)
+        }
+
+    def _windows(self, rows: Rows, found: Found) -> dict[str, _View]:
+        views: dict[str, _View] = {}
+        logs = zip(self._plan.logs.values(), found.events, found.meta, strict=True)
+        for log, events, meta in logs:
+            plans = [plan for plan in self._plan.windows if plan.key == log.key]
+            events_too = self._plan.requests_are_events
+            histories = Histories(log, self._label, rows, self._timestamp, events=events_too)
+            computed = histories.windows(plans, events, meta)
+            views |= {plan.view: _held(plan, computed[plan.view]) for plan in plans}
+        return views
+
+    def _too_old(self, views: Mapping[str, _View], rows: Rows) -> str:
+        """What is said of the first value that is too old; nothing where none is."""
+        limits = {plan.view: plan.ttl for plan in self._views}
+        for name, view in views.items():
+            for row in np.flatnonzero(view.stale).tolist():
+                return (
+                    f"row {rows.numbers[row]}: the values of view {name} are {_told(view.ages[row])} old at "
+                    f"{rows.times[row]:%Y-%m-%d %H:%M}; allowed: {_told(limits[name] or 0)}; `serin refresh` brings "
+                    "the online store up to date"
+                )
+        return ""
 
 
-def _rows(keys: Mapping[str, list[Any]]) -> list[dict[str, Any]]:
-    return [dict(zip(keys, values, strict=True)) for values in zip(*keys.values(), strict=True)]
+def _table(plan: TablePlan, found: Sequence[Row | None], moments: NDArray[np.float64]) -> _View:
+    times = np.array([np.nan if row is None else row.time / 1e6 for row in found])
+    ages = moments - times
+    there = ~np.isnan(times)
+    held = there & (ages <= (np.inf if plan.ttl is None else plan.ttl))
+    values = {
+        name: [row.values.get(name) if row and hold else None for row, hold in zip(found, held, strict=True)]
+        for name in plan.features
+    }
+    known = np.repeat(held[:, None], len(plan.features), axis=1)
+    return _View(values, known, ages, (there & ~held) * len(plan.features))
+
+
+def _held(plan: WindowPlan, windows: Windows) -> _View:
+    """A window view's values, where they are not too old. A log is as old for an entity that it knows nothing of."""
+    held = windows.ages <= (np.inf if plan.ttl is None else plan.ttl)
+    known = windows.known & held[:, None]
+    values = np.where(known, windows.values, np.nan)
+    columns = {
+        feature.name: [None if value != value else value for value in values[:, place].tolist()]
+        for place, feature in enumerate(plan.definition.features)
+    }
+    return _View(columns, known, windows.ages, (windows.known & ~held[:, None]).sum(axis=1))
+
+
+def _told(seconds: float) -> str:
+    return f"{seconds / 86400:.1f} days" if seconds >= 2 * 86400 else f"{seconds / 3600:.1f} hours"

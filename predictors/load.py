@@ -42,10 +42,11 @@ def load(folder: Path) -> LoadedModel:
     An artifact that holds an ONNX model beside its own is scored by either, whichever is quicker for as many rows as a
     request has; both are tested.
 
-    Raises ArtifactError as `serin.engines.load` does, and where scores differ from the stored ones by more than
-    SELF_TEST_TOLERANCE.
+    Raises ArtifactError as `serin.engines.load` does, where scores differ from the stored ones by more than
+    SELF_TEST_TOLERANCE, and where the manifest does not say how all features are read online.
     """
     manifest = verify(folder)
+    _check_plan(folder, manifest)
     names = [manifest.engine, *(name for name in manifest.models if name in _FAST and name != manifest.engine)]
     scorers = {name: engines.scorer_of(folder, manifest, name) for name in names}
     inputs, expected = _reference(folder, manifest)
@@ -57,6 +58,20 @@ def load(folder: Path) -> LoadedModel:
     found = measure(scorers[fast], scorers[native], inputs)
     chosen = found.scorer(scorers[fast], scorers[native])
     return LoadedModel(manifest, _blaming_the_request(chosen), found.told(fast, native))
+
+
+def _check_plan(folder: Path, manifest: Manifest) -> None:
+    """A model that was trained before windows were exact would be given other features than it was trained with."""
+    plan = manifest.online
+    planned = {name for table in plan.tables for name in table.features}
+    planned |= {feature.name for view in plan.windows for feature in view.definition.features}
+    if missing := [name for name in manifest.store_features if name not in planned]:
+        names = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
+        raise ArtifactError(
+            f"{folder} is an artifact of format {manifest.format} that does not say how {names} are read online: "
+            f"features are computed at the event's own time from format 4 on. Train again: `serin train "
+            f"{manifest.use_case}`"
+        )
 
 
 def _blaming_the_request(scorer: Scorer) -> Scorer:

@@ -32,14 +32,14 @@ logger = logging.getLogger(__name__)
 
 
 def schema(manifest: Manifest) -> pa.Schema:
-    """The log's columns: what is fixed, the entity keys, and each model input under its own name.
+    """The log's columns: what is fixed, the keys of entities and of the event, and each model input under its own name.
 
     Raises ArtifactError for an input or key whose name is one of the fixed ones.
     """
     types: dict[str, str] = {
         column.name: "text" if column.kind == "category" else "number" for column in manifest.inputs.columns
     }
-    types |= {column.name: column.type for column in manifest.entities}
+    types |= {column.name: column.type for column in (*manifest.entities, *manifest.event_key)}
     taken = sorted(COLUMNS.keys() & types.keys())
     if taken:
         raise ArtifactError(f"columns {', '.join(taken)} have names that the prediction log keeps for itself")

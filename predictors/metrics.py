@@ -8,6 +8,8 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histo
 _Kind = TypeVar("_Kind", Counter, Gauge, Histogram)
 Status = Literal["ok", "invalid", "error"]
 STATUSES: tuple[Status, ...] = ("ok", "invalid", "error")
+Operation = Literal["read", "push"]
+OPERATIONS: tuple[Operation, ...] = ("read", "push")
 LABELS = ("model", "model_version", "deployment")
 LATENCY_BUCKETS = (
     *(0.0005, 0.001, 0.0015, 0.002, 0.003, 0.004, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05),
@@ -16,7 +18,8 @@ LATENCY_BUCKETS = (
 
 
 class Metrics:
-    """The series of one deployment of one model version; `categories` are the inputs that hold one."""
+    """The series of one deployment of one model version; `categories` are the inputs that hold one, `views` what it
+    reads from the online store."""
 
     def __init__(
         self,
@@ -25,6 +28,7 @@ class Metrics:
         deployment: str,
         registry: CollectorRegistry = REGISTRY,
         categories: Sequence[str] = (),
+        views: Sequence[str] = (),
     ) -> None:
         own = {"model": model, "model_version": version, "deployment": deployment}
 
@@ -53,10 +57,31 @@ class Metrics:
         misses = series(
             Counter,
             "model_feature_misses_total",
-            "Feature values that the online store did not hold (rows times features)",
+            "Feature values that the online store did not know, or only ones that were too old (rows times features)",
         )
         age = series(
             Gauge, "model_feature_age_seconds", "Age of the oldest feature of the latest request at its event time"
+        )
+        age_of_view = series(
+            Gauge,
+            "model_view_age_seconds",
+            "Greatest age of a view's features in the latest request at its event time",
+            "view",
+        )
+        stale = series(
+            Counter,
+            "model_stale_features_total",
+            "Feature values that were older than their view's ttl (rows times features)",
+            "view",
+        )
+        pushed = series(
+            Counter,
+            "model_events_pushed_total",
+            "Events and labels that were pushed, by outcome: ok, invalid (the caller's fault), error (the store's)",
+            "status",
+        )
+        failures = series(
+            Counter, "model_online_store_errors_total", "How often the online store did not answer", "operation"
         )
         dropped = series(
             Counter,
@@ -66,6 +91,10 @@ class Metrics:
         loaded = series(Gauge, "model_load_timestamp", "When the model was ready, in seconds since 1970")
         self._requests = {status: requests.labels(**own, status=status) for status in STATUSES}
         self._unknown = {column: unknown.labels(**own, column=column) for column in categories}
+        self._ages = {view: age_of_view.labels(**own, view=view) for view in views}
+        self._stale = {view: stale.labels(**own, view=view) for view in views}
+        self._pushed = {status: pushed.labels(**own, status=status) for status in STATUSES}
+        self._failures = {operation: failures.labels(**own, operation=operation) for operation in OPERATIONS}
         self._latency, self._positive = latency.labels(**own), positive.labels(**own)
         self._misses, self._age = misses.labels(**own), age.labels(**own)
         self._dropped, self._loaded = dropped.labels(**own), loaded.labels(**own)
@@ -81,6 +110,20 @@ class Metrics:
         self._misses.inc(misses)
         if age_seconds is not None:
             self._age.set(age_seconds)
+
+    def view(self, name: str, age_seconds: float | None, stale: int) -> None:
+        """What a request saw of a view: its greatest age, None where nothing was there, and the values too old."""
+        if age_seconds is not None:
+            self._ages[name].set(age_seconds)
+        self._stale[name].inc(stale)
+
+    def pushed(self, status: Status, events: int) -> None:
+        """Events and labels were pushed, or refused."""
+        self._pushed[status].inc(events)
+
+    def store_failed(self, operation: Operation) -> None:
+        """The online store did not answer."""
+        self._failures[operation].inc()
 
     def unknown(self, column: str) -> None:
         """A row held a value of the category input `column` that training did not know."""

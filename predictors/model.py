@@ -2,7 +2,7 @@
 
 import asyncio
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
@@ -13,8 +13,10 @@ from kserve.errors import InvalidInput, ModelNotFound, ServerNotReady
 from kserve.protocol.infer_type import to_http_parameters
 
 from predictors.answers import OUTPUTS, outputs, predictions
+from predictors.events import EventSink
 from predictors.requests import RequestSchema, Tensor, check_id
-from predictors.score import Identity, RowScorer
+from predictors.rows import Rows
+from predictors.score import Identity, RowScorer, Scores
 from serin.errors import RequestError, UnavailableError
 
 # Of KServe's own: how the answer is encoded, which is not for the scorer.
@@ -33,11 +35,24 @@ class Unavailable(ServerNotReady):
         return self.reason
 
 
-class PredictorModel(Model):
-    """One loaded model version. Scoring and the store lookup run in `threads` threads, off the event loop."""
+class NoEvents(Exception):  # noqa: N818
+    """The model takes no events: HTTP 404."""
 
-    def __init__(self, identity: Identity, schema: RequestSchema, scorer: RowScorer, threads: int) -> None:
+
+class PredictorModel(Model):
+    """One loaded model version. The online store is read on the event loop; what takes the processor runs in `threads`
+    threads off it."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        schema: RequestSchema,
+        scorer: RowScorer,
+        threads: int,
+        events: EventSink | None = None,
+    ) -> None:
         super().__init__(identity.model)
+        self._events = events
         self._identity = identity
         self._schema = schema
         self._scorer = scorer
@@ -63,15 +78,34 @@ class PredictorModel(Model):
 
         Raises InvalidInput, ModelNotFound for another version, or Unavailable.
         """
-        answer = self._answer_v2 if isinstance(payload, InferRequest) else self._answer_v1
-        loop = asyncio.get_running_loop()
+        is_v2 = isinstance(payload, InferRequest)
+        rows_of, answer = (self._rows_v2, self._answer_v2) if is_v2 else (self._rows_v1, self._answer_v1)
+        now = datetime.now(UTC)
         try:
             request_id = check_id(_given_id(payload, headers or {}) or uuid4().hex)
-            return await loop.run_in_executor(self._pool, answer, payload, request_id)
+            rows = await self._off_the_loop(rows_of, payload, now)
+            found = await self._scorer.read(rows)
+            result = await self._off_the_loop(self._scorer.score, rows, found, request_id, now)
+            return answer(payload, result, request_id)
         except RequestError as error:
             raise InvalidInput(str(error)) from None
         except UnavailableError as error:
             raise Unavailable(str(error)) from None
+
+    async def push(self, body: bytes) -> dict[str, int]:
+        """Take the events and labels of a body in JSON; how many were accepted and how many are new.
+
+        Raises InvalidInput, NoEvents or Unavailable.
+        """
+        if self._events is None:
+            raise NoEvents(f"{self.name} takes no events: it has no window features, or its events have no `data.key`")
+        try:
+            pushed = await self._off_the_loop(self._events.take, body, datetime.now(UTC))
+        except RequestError as error:
+            raise InvalidInput(str(error)) from None
+        except UnavailableError as error:
+            raise Unavailable(str(error)) from None
+        return {"accepted": pushed.accepted, "new": pushed.new}
 
     async def explain(self, _payload: Any, _headers: dict[str, str] | None = None) -> Any:
         """Refuse: this server explains nothing."""
@@ -81,19 +115,23 @@ class PredictorModel(Model):
         """Wait for the scoring threads."""
         self._pool.shutdown()
 
-    def _answer_v1(self, payload: Any, request_id: str) -> dict[str, Any]:
-        now = datetime.now(UTC)
-        result = self._scorer.score(self._schema.from_v1(payload, now), request_id, now)
-        return {"predictions": predictions(result, self._identity.version)}
+    async def _off_the_loop(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
 
-    def _answer_v2(self, request: InferRequest, request_id: str) -> InferResponse:
+    def _rows_v1(self, payload: Any, now: datetime) -> Rows:
+        return self._schema.from_v1(payload, now)
+
+    def _rows_v2(self, request: InferRequest, now: datetime) -> Rows:
         version = request.model_version
         if version and version != self._identity.version:
             raise ModelNotFound(f"{self.name}, version {version},")
-        now = datetime.now(UTC)
         tensors = [_tensor(item, request) for item in request.inputs]
-        rows = self._schema.from_v2(tensors, now, _parameters(request))
-        result = self._scorer.score(rows, request_id, now)
+        return self._schema.from_v2(tensors, now, _parameters(request))
+
+    def _answer_v1(self, _payload: Any, result: Scores, _request_id: str) -> dict[str, Any]:
+        return {"predictions": predictions(result, self._identity.version)}
+
+    def _answer_v2(self, request: InferRequest, result: Scores, request_id: str) -> InferResponse:
         return InferResponse(
             response_id=request_id,
             model_name=self.name,

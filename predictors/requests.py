@@ -3,30 +3,29 @@
 A request comes in one of two shapes, told apart by the columns that it gives:
 keyed rows carry entity keys and request columns, and the predictor fetches the rest from the online store;
 raw rows carry every store feature themselves (null where unknown), and no key is needed.
+Either may carry the columns of the event's own key (`data.key`), by which it is known to be one that was pushed.
 
 Beside its rows a request may carry the parameters of `rows.Options`, at the top of a V1 body and of a V2 request.
 Every refusal is a RequestError with the same words for V1, V2 and gRPC.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from dataclasses import fields as fields_of
 from datetime import datetime
-from itertools import islice
 from typing import Any
 
+from predictors.fields import ABSENT, Field, Given, by_column, checked, nullable, unknown
 from predictors.rows import Options, Rows
-from predictors.values import is_utf8, read
+from predictors.values import is_utf8
 from serin.artifact import Manifest, RequestColumn
-from serin.columns import MISSING, TYPES, shown
+from serin.columns import TYPES, shown
 from serin.errors import RequestError
+from serin.schema import CALENDAR
 
 MAX_ROWS = 4096
 MAX_ID = 256
-_MAX_NAMES = 50  # columns that a message names
-_ABSENT = object()
-_CALENDAR_MAX = {"hour": 23, "weekday": 6}
 
 
 @dataclass(frozen=True)
@@ -40,31 +39,21 @@ class Tensor:
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class _Field:
-    column: RequestColumn
-    required: bool
-
-
-@dataclass(frozen=True)
-class _Given:
-    values: list[Any]
-    encoded: bool = False
-
-
 class RequestSchema:
     """What requests for one model may hold."""
 
     def __init__(self, manifest: Manifest) -> None:
         self._timestamp = manifest.timestamp
         self._features = frozenset(manifest.store_features)
-        common = {column.name: _Field(column, not column.nullable) for column in manifest.request}
+        common = {column.name: Field(column, not column.nullable) for column in manifest.request}
         if manifest.timestamp:
             time = RequestColumn(name=manifest.timestamp, type="timestamp", nullable=True)
-            common[time.name] = _Field(time, required=False)
-        keys = {column.name: _Field(_nullable(column, False), required=True) for column in manifest.entities}
+            common[time.name] = Field(time, required=False)
+        keys = {column.name: Field(nullable(column, False), required=True) for column in manifest.entities}
+        event = {column.name: Field(nullable(column, True), required=False) for column in manifest.event_key}
+        common |= {name: field for name, field in event.items() if name not in common | keys}
         self._keyed = {**keys, **common}
-        optional = {name: _Field(_nullable(field.column, True), required=False) for name, field in keys.items()}
+        optional = {name: Field(nullable(field.column, True), required=False) for name, field in keys.items()}
         self._raw = {**optional, **common, **_calendar_fields(manifest), **_feature_fields(manifest)}
 
     @property
@@ -82,10 +71,8 @@ class RequestSchema:
             raise RequestError('the body is not as expected; allowed: {"instances": [{column: value, ...}, ...]}')
         _check_count(len(instances))
         options = _options(body.get("parameters"))
-        rows: list[dict[str, Any]] = [instance if isinstance(instance, dict) else {} for instance in instances]
-        fields = self._fields(set().union(*rows))
-        given = {name: _Given([row.get(name, _ABSENT) for row in rows]) for name in fields}
-        strange = {row: text for row, instance in enumerate(instances) if (text := _strange(fields, instance))}
+        fields = self._fields(set().union(*(row for row in instances if isinstance(row, dict))))
+        given, strange = by_column(fields, instances)
         return self._rows(fields, given, strange, options, now)
 
     def from_v2(self, tensors: Sequence[Tensor], now: datetime, parameters: Mapping[str, Any] | None = None) -> Rows:
@@ -100,23 +87,23 @@ class RequestSchema:
         _check_count(count)
         names = [str(tensor.name) for tensor in tensors]
         fields = self._fields(set(names))
-        if unknown := _unknown(fields, names):
-            raise RequestError(unknown)
-        given: dict[str, _Given] = {}
+        if problem := unknown(fields, names):
+            raise RequestError(problem)
+        given: dict[str, Given] = {}
         for tensor in tensors:
             if tensor.name in given:
                 raise RequestError(f"column {tensor.name}: found it more than once, allowed: once")
             given[tensor.name] = _tensor_values(tensor, fields[tensor.name].column, count)
-        absent = _Given([_ABSENT] * count)
+        absent = Given([ABSENT] * count)
         return self._rows(fields, {name: given.get(name, absent) for name in fields}, {}, options, now)
 
-    def _fields(self, given: set[str]) -> Mapping[str, _Field]:
+    def _fields(self, given: set[str]) -> Mapping[str, Field]:
         return self._raw if not self._features or given & self._features else self._keyed
 
     def _rows(
         self,
-        fields: Mapping[str, _Field],
-        given: Mapping[str, _Given],
+        fields: Mapping[str, Field],
+        given: Mapping[str, Given],
         strange: Mapping[int, str],
         options: Options,
         now: datetime,
@@ -124,7 +111,7 @@ class RequestSchema:
         """`strange` are rows that hold no columns to speak of, with what is wrong."""
         columns, wrong = {}, defaultdict(list)
         for name, values in given.items():
-            columns[name], problems = _read(fields[name], values)
+            columns[name], problems = checked(fields[name], values)
             for row, problem in problems.items():
                 wrong[row].append(f"{name}: {problem}")
         count = len(next(iter(columns.values())))
@@ -157,21 +144,17 @@ def _options(parameters: Any) -> Options:
     return Options(**given)
 
 
-def _nullable(column: RequestColumn, nullable: bool) -> RequestColumn:
-    return column.model_copy(update={"nullable": nullable})
-
-
-def _calendar_fields(manifest: Manifest) -> dict[str, _Field]:
+def _calendar_fields(manifest: Manifest) -> dict[str, Field]:
     return {
-        name: _Field(RequestColumn(name=name, type="number", min=0, max=_CALENDAR_MAX[name], nullable=True), False)
+        name: Field(RequestColumn(name=name, type="number", min=0, max=CALENDAR[name], nullable=True), False)
         for name in manifest.calendar
     }
 
 
-def _feature_fields(manifest: Manifest) -> dict[str, _Field]:
+def _feature_fields(manifest: Manifest) -> dict[str, Field]:
     kinds = {column.name: "text" if column.kind == "category" else "number" for column in manifest.inputs.columns}
     return {
-        name: _Field(RequestColumn.model_validate({"name": name, "type": kinds[name], "nullable": True}), True)
+        name: Field(RequestColumn.model_validate({"name": name, "type": kinds[name], "nullable": True}), True)
         for name in manifest.store_features
     }
 
@@ -179,30 +162,6 @@ def _feature_fields(manifest: Manifest) -> dict[str, _Field]:
 def _check_count(count: int) -> None:
     if not 1 <= count <= MAX_ROWS:
         raise RequestError(f"the request has {count} rows; allowed: 1 to {MAX_ROWS}")
-
-
-def _strange(fields: Mapping[str, _Field], instance: Any) -> str:
-    if not isinstance(instance, dict):
-        return f"found {shown(instance)}, allowed: an object of column: value"
-    return _unknown(fields, instance)
-
-
-def _unknown(fields: Mapping[str, _Field], names: Iterable[str]) -> str:
-    unknown = [shown(name) for name in names if name not in fields]
-    if not unknown:
-        return ""
-    allowed = ", ".join(islice(fields, _MAX_NAMES)) + (", …" if len(fields) > _MAX_NAMES else "")
-    return f"column {', '.join(unknown[:_MAX_NAMES])} is unknown; allowed: {allowed}"
-
-
-def _read(field: _Field, given: _Given) -> tuple[list[Any], dict[int, str]]:
-    absent = [row for row, value in enumerate(given.values) if value is _ABSENT]
-    values = [None if value is _ABSENT else value for value in given.values] if absent else given.values
-    typed, wrong = read(field.column, values, encoded=given.encoded)
-    if field.required:
-        told = f"{MISSING}; null is allowed" if field.column.nullable else MISSING
-        wrong.update(dict.fromkeys(absent, told))
-    return typed, wrong
 
 
 def _tensor_rows(tensor: Tensor) -> int:
@@ -213,7 +172,7 @@ def _tensor_rows(tensor: Tensor) -> int:
     return shape[0]
 
 
-def _tensor_values(tensor: Tensor, column: RequestColumn, count: int) -> _Given:
+def _tensor_values(tensor: Tensor, column: RequestColumn, count: int) -> Given:
     datatypes = TYPES[column.type].v2
     if tensor.datatype not in datatypes:
         found = shown(tensor.datatype)
@@ -225,7 +184,7 @@ def _tensor_values(tensor: Tensor, column: RequestColumn, count: int) -> _Given:
         found = str(len(tensor.data)) if isinstance(tensor.data, list) else shown(tensor.data)
         raise RequestError(f"column {column.name}: found {found} values, allowed: {count}, as its shape says")
     values = [value[0] if isinstance(value, list) and len(value) == 1 else value for value in tensor.data]
-    return _Given(values, _is_base64(tensor, column))
+    return Given(values, _is_base64(tensor, column))
 
 
 def _is_base64(tensor: Tensor, column: RequestColumn) -> bool:

@@ -3,7 +3,7 @@
 It bounds and decompresses bodies, takes JSON as JSON whatever its Content-Type says (curl's default is a form),
 answers a path with a slash at its end as the one without (KServe's redirect would go where the client's Host header
 says), accepts this model's own version in a V2 path, and counts every prediction request by the status that leaves
-the server.
+the server. Events and labels (POST /v1/events) are taken here, for KServe knows nothing of them.
 """
 
 import re
@@ -15,15 +15,19 @@ from typing import Any
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from kserve.errors import InvalidInput
 
 from predictors import body as bodies
 from predictors.body import BodyError, Headers, Message, Receive
 from predictors.metrics import Metrics, Status
+from predictors.model import NoEvents, Unavailable
 
 Scope = Message
 Send = Callable[[Message], Awaitable[None]]
+Push = Callable[[bytes], Awaitable[dict[str, int]]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+EVENTS = "/v1/events"
 _BINARY_HEADER = b"inference-header-content-length"
 # They tell of the body as it was sent.
 _BODY_HEADERS = (b"content-type", b"content-encoding", b"content-length")
@@ -32,8 +36,9 @@ _BODY_HEADERS = (b"content-type", b"content-encoding", b"content-length")
 class RestEdge:
     """ASGI middleware around KServe's application."""
 
-    def __init__(self, app: App, model: str, version: str, metrics: Metrics) -> None:
-        self._app = app
+    def __init__(self, app: App, model: str, version: str, metrics: Metrics, push: Push) -> None:
+        """`push` takes the body of POST /v1/events, and raises what `PredictorModel.push` does."""
+        self._app, self._push = app, push
         self._metrics = metrics
         self._v2 = f"/v2/models/{model}/infer"
         self._predictions = {f"/v1/models/{model}:predict", self._v2}
@@ -51,14 +56,30 @@ class RestEdge:
         if other:
             text = f"Model with name {other[1]}, version {other[2]}, does not exist."
             await JSONResponse({"error": text}, HTTPStatus.NOT_FOUND)(scope, receive, send)
-        elif path not in self._predictions:
+        elif path not in self._predictions and path != EVENTS:
             await self._bounded(scope, receive, send)
-        elif scope["method"] == "POST":
-            await self._measured(scope, receive, send)
-        else:
-            text = f"{scope['method']} {path}: allowed is POST, with the rows to predict"
+        elif scope["method"] != "POST":
+            what = "the events and labels to push" if path == EVENTS else "the rows to predict"
+            text = f"{scope['method']} {path}: allowed is POST, with {what}"
             response = JSONResponse({"error": text}, HTTPStatus.METHOD_NOT_ALLOWED, {"allow": "POST"})
             await response(scope, receive, send)
+        elif path == EVENTS:
+            await (await self._pushed(scope, receive))(scope, receive, send)
+        else:
+            await self._measured(scope, receive, send)
+
+    async def _pushed(self, scope: Scope, receive: Receive) -> JSONResponse:
+        try:
+            body = bodies.json_text(await bodies.read(receive, scope["headers"]))
+            return JSONResponse(await self._push(body))
+        except BodyError as error:
+            return JSONResponse({"error": str(error)}, error.status, error.headers)
+        except NoEvents as error:
+            return JSONResponse({"error": str(error)}, HTTPStatus.NOT_FOUND)
+        except Unavailable as error:
+            return JSONResponse({"error": str(error)}, HTTPStatus.SERVICE_UNAVAILABLE)
+        except InvalidInput as error:
+            return _refused(error)
 
     async def _measured(self, scope: Scope, receive: Receive, send: Send) -> None:
         start = time.perf_counter()
@@ -106,6 +127,10 @@ async def bad_body(_: Request, error: Exception) -> JSONResponse:
 
 async def bad_input(_: Request, error: Exception) -> JSONResponse:
     """The answer to a refused request. Its text may repeat a lone surrogate of the request, which UTF-8 can't hold."""
+    return _refused(error)
+
+
+def _refused(error: Exception) -> JSONResponse:
     text = str(error).encode(errors="backslashreplace").decode()
     return JSONResponse({"error": text}, HTTPStatus.BAD_REQUEST)
 

@@ -53,7 +53,7 @@ class Rows:
         refused = {**self.refused, **problems}
         kept = [index for index, number in enumerate(self.numbers) if number not in problems]
         if not kept or not self.options.partial:
-            raise RequestError(_refusal(refused, self.count + len(self.refused)))
+            raise RequestError(refusal(refused, self.count + len(self.refused)))
         return replace(
             self,
             columns={name: [values[index] for index in kept] for name, values in self.columns.items()},
@@ -63,14 +63,14 @@ class Rows:
         )
 
 
-def _refusal(refused: Mapping[int, str], count: int) -> str:
+def refusal(refused: Mapping[int, str], count: int, what: str = "row") -> str:
     """The rows that are refused, of `count` in all, and why: the first of them, and how many there are."""
     told = sorted(refused)[:MAX_TOLD]
     width = _MAX_TEXT // len(told)
-    lines = [f"row {row}: {refused[row]}" for row in told]
+    lines = [f"{what} {row}: {refused[row]}" for row in told]
     lines = [line if len(line) <= width else line[:width] + "…" for line in lines]
     if count == 1:
         return lines[0]
     if len(refused) > len(told):
         lines.append(f"and {len(refused) - len(told)} more")
-    return "\n  ".join([f"{len(refused)} of {count} rows are refused:", *lines])
+    return "\n  ".join([f"{len(refused)} of {count} {what}s are refused:", *lines])

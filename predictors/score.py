@@ -1,5 +1,6 @@
 """From checked rows to scores and decisions."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,12 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predictors.enrich import Fetched, OnlineFeatures
+from predictors.events import EventSink
 from predictors.load import LoadedModel
 from predictors.log import PredictionLog
 from predictors.metrics import Metrics
 from predictors.rows import Rows
 from serin.artifact import Manifest
+from serin.derived import derived
+from serin.errors import UnavailableError
+from serin.online.store import Found
 from serin.schema import calendar
+
+logger = logging.getLogger("kserve")
 
 
 @dataclass(frozen=True)
@@ -46,33 +53,86 @@ class RowScorer:
         store: OnlineFeatures | None,
         log: PredictionLog,
         metrics: Metrics,
+        events: EventSink | None = None,
     ) -> None:
+        """`events` is where scored rows go, if they are to count as events."""
         self._identity = identity
         self._model = model
         self._store = store
         self._log = log
         self._metrics = metrics
+        self._events = events
 
-    def score(self, rows: Rows, request_id: str, now: datetime) -> Scores:
-        """Fetch what the rows lack, score them and log them as answered at `now`.
+    async def try_store(self) -> None:
+        """Read from the online store once, so that the first request finds everything warm; tells of what is empty.
 
-        Raises UnavailableError when the online store fails, RequestError for rows of which nothing is known
-        (unless the request is partial) or that the model can't take.
+        Raises UnavailableError where it does not answer and the use case wants no scores then.
         """
+        if self._store is None:
+            return
+        try:
+            empty = await self._store.never_filled()
+        except UnavailableError as error:
+            if self._model.manifest.online.unavailable == "error":
+                raise
+            logger.error("%s; scores are of what the requests bring", error)
+            return
+        for key in empty:
+            logger.warning("no events of %s are online yet: their features are missing until `serin refresh`", key)
+
+    async def read(self, rows: Rows) -> Found | None:
+        """What the online store has of the rows' entities; None where nothing is read, or where the store does not
+        answer and the use case wants scores all the same.
+
+        Raises UnavailableError where it does not answer and the use case wants none.
+        """
+        if rows.raw or self._store is None:
+            return None
+        try:
+            return await self._store.read(rows.columns)
+        except UnavailableError:
+            self._metrics.store_failed("read")
+            if self._model.manifest.online.unavailable == "error":
+                raise
+            return None
+
+    def score(self, rows: Rows, found: Found | None, request_id: str, now: datetime) -> Scores:
+        """Score rows with what was read for them, log them as answered at `now`, and take them for events where the
+        use case says so.
+
+        Raises RequestError for rows of which nothing is known (unless the request is partial) or that the model can't
+        take, UnavailableError where what was read is too old and the use case wants no score then.
+        """
+        features = self._features(rows, found)
+        self._count_views(features)
+        if features.refusal:
+            raise UnavailableError(features.refusal)
+        return self._score(rows, features, request_id, now)
+
+    def _score(self, rows: Rows, features: Fetched, request_id: str, now: datetime) -> Scores:
         manifest = self._model.manifest
-        features = self._features(rows)
         values: dict[str, Any] = {**rows.columns, **features.values}
         for name in manifest.calendar:
             values[name] = _calendar(name, rows)
+        own = {manifest.timestamp: rows.times} if manifest.timestamp else {}
+        for feature in manifest.derived:
+            values[feature.name] = derived(feature, values | own)
         inputs = manifest.inputs.encode(values)
         if nothing := _nothing_known(inputs, rows, manifest):
-            return self.score(rows.without(nothing), request_id, now)
+            kept = [place for place, number in enumerate(rows.numbers) if number not in nothing]
+            return self._score(rows.without(nothing), features.of(kept), request_id, now)
         scores = self._model.predict(inputs)
         decisions = scores >= manifest.threshold
         result = Scores(rows, scores.tolist(), decisions.tolist(), _unknown_categories(inputs, values, manifest))
         self._count(result, features)
         self._log.append(self._logged(result, values, features, request_id, now))
+        if self._events and not rows.raw:
+            self._events.take_rows(rows, now)
         return result
+
+    def _count_views(self, features: Fetched) -> None:
+        for view, stale in features.stale.items():
+            self._metrics.view(view, features.ages.get(view), stale)
 
     def _count(self, result: Scores, features: Fetched) -> None:
         age = None if np.isnan(features.age_seconds).all() else float(np.nanmax(features.age_seconds))
@@ -81,10 +141,10 @@ class RowScorer:
             for column in unknown:
                 self._metrics.unknown(column)
 
-    def _features(self, rows: Rows) -> Fetched:
+    def _features(self, rows: Rows, found: Found | None) -> Fetched:
         if rows.raw or self._store is None:
-            return Fetched({}, np.zeros(rows.count, np.int64), np.full(rows.count, np.nan))
-        return self._store.fetch(rows.columns, rows.times)
+            return Fetched.nothing(rows.count)
+        return self._store.features(rows, found)
 
     def _logged(
         self, result: Scores, values: Mapping[str, Any], features: Fetched, request_id: str, now: datetime
@@ -105,6 +165,7 @@ class RowScorer:
             "missing_features": features.misses.tolist(),
             **{column.name: _plain(column.kind, values[column.name]) for column in manifest.inputs.columns},
             **{column.name: rows.columns[column.name] for column in manifest.entities},
+            **{column.name: _key(column.name, rows, manifest) for column in manifest.event_key},
         }
 
 
@@ -134,7 +195,11 @@ def _unknown_categories(
 
 def _plain(kind: str, values: Sequence[Any]) -> list[Any]:
     convert = float if kind == "number" else str
-    return [None if value is None else convert(value) for value in values]
+    return [None if value is None or value != value else convert(value) for value in values]
+
+
+def _key(name: str, rows: Rows, manifest: Manifest) -> Sequence[Any]:
+    return rows.times if name == manifest.timestamp else rows.columns[name]
 
 
 def _calendar(name: str, rows: Rows) -> NDArray[np.float64]:

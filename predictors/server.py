@@ -6,7 +6,7 @@ import signal
 import socket
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -30,6 +30,7 @@ from serin.errors import ConflictError
 
 GRACE_SECONDS = 20
 
+Before = Callable[[], Coroutine[Any, Any, None]]
 logger = logging.getLogger("kserve")
 
 
@@ -95,15 +96,22 @@ class PredictorServer(ModelServer):
         self.model_repository_extension = FixedRepository(self.registered_models)
         _quieten()
 
-    def start(self, models: list[PredictorModel]) -> None:
-        """Serve until a signal. Raises ConflictError when a port is taken."""
-        for model in models:
-            self.register_model(model)
-        http = self._http_server()
+    def start(
+        self, models: list[PredictorModel], before: Callable[[], Coroutine[Any, Any, None]] | None = None
+    ) -> None:
+        """Serve the one model until a signal, once `before` was waited for.
+
+        Raises ConflictError when a port is taken, and what `before` raises.
+        """
+        (model,) = models
+        self.register_model(model)
+        http = self._http_server(model)
         with asyncio.Runner(loop_factory=http.config.get_loop_factory()) as runner:
+            if before:
+                runner.run(before())
             runner.run(self._serve_until_signal(http))
 
-    def _http_server(self) -> "_HttpServer":
+    def _http_server(self, model: PredictorModel) -> "_HttpServer":
         rest = RESTServer(
             FASTAPI_APP_IMPORT_STRING,
             self.dataplane,
@@ -119,7 +127,9 @@ class PredictorServer(ModelServer):
         app.add_exception_handler(InvalidInput, bad_input)
         app.router.redirect_slashes = False
         identity = self._identity
-        app.add_middleware(RestEdge, model=identity.model, version=identity.version, metrics=self._metrics)
+        app.add_middleware(
+            RestEdge, model=identity.model, version=identity.version, metrics=self._metrics, push=model.push
+        )
         return _HttpServer(rest.config)
 
     async def _serve_until_signal(self, http: "_HttpServer") -> None:

@@ -35,7 +35,7 @@ class RequestColumn(Column):
 
 
 class EventColumns(BaseModel):
-    """What `POST /v1/events` takes: the columns of the use case's events, those that make an event's key, and the label.
+    """What `POST /v1/events` takes: the columns of the use case's events, those that make an event's key, the label.
 
     Without a key no event can be pushed: it could not be told from another.
     """
@@ -52,7 +52,8 @@ class Manifest(BaseModel):
 
     `models` is the file of each engine that can serve the model; `engine` is the one that does unless told otherwise.
     `calibration` makes a probability of what any of the engines gives. `parameters` are the estimator's, as they were
-    found. `online` says what is read for a request, `events` what can be pushed. Rows of a time before `known_until` (ISO 8601) were fitted on; without event times, those that `split` says.
+    found. `online` says what is read for a request, `events` what can be pushed. Rows of a time before `known_until`
+    (ISO 8601) were fitted on; without event times, those that `split` says.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -88,6 +89,14 @@ class Manifest(BaseModel):
         given = {column.name for column in self.request} | set(self.calendar)
         given |= {feature.name for feature in self.derived}
         return tuple(name for name in self.inputs.names if name not in given)
+
+    @property
+    def event_key(self) -> tuple[RequestColumn, ...]:
+        """The columns that an event is known by; none where events have no key, or no window takes them."""
+        if not self.events:
+            return ()
+        columns = {column.name: column for column in self.events.columns}
+        return tuple(columns[name] for name in self.events.key)
 
 
 def seal(folder: Path, manifest: Manifest) -> Manifest:

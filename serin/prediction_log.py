@@ -1,6 +1,7 @@
 """The prediction log's columns: what the predictor writes and the drift check reads.
 
-Beside these, a row holds its entity keys and each model input under its own name.
+Beside these, a row holds its entity keys, its event's key (`data.key`, null where the request did not give it) and each
+model input under its own name.
 """
 
 COLUMNS = {

@@ -10,11 +10,59 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from serin import engines
-from serin.artifact import REFERENCE, Manifest, RequestColumn, seal
+from serin.artifact import REFERENCE, EventColumns, Manifest, RequestColumn, seal
+from serin.online.plan import LogPlan, OnlinePlan, TablePlan, WindowPlan
 from serin.schema import InputColumn, InputSchema, calendar
-from serin.use_case import UseCase, parse
+from serin.use_case import DerivedFeature, UseCase, WindowView, parse
+from serin.windows.tail import EventSchema
 
 STORE_FEATURES = ("customer_count_1d", "terminal_fraud_rate_7d")
+PROJECT = "serin_served"
+# The store's features as columns of two tables.
+TABLES = OnlinePlan(
+    tables=tuple(
+        TablePlan(project=PROJECT, view=view, key=key, key_type="integer", features={name: "number"})
+        for view, key, name in (
+            ("customer_view", "CUSTOMER_ID", "customer_count_1d"),
+            ("terminal_view", "TERMINAL_ID", "terminal_fraud_rate_7d"),
+        )
+    )
+)
+# Events as the store's features are windows over them.
+EVENTS = EventColumns(
+    columns=(
+        RequestColumn(name="TRANSACTION_ID", type="integer", min=0),
+        RequestColumn(name="TX_DATETIME", type="timestamp"),
+        RequestColumn(name="CUSTOMER_ID", type="integer", min=0),
+        RequestColumn(name="TERMINAL_ID", type="integer", min=0),
+        RequestColumn(name="TX_AMOUNT", type="number", min=0),
+        RequestColumn(name="CHANNEL", type="text", nullable=True),
+        RequestColumn(name="TX_FRAUD", type="integer", allowed=(0, 1)),
+    ),
+    key=("TRANSACTION_ID",),
+    label="TX_FRAUD",
+)
+_VIEWS: Mapping[str, Mapping[str, Any]] = {
+    "CUSTOMER_ID": {
+        "entity": "customer",
+        "features": [
+            {"name": "customer_count_1d", "aggregation": "count", "window": "1d"},
+            {"name": "customer_amount_7d", "aggregation": "sum", "column": "TX_AMOUNT", "window": "7d"},
+        ],
+    },
+    "TERMINAL_ID": {
+        "entity": "terminal",
+        "features": [
+            {
+                "name": "terminal_fraud_rate_7d",
+                "aggregation": "mean",
+                "column": "TX_FRAUD",
+                "window": "7d",
+                "delay": "7d",
+            }
+        ],
+    },
+}
 CHANNELS = ("chip", "online", "stripe")
 START = np.datetime64("2018-04-01T00:00:00", "s")
 
@@ -35,11 +83,34 @@ def make_case(columns: Mapping[str, Any], *, request: Sequence[str] = (), **part
     return parse({**usual, **parts, "data": {"columns": declared, **parts.get("data", {})}}, "test")
 
 
+def windows_plan(**changes: Any) -> OnlinePlan:
+    """The store's features as windows over EVENTS, with a ttl of two days: how many transactions the customer made and
+    what they came to, and how often the terminal was used for fraud, a week ago; `changes` replace whole keys."""
+    taken = {"CUSTOMER_ID": ("TX_AMOUNT",), "TERMINAL_ID": ("TX_FRAUD",)}
+    usual: dict[str, Any] = {
+        "windows": tuple(
+            WindowPlan(view=f"{key}_view", key=key, definition=WindowView.model_validate(view), ttl=2 * 86400)
+            for key, view in _VIEWS.items()
+        ),
+        "logs": {key: log_plan(key, numbers) for key, numbers in taken.items()},
+    }
+    return OnlinePlan(**{**usual, **changes})
+
+
+def log_plan(key: str, numbers: tuple[str, ...]) -> LogPlan:
+    """The log of an entity column of EVENTS, two weeks long."""
+    events = EventSchema(
+        timestamp="TX_DATETIME", key={"TRANSACTION_ID": "integer"}, numbers=numbers, since=14 * 86400 * 10**6
+    )
+    return LogPlan(project=PROJECT, use_case="card_fraud", key=key, key_type="integer", events=events)
+
+
 def make_artifact(
     folder: Path,
     *,
     estimator: str = "xgboost",
     store: bool = False,
+    online: OnlinePlan | None = None,
     use_case: str = "card_fraud",
     threshold: float = 0.5,
     rows: int = 400,
@@ -48,11 +119,13 @@ def make_artifact(
     """Train a tiny model of card fraud and seal its artifact in `folder`.
 
     Inputs are TX_AMOUNT, CHANNEL (a category) and the calendar; with `store` also STORE_FEATURES, which the
-    predictor has to fetch for CUSTOMER_ID and TERMINAL_ID. `estimator` is one of _MODELS; all but xgboost are kept
-    by the engine sklearn.
+    predictor has to fetch for CUSTOMER_ID and TERMINAL_ID, from TABLES or as `online` says (see `windows_plan`, with
+    which also the amount beside what the customer spends is an input). `estimator` is one of _MODELS; all but xgboost
+    are kept by the engine sklearn.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    schema = _inputs(store)
+    windows = online is not None and bool(online.windows)
+    schema = _inputs(store or windows, windows)
     columns, label = _rows(rows, seed)
     matrix = schema.encode(columns)
     engine = engines.known()["xgboost" if estimator == "xgboost" else "sklearn"]
@@ -60,7 +133,13 @@ def make_artifact(
     kept = {name: columns[name] for name in schema.names}
     score = engine.load(folder / engine.file)(matrix)
     pq.write_table(pa.table({**kept, "label": label, "score": score}), folder / REFERENCE)
-    return seal(folder, _manifest(use_case, estimator, engine, schema, threshold))
+    manifest = _manifest(use_case, estimator, engine, schema, threshold)
+    if store or windows:
+        manifest = manifest.model_copy(update={"online": online or TABLES})
+    if windows:
+        share = DerivedFeature(name="amount_share", ratio=("TX_AMOUNT", "customer_amount_7d"))
+        manifest = manifest.model_copy(update={"events": EVENTS, "derived": (share,)})
+    return seal(folder, manifest)
 
 
 def make_slow_artifact(folder: Path, seed: int = 0) -> None:
@@ -131,8 +210,9 @@ def _manifest(use_case: str, estimator: str, engine: engines.Engine, schema: Inp
     )
 
 
-def _inputs(store: bool) -> InputSchema:
-    numbers = ("hour", "weekday", *(STORE_FEATURES if store else ()))
+def _inputs(store: bool, windows: bool = False) -> InputSchema:
+    of_windows = ("customer_amount_7d", "amount_share") if windows else ()
+    numbers = ("hour", "weekday", *(STORE_FEATURES if store else ()), *of_windows)
     return InputSchema(
         columns=(
             InputColumn(name="TX_AMOUNT"),
@@ -152,7 +232,9 @@ def _rows(rows: int, seed: int) -> tuple[dict[str, Any], NDArray[np.int64]]:
         "weekday": calendar("weekday", times),
         "customer_count_1d": rng.poisson(3.0, rows).astype(float),
         "terminal_fraud_rate_7d": rng.beta(1.0, 20.0, rows),
+        "customer_amount_7d": rng.gamma(2.0, 90.0, rows),
     }
+    columns["amount_share"] = columns["TX_AMOUNT"] / columns["customer_amount_7d"]
     risk = columns["TX_AMOUNT"] / 40 + 20 * columns["terminal_fraud_rate_7d"] + (columns["CHANNEL"] == "online")
     label = (risk + rng.normal(0, 0.5, rows) > np.quantile(risk, 0.8)).astype(np.int64)
     return columns, label

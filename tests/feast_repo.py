@@ -9,7 +9,8 @@ from typing import Any
 import pyarrow as pa
 
 from serin.columns import TYPES, TypeName
-from serin.online.plan import TablePlan
+from serin.online.plan import LogPlan, TablePlan
+from serin.windows.tail import EventSchema
 
 PROJECT, VIEW = "serin_served", "account__1a2b3c4d"
 NOON = datetime(2026, 2, 2, 12, tzinfo=UTC)
@@ -33,6 +34,12 @@ KEYS: Mapping[TypeName, Sequence[Any]] = {
     "integer": [0, 1, -1, 2**63 - 1, -(2**63), 77, 417, 418],
     "text": ["", "0417", "417", "Æ鳥", "k" * 300, "gone", "a b", "x\r\n"],
 }
+
+
+def log(use_case: str = "fraud", key_type: TypeName = "integer") -> LogPlan:
+    """An event log of entities `id`."""
+    events = EventSchema(timestamp="at", key={"event": "integer"}, since=0)
+    return LogPlan(project=PROJECT, use_case=use_case, key="id", key_type=key_type, events=events)
 
 
 def plan(key_type: TypeName = "integer", features: Mapping[str, TypeName] = FEATURES) -> TablePlan:

@@ -9,46 +9,20 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pyarrow as pa
 import pytest
 
+from serin.environment import changed
+from serin.online.store import open_store
+from tests.factories import TABLES
 from tests.services import free_port
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-# Customers 1 and 2 and terminals 7 and 8 are known; feature values differ enough to move the score.
-SET_UP_STORE = """
-from datetime import datetime, timedelta, UTC
-from pathlib import Path
-import sys
-import feast, pandas as pd
-from feast.types import Float64
-from serin.workspace import served_project
-
-root = Path(sys.argv[1])
-now = datetime(2018, 5, 31, tzinfo=UTC)
-objects, views = [], []
-for entity, key, ids, feature, values in (
-    ("customer", "CUSTOMER_ID", [1, 2], "customer_count_1d", [2.0, 9.0]),
-    ("terminal", "TERMINAL_ID", [7, 8], "terminal_fraud_rate_7d", [0.0, 0.9]),
-):
-    path = root / f"{entity}.parquet"
-    pd.DataFrame({key: ids, feature: values, "event_timestamp": now}).to_parquet(path)
-    join = feast.Entity(name=entity, join_keys=[key], value_type=feast.ValueType.INT64)
-    view = feast.FeatureView(
-        name=f"{entity}_view", entities=[join], ttl=timedelta(0),
-        schema=[feast.Field(name=feature, dtype=Float64)],
-        source=feast.FileSource(name=entity, path=str(path), timestamp_field="event_timestamp"),
-    )
-    objects += [join, view]
-    views.append(view)
-store = feast.FeatureStore(repo_path=str(root / "feature_repo"))
-store.config.project = served_project(store.config.project)
-store.apply([*objects, feast.FeatureService(name="card_fraud_v1", features=views)])
-store.materialize(now - timedelta(days=1), now + timedelta(days=1))
-"""
 
 
 @dataclass(frozen=True)
@@ -91,9 +65,16 @@ def environment(root: Path) -> dict[str, str]:
 
 
 def set_up_store(root: Path, variables: Mapping[str, str] | None = None) -> None:
-    """Apply and materialise a store of two views in `root`, in a process of its own: feast takes seconds."""
-    settings = environment(root) | dict(variables or {})
-    subprocess.run([sys.executable, "-c", SET_UP_STORE, str(root)], cwd=root, env=settings, check=True)
+    """Fill the tables of `factories.TABLES`: customers 1 and 2 and terminals 7 and 8 are known, as of 2018-05-31, and
+    their values differ enough to move the score."""
+    with changed(variables or {}):
+        store = open_store(root / "feature_repo" / "feature_store.yaml")
+    rows = (([1, 2], [2.0, 9.0]), ([7, 8], [0.0, 0.9]))
+    for table, (keys, values) in zip(TABLES.tables, rows, strict=True):
+        (feature,) = table.features
+        times = pa.array([datetime(2018, 5, 31, tzinfo=UTC)] * 2, pa.timestamp("us", tz="UTC"))
+        store.write_rows(table, pa.table({table.key: keys, feature: values, "event_timestamp": times}))
+    store.close()
 
 
 def workspace(root: Path) -> Path:

@@ -4,12 +4,14 @@ import contextlib
 import json
 import os
 import pwd
+import selectors
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -88,6 +90,50 @@ def redis(address: str = "127.0.0.1", *options: str, port: int | None = None, tl
     with tempfile.TemporaryDirectory() as folder, _running(command, cwd=folder) as process:
         _await_port(port, process, address)
         yield f"{address}:{port}"
+
+
+@contextlib.contextmanager
+def relay(server: tuple[str, int]) -> Iterator[tuple[str, list[str]]]:
+    """A server that passes all on to another, and back; gives HOST:PORT, and a list that grows by one whenever a client
+    speaks that was silent, or listened, before."""
+    turns: list[str] = []
+    spoke: dict[socket.socket, str] = {}
+    pairs: dict[socket.socket, tuple[socket.socket, str]] = {}
+    with selectors.DefaultSelector() as selector, socket.create_server(("127.0.0.1", 0)) as listener:
+        selector.register(listener, selectors.EVENT_READ)
+        ended = threading.Event()
+
+        def pass_on() -> None:
+            while not ended.is_set():
+                for key, _ in selector.select(0.05):
+                    if key.fileobj is listener:
+                        client, there = listener.accept()[0], socket.create_connection(server)
+                        pairs.update({client: (there, "client"), there: (client, "server")})
+                        for one in (client, there):
+                            selector.register(one, selectors.EVENT_READ)
+                        continue
+                    other, who = pairs[key.fileobj]  # type: ignore[index]
+                    text = key.fileobj.recv(1 << 16)  # type: ignore[union-attr]
+                    client = other if who == "server" else key.fileobj
+                    if who == "client" and text and spoke.get(client) != "client":
+                        turns.append(who)
+                    spoke[client] = who
+                    if text:
+                        other.sendall(text)
+                    else:
+                        selector.unregister(key.fileobj)
+                        with contextlib.suppress(OSError):
+                            other.shutdown(socket.SHUT_WR)
+
+        thread = threading.Thread(target=pass_on)
+        thread.start()
+        try:
+            yield "{}:{}".format(*listener.getsockname()), turns
+        finally:
+            ended.set()
+            thread.join()
+            for one in pairs:
+                one.close()
 
 
 def certificate(folder: Path) -> Path:

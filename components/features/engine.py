@@ -1,34 +1,35 @@
-"""Where window features are computed: by DuckDB in the step, or on Spark."""
+"""The features of window views, by whatever engine the use case names."""
 
+from collections.abc import Callable
 from datetime import datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.features.spark import window_features_on_spark
-from serin import environment
 from serin.online.rows import EVENT_TIMESTAMP
 from serin.ports import ServedView
-from serin.spark import cluster_at
 from serin.use_case import UseCase, WindowView
 from serin.windows.query import Columns, window_features
-from serin.workspace import Workspace
+
+# As `window_features`; see also components.features.spark.window_engine.
+Engine = Callable[..., pa.Table]
 
 
-def event_features(case: UseCase, events: pa.Table, view: ServedView, asked: pa.Table | None = None) -> pa.Table:
-    """The features of a window view at the time of each event, or of each row of `asked`, in their order.
+def event_features(
+    case: UseCase,
+    events: pa.Table,
+    view: ServedView,
+    asked: pa.Table | None = None,
+    *,
+    engine: Engine = window_features,
+) -> pa.Table:
+    """The features of a window view at the time of each event, or of each row of `asked`, in their order."""
+    return engine(events, _windows(view), Columns(view.key, view.timestamp or "", case.data.key), asked)
 
-    Raises UnavailableError where Spark, with `features.engine` spark, can't be reached, or a job failed there.
-    """
-    definition = _windows(view)
-    columns = Columns(view.key, view.timestamp or "", case.data.key)
-    if case.features.engine == "spark":
-        cluster = cluster_at(environment.spark(), Workspace.from_variables(environment.variables()).storage)
-        return window_features_on_spark(events, definition, columns, asked, cluster=cluster)
-    return window_features(events, definition, columns, asked)
 
-
-def entity_features(case: UseCase, events: pa.Table, view: ServedView, as_of: datetime) -> pa.Table:
+def entity_features(
+    case: UseCase, events: pa.Table, view: ServedView, as_of: datetime, *, engine: Engine = window_features
+) -> pa.Table:
     """The features of each entity of `events` as of a time, without an event of its own.
 
     One row an entity: its key, `event_timestamp` and the features.
@@ -36,7 +37,8 @@ def entity_features(case: UseCase, events: pa.Table, view: ServedView, as_of: da
     keys = pc.drop_null(pc.unique(events[view.key]))
     times = pa.array([as_of] * len(keys), pa.timestamp("us", tz="UTC"))
     past = view.model_copy(update={"definition": _windows(view).model_copy(update={"current": False})})
-    found = event_features(case, events, past, pa.table({view.key: keys, view.timestamp or "": times}))
+    asked = pa.table({view.key: keys, view.timestamp or "": times})
+    found = event_features(case, events, past, asked, engine=engine)
     return pa.table({view.key: keys, EVENT_TIMESTAMP: times} | {name: found[name] for name in found.column_names})
 
 

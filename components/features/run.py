@@ -10,12 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from components.features.engine import entity_features, event_features
+from components.features.engine import Engine, entity_features, event_features
 from components.features.log import publish_logs
 from components.features.plan import online_plan
 from components.features.served import gone, lacking, served_view, service_name, still_needed
+from components.features.spark import window_engine
 from components.features.training_set import EventFeatures, ViewTable, training_set
-from serin import partitions
+from serin import environment, partitions
 from serin.online.plan import OnlinePlan
 from serin.online.rows import EVENT_TIMESTAMP
 from serin.platform import Platform
@@ -94,7 +95,10 @@ def _compute(platform: Platform, case: UseCase, as_of: datetime) -> Refreshed:
         platform.features.apply(case)
         sources = platform.features.sources(case)
     served = tuple(served_view(case, source) for source in sources)
-    views = tuple(_view(case, events, source, view, as_of) for source, view in zip(sources, served, strict=True))
+    engine = _engine(platform, case)
+    views = tuple(
+        _view(case, events, source, view, as_of, engine) for source, view in zip(sources, served, strict=True)
+    )
     return Refreshed(events, views, served, service_name(case, served))
 
 
@@ -104,12 +108,16 @@ def _events(platform: Platform, case: UseCase, before: datetime) -> pa.Table:
     return partitions.read(platform.workspace.events(case.name), where=where, timestamp=case.timestamp).table
 
 
+def _engine(platform: Platform, case: UseCase) -> Engine:
+    return window_engine(case, environment.spark(), platform.workspace.storage)
+
+
 def _view(
-    case: UseCase, events: pa.Table, source: ViewSource, view: ServedView, as_of: datetime
+    case: UseCase, events: pa.Table, source: ViewSource, view: ServedView, as_of: datetime, engine: Engine
 ) -> ViewTable | EventFeatures:
     if isinstance(view.definition, WindowView):
-        return EventFeatures(source.name, event_features(case, events, view))
-    table = _entity_rows(case, events, view, as_of)
+        return EventFeatures(source.name, event_features(case, events, view, engine=engine))
+    table = _entity_rows(case, events, view, as_of, engine)
     return ViewTable(source.name, table, source.join_keys[0], source.timestamp_field, source.ttl, source.features)
 
 
@@ -135,7 +143,8 @@ def _publish(platform: Platform, case: UseCase, refreshed: Refreshed, as_of: dat
         for view in computed:
             if not _is_later(platform, view, as_of):
                 continue
-            _materialise(platform, view, _entity_rows(case, refreshed.events, view, as_of), as_of)
+            rows = _entity_rows(case, refreshed.events, view, as_of, _engine(platform, case))
+            _materialise(platform, view, rows, as_of)
             if view.name in current:
                 table = _behind(refreshed.events, view, current[view.name])
                 write_table(table, platform.workspace.feature_file(case.name, view.view))
@@ -186,10 +195,10 @@ def _one_at_a_time(platform: Platform) -> AbstractContextManager[None]:
     return platform.lease.hold("features", wait=True)
 
 
-def _entity_rows(case: UseCase, events: pa.Table, view: ServedView, as_of: datetime) -> pa.Table:
+def _entity_rows(case: UseCase, events: pa.Table, view: ServedView, as_of: datetime, engine: Engine) -> pa.Table:
     """One row an entity as of a time: its key, `event_timestamp` and the features."""
     if isinstance(view.definition, WindowView):
-        return entity_features(case, events, view, as_of)
+        return entity_features(case, events, view, as_of, engine=engine)
     times = pa.array([as_of] * len(events), pa.timestamp("us", tz="UTC"))
     return events.select([view.key, *view.features]).append_column(EVENT_TIMESTAMP, times)
 

@@ -8,6 +8,7 @@ the pipeline steps.
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,11 @@ import pyarrow as pa
 from serin import environment, storage
 from serin.errors import UnavailableError
 from serin.progress import say
-from serin.spark import Cluster, address, session, shared_folder, told_of_failures, written
-from serin.use_case import WindowView
+from serin.spark import Cluster, address, cluster_at, session, shared_folder, told_of_failures, written
+from serin.use_case import UseCase, WindowView
 from serin.windows.query import Columns, window_features
+
+WindowEngine = Callable[..., pa.Table]
 
 _ROWS_A_FILE = 1_000_000
 # Of one part, which an executor holds as a whole while it works on it; few entities make fewer and larger parts.
@@ -26,6 +29,19 @@ _ROWS_A_PART = 500_000
 _THREADS = 2  # of Spark within this process, where the runner says nothing else
 # Names that two engines read alike, whatever the user's columns are called.
 _PLACE, _PART = "place", "part"
+
+
+def window_engine(case: UseCase, master: str, state: str) -> WindowEngine:
+    """What computes the windows of a use case: `window_features`, or with `features.engine` spark the same on Spark.
+
+    `master` is the Spark master, "" for one within this process; `state` the storage, where a cluster finds the events.
+    Raises UnavailableError where it would not.
+    """
+    if case.features.engine != "spark":
+        return window_features
+    return partial(
+        window_features_on_spark, cluster=cluster_at(master, state), threads=environment.threads() or _THREADS
+    )
 
 
 def window_features_on_spark(
@@ -36,8 +52,10 @@ def window_features_on_spark(
     *,
     memory: str = "2GB",
     cluster: Cluster,
+    threads: int = _THREADS,
 ) -> pa.Table:
-    """See serin.windows.query.window_features. `memory` is what the query may take in each of an executor's processes.
+    """See serin.windows.query.window_features. `memory` is what the query may take in each of an executor's processes;
+    `threads` how many there are where Spark runs within this process.
 
     Raises UnavailableError: Spark is not installed here, can't be reached, or a job failed there.
     """
@@ -46,7 +64,7 @@ def window_features_on_spark(
     rows = len(events if asked is None else asked)
     if not rows:
         return pa.table({name: pa.array([], pa.float64()) for name in features})
-    spark = session(cluster, environment.threads() or _THREADS, "features.engine")
+    spark = session(cluster, threads, "features.engine")
     parts = max(2 * int(spark.conf.get("spark.sql.shuffle.partitions")), math.ceil(len(events) / _ROWS_A_PART))
     say(f"windows: {len(events):,} events go to Spark at {cluster.master}, in {parts:,} parts")
     job = _Job(view, columns, events.schema, parts, memory)

@@ -38,7 +38,15 @@ class IngestRun:
         return "\n".join(lines) + "\n"
 
 
-def run(platform: Platform, case: UseCase, source: str, as_of: str, *, replace_days: bool = False) -> IngestRun:
+def run(
+    platform: Platform,
+    case: UseCase,
+    source: str,
+    as_of: str,
+    *,
+    replace_days: bool = False,
+    keep_labels: bool = False,
+) -> IngestRun:
     """Ingest `source` ("" for none) and settle the time to look from ("" for the end of the data).
 
     The end of the data is the midnight after the last event, and for a table without event times today's midnight.
@@ -51,7 +59,8 @@ def run(platform: Platform, case: UseCase, source: str, as_of: str, *, replace_d
     with platform.lease.hold(f"ingest-{case.name}", wait=True):
         done = None
         if source:
-            done = ingest(platform.workspace, case, source, moment or _today(), replace_days=replace_days)
+            options = {"replace_days": replace_days, "keep_labels": keep_labels}
+            done = ingest(platform.workspace, case, source, moment or _today(), **options)
     if done:
         for line in _told(done, case):
             say(line)

@@ -5,7 +5,7 @@ writes only what is not yet there.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import pandas as pd
@@ -30,7 +30,7 @@ class Ingested:
     `rows` are the source's good rows: `new`, `corrected` (their key was stored with other values) and `known` (stored
     as they are). `deleted` are stored rows that went without a successor: of replaced days, or of the snapshot before.
     `written` names the dates written; `replaced` the damaged files that were in their place, as they lie now. `notes`
-    say what the reader of the table detected, left out and replaced.
+    say what the reader of the table detected, left out and replaced. `events` are the good rows as they are stored.
     """
 
     rows: int
@@ -43,25 +43,36 @@ class Ingested:
     written: tuple[str, ...]
     replaced: tuple[Damaged, ...]
     notes: tuple[str, ...] = ()
+    events: pa.Table | None = field(default=None, repr=False, compare=False)
 
 
 def ingest(
-    workspace: Workspace, case: UseCase, source: str, as_of: datetime, *, replace_days: bool = False
+    workspace: Workspace,
+    case: UseCase,
+    source: str,
+    as_of: datetime,
+    *,
+    replace_days: bool = False,
+    keep_labels: bool = False,
 ) -> Ingested:
     """Bring the table at `source` (CSV or Parquet, path or s3:// URI) into the workspace's events.
 
     Rows go to the partition of their event's UTC date. One with a stored `data.key` takes that row's place, on whatever
     date it was; without a key, rows that are stored already are left out. With `replace_days`, nothing else stays of
-    the days that the source covers. A table without event times is a snapshot: it replaces the one before and has the
-    date of `as_of`.
+    the days that the source covers. With `keep_labels`, a row without a label has the one that is stored, and a column
+    of labels that may be null need not be there. A table without event times is a snapshot: it replaces the one before
+    and has the date of `as_of`.
     Raises DataError and UnavailableError as `source_table.read` and `check` do; nothing is written then.
     """
     folder = workspace.events(case.name)
     theirs = {mine: name for name, mine in case.data.rename.items()}
     table = source_table.read(source, needed=[theirs.get(name, name) for name in case.data.columns])
-    checked = check(table.frame, case, source, _labels(folder, case), table.bad_lines)
+    frame = _with_label(table.frame, case) if keep_labels else table.frame
+    checked = check(frame, case, source, _labels(folder, case), table.bad_lines)
     rows = to_table(checked.good, case.data.columns)
     broken = {partitions.date_of(one.location): one for one in partitions.damaged(folder, case.timestamp)}
+    if keep_labels:
+        rows = _with_stored_labels(rows, folder, case, broken)
     if case.timestamp:
         merged = _merged(folder, case, dict(partitions.by_date(rows, case.timestamp)), rows, broken, replace_days)
         touched = set(merged.contents)
@@ -69,7 +80,7 @@ def ingest(
         date = as_of.astimezone(UTC).date().isoformat()
         merged = _merged_snapshot(folder, case, date, rows, broken)
         touched = set(broken)
-    quarantine = _set_aside(workspace, case, source, checked.bad)
+    quarantine = set_aside(workspace, case, source, checked.bad)
     replaced = _moved_aside(workspace, case, [one for date, one in sorted(broken.items()) if date in touched])
     return Ingested(
         rows=len(rows),
@@ -82,16 +93,48 @@ def ingest(
         written=_written(folder, case, merged.contents, rows),
         replaced=replaced,
         notes=table.notes,
+        events=rows,
     )
+
+
+def event_schema(case: UseCase) -> pa.Schema:
+    """How the events of a use case are stored."""
+    return _schema(case.data.columns)
 
 
 def to_table(frame: pd.DataFrame, columns: Mapping[str, Column]) -> pa.Table:
     """Checked rows as Arrow, with a schema that depends on the declaration alone; NaN becomes null."""
+    return pa.Table.from_pandas(frame, _schema(columns), preserve_index=False).replace_schema_metadata(None)
+
+
+def _schema(columns: Mapping[str, Column]) -> pa.Schema:
     fields = []
     for name, column in columns.items():
         nullable_integer = column.type == "integer" and column.nullable
         fields.append(pa.field(name, pa.float64() if nullable_integer else TYPES[column.type].arrow))
-    return pa.Table.from_pandas(frame, pa.schema(fields), preserve_index=False).replace_schema_metadata(None)
+    return pa.schema(fields)
+
+
+def _with_label(frame: pd.DataFrame, case: UseCase) -> pd.DataFrame:
+    """The frame with a column of labels, all null where it had none and they may be."""
+    names = {case.label.column, *(theirs for theirs, mine in case.data.rename.items() if mine == case.label.column)}
+    if names & set(frame.columns) or not case.data.columns[case.label.column].nullable:
+        return frame
+    return frame.assign(**{case.label.column: None})
+
+
+def _with_stored_labels(rows: pa.Table, folder: str, case: UseCase, broken: Iterable[str]) -> pa.Table:
+    """The rows, those without a label with the one that an event of their key has."""
+    label, key = case.label.column, list(case.data.key)
+    if not key or not rows[label].null_count:
+        return rows
+    sound = [date for date in partitions.dates(folder) if date not in broken]
+    schema = pa.schema([rows.schema.field(name) for name in (*key, label)])
+    stored = pa.concat_tables([schema.empty_table(), *_stored(folder, sound, sound, schema).values()])
+    known = stored.filter(pc.is_valid(stored[label])).to_pandas().drop_duplicates(key)
+    found = rows.select(key).to_pandas().merge(known, on=key, how="left", validate="many_to_one")[label]
+    column = pc.coalesce(rows[label], pa.array(found, rows.schema.field(label).type, from_pandas=True))
+    return rows.set_column(rows.schema.get_field_index(label), rows.schema.field(label), column)
 
 
 def _labels(folder: str, case: UseCase) -> set[float]:
@@ -161,6 +204,32 @@ def _written(folder: str, case: UseCase, contents: Mapping[str, pa.Table], rows:
     return tuple(done)
 
 
+def stored_events(workspace: Workspace, case: UseCase, keys: pa.Table) -> dict[str, pa.Table]:
+    """The sound stored events of each date that has one of the keys, by date, in the columns that are declared.
+
+    Raises DataError where no event is stored.
+    """
+    folder, schema = workspace.events(case.name), event_schema(case)
+    broken = {partitions.date_of(one.location) for one in partitions.damaged(folder, case.timestamp)}
+    sound = [date for date in partitions.dates(folder) if date not in broken]
+    if not sound:
+        raise DataError(f"no sound events of {case.name} are stored; ingest their table first")
+    of_key = pa.schema([schema.field(name) for name in case.data.key])
+    masks, _ = superseded(_stored(folder, sound, sound, of_key), keys.select(of_key.names).cast(of_key), case.data.key)
+    return _stored(folder, list(masks), sound, schema)
+
+
+def write_dates(folder: str, case: UseCase, contents: Mapping[str, pa.Table]) -> None:
+    """Write the events of some dates anew. Raises UnavailableError, which says how far it came."""
+    for number, (date, content) in enumerate(contents.items()):
+        try:
+            partitions.write(folder, date, content, case.data.key)
+        except UnavailableError as error:
+            raise UnavailableError(
+                f"{error}; {number} of {len(contents)} days are in order, and the same again goes on from there"
+            ) from None
+
+
 def _moved_aside(workspace: Workspace, case: UseCase, broken: Sequence[Damaged]) -> tuple[Damaged, ...]:
     """Move damaged files out of the way of those that are written in their place."""
     moved = []
@@ -173,7 +242,7 @@ def _moved_aside(workspace: Workspace, case: UseCase, broken: Sequence[Damaged])
     return tuple(moved)
 
 
-def _set_aside(workspace: Workspace, case: UseCase, source: str, bad: pd.DataFrame) -> str | None:
+def set_aside(workspace: Workspace, case: UseCase, source: str, bad: pd.DataFrame) -> str | None:
     """Write the bad rows of a source to its quarantine file, unless that is there already."""
     if bad.empty:
         return None

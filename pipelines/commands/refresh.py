@@ -1,15 +1,10 @@
 """`serin refresh`."""
 
-import io
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
-
 from components.features.run import published, refresh
 from components.ingest.run import run as ingest
 from pipelines.console import Console
 from pipelines.titles import TITLES
 from serin.platform import Platform
-from serin.progress import heard
 from serin.storage import absolute
 
 
@@ -17,10 +12,10 @@ def run(console: Console, platform: Platform, name: str, data: str, as_of: str) 
     """Ingest the table, where one is given, and bring feature views and online store up to date; nothing is trained."""
     case = platform.own_use_case(name)
     console.title(f"Refreshing the features of {case.name}")
-    with _heard(console), console.working(TITLES["ingest"] if data else "look at what is stored"):
+    with console.hearing(), console.working(TITLES["ingest"] if data else "look at what is stored"):
         ingested = ingest(platform, case, absolute(data), as_of)
     moment = ingested.known_at
-    with _heard(console), console.working(TITLES["refresh"]):
+    with console.hearing(), console.working(TITLES["refresh"]):
         served = refresh(platform, case, moment).served
     online = published(platform, served)
     (console.good if online.at == moment else console.bad)(online.text(moment))
@@ -32,13 +27,3 @@ def run(console: Console, platform: Platform, name: str, data: str, as_of: str) 
             "new_rows": ingested.ingested.new if ingested.ingested else 0,
         }
     )
-
-
-@contextmanager
-def _heard(console: Console) -> Iterator[None]:
-    """What the steps say goes to the console; standard output belongs to the result."""
-    with redirect_stdout(io.StringIO()) as said:
-        yield
-    for line in said.getvalue().splitlines():
-        if progress := heard(line):
-            console.progress(progress)

@@ -1,4 +1,7 @@
-"""Live traffic: clients that send transactions to the gateway and remember every answer."""
+"""Live traffic: clients that send transactions to the gateway and remember every answer.
+
+Each goes with its key: scored, it is an event for the transactions after it, and one that is sent again is the same.
+"""
 
 import json
 import threading
@@ -15,7 +18,7 @@ from serin.adapters.local import loopback
 _CLIENTS = 4
 _TIMEOUT = 10.0
 _JSON = {"Content-Type": "application/json"}
-_SENT = ["CUSTOMER_ID", "TERMINAL_ID", "TX_AMOUNT", "TX_DATETIME"]
+_SENT = ["TRANSACTION_ID", "CUSTOMER_ID", "TERMINAL_ID", "TX_AMOUNT", "TX_DATETIME"]
 
 
 class Traffic:

@@ -4,9 +4,13 @@ It holds two things. Rows of feature views in Feast's own format, which `Feature
 And an event log a use case and entity column: of each entity the tail of events that its windows reach, as of the last
 refresh, and beside it what was pushed since. See adr/0025.
 
-plan      what a model version reads, as its manifest says it
-store     the store, whichever it is, and how it is opened
-codec     keys and values as Feast writes them
-redis     on Redis
-sqlite    in a SQLite file
+plan                what a model version reads, as its manifest says it
+store               the store, whichever it is, and how it is opened
+config              which one `feature_store.yaml` names
+codec               keys and values as Feast writes them
+rows                rows of views on their way into it
+sqlite              in a SQLite file
+redis               on Redis
+redis_read          what a read asks of Redis, and what it makes of the replies
+redis_connections   to a Redis server
 """

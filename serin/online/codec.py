@@ -7,7 +7,7 @@ feast.protos.feast.types.Value), a time the message `Timestamp`. Whole columns a
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final
 
@@ -24,7 +24,9 @@ _STRING = 2
 _KEY_TYPES: Final[dict[TypeName, int]] = {"integer": 4, "text": _STRING}
 # Field number and wire type of a value in `Value`: string_val, int64_val, double_val, bool_val, unix_timestamp_val.
 _TAGS: Final[dict[TypeName, int]] = {"text": 0x12, "integer": 0x20, "number": 0x29, "boolean": 0x38, "timestamp": 0x40}
-_NULL = (0x98, 0x01)  # null_val
+_NULL = bytes([0x98, 0x01])  # null_val
+_NO_TIME = -(2**63)  # what Feast writes for a time that is missing
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECONDS, _NANOS = 0x08, 0x10  # of `Timestamp`
 _DOUBLE = struct.Struct("<d")
 _WHOLE = struct.Struct("<q")
@@ -137,8 +139,8 @@ def value_of(stored: bytes | None) -> Any:
         return stored[start : start + size].decode()
     if tag in (0x20, 0x38, 0x40):
         number = _signed(_read_varint(stored, 1)[0])
-        return number if tag == 0x20 else bool(number) if tag == 0x38 else datetime.fromtimestamp(number, UTC)
-    if stored[:2] == bytes(_NULL):
+        return number if tag == 0x20 else bool(number) if tag == 0x38 else _moment(number)
+    if stored[:2] == _NULL:
         return None
     raise DataError(f"the online store holds a value of an unknown kind (its first byte is {tag:#04x})")
 
@@ -254,6 +256,10 @@ def _read_varint(data: bytes, at: int) -> tuple[int, int]:
 
 def _signed(number: int) -> int:
     return number - (1 << 64) if number >= 1 << 63 else number
+
+
+def _moment(seconds: int) -> datetime | None:
+    return None if seconds == _NO_TIME else _EPOCH + timedelta(seconds=seconds)
 
 
 def _murmur3(data: bytes) -> int:

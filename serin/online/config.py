@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from serin import environment
 from serin.errors import UnavailableError, first_line
 
 SQLITE = ("feast.infra.online_stores.sqlite.SqliteOnlineStore", "sqlite")
@@ -89,7 +90,7 @@ def _refuse_unset(path: Path, content: Any) -> None:
     texts = [content.get("project"), store, *(store.values() if isinstance(store, dict) else ())]
     for text in texts:
         for braced, bare in _VARIABLE.findall(text) if isinstance(text, str) else ():
-            if (name := braced or bare) not in os.environ:
+            if (name := braced or bare) not in environment.variables():
                 raise UnavailableError(f"{path}: ${{{name}}} is not set")
 
 

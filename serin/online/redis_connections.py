@@ -34,12 +34,13 @@ class Readers:
         self._make: Callable[[], Any] = pool.make_connection
         self._seconds = float(config.options.get("socket_timeout") or _READ_SECONDS)
         self._idle: list[Any] = []
-        self._closing: set[asyncio.Future[Any]] = set()
-        self._guard = self._until_closed()
+        self._leaving: list[Any] = []
+        self._guard = self._until_the_loop_ends()
 
     async def open(self) -> None:
         """Have the connections closed with the loop: it ends its asynchronous generators before itself."""
         await anext(self._guard)
+        _OPEN.add(self)
 
     async def ask(self, lines: list[bytes]) -> list[Any]:
         """The replies to commands that are sent at once; nothing is changed by them.
@@ -47,18 +48,20 @@ class Readers:
         A connection that was idle may be one to a server that is gone: then a new one is tried, once.
         Raises RedisError, OSError, TimeoutError.
         """
-        async with asyncio.timeout(self._seconds):
-            if self._idle:
-                try:
-                    return await self._asked(self._idle.pop(), lines)
-                except redis.ConnectionError:
-                    self.close()
-            connection = self._make()
-            await connection.connect()
-            return await self._asked(connection, lines)
+        try:
+            async with asyncio.timeout(self._seconds):
+                if self._idle:
+                    try:
+                        return await self._asked(self._idle.pop(), lines)
+                    except redis.ConnectionError:
+                        self.close()
+                return await self._asked(self._make(), lines)
+        except TimeoutError:
+            raise TimeoutError(f"no answer within {self._seconds:g} s") from None
 
     async def _asked(self, connection: Any, lines: list[bytes]) -> list[Any]:
         try:
+            await connection.connect()
             await connection.send_packed_command(b"".join(lines))
             replies = [await connection.read_response() for _ in lines]
         except BaseException:
@@ -72,21 +75,36 @@ class Readers:
         return replies
 
     def close(self) -> None:
-        """Close what is idle. It is called in the loop."""
-        idle, self._idle = self._idle, []
-        for connection in idle:
-            task = asyncio.ensure_future(connection.disconnect(nowait=True))
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
+        """Close what is idle, soon. It is called in the loop."""
+        self._leaving += self._idle
+        self._idle.clear()
+        self._task = asyncio.ensure_future(self._leave())
 
-    async def _until_closed(self) -> AsyncIterator[None]:
+    async def _leave(self) -> None:
+        while self._leaving:
+            await self._leaving.pop().disconnect(nowait=True)
+
+    async def _until_the_loop_ends(self) -> AsyncIterator[None]:
         try:
             yield
         finally:
-            for connection in self._idle:
-                await connection.disconnect(nowait=True)
+            self._leaving += self._idle
+            self._idle.clear()
+            await self._leave()
+            _OPEN.discard(self)
+
+
+# A loop knows its generators by weak references.
+_OPEN: set[Readers] = set()
 
 
 def _options(config: RedisConfig) -> dict[str, Any]:
     timeouts = {"socket_timeout": _WRITE_SECONDS, "socket_connect_timeout": _READ_SECONDS}
-    return {**timeouts, **config.options, "host": config.host, "port": config.port, "protocol": 2}
+    return {
+        "socket_keepalive": True,
+        **timeouts,
+        **config.options,
+        "host": config.host,
+        "port": config.port,
+        "protocol": 2,
+    }

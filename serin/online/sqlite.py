@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ _EVENT, _LABEL = 0, 1
 _BUSY = 60.0  # seconds that a writer waits for another
 _READ_BUSY = 5.0
 _CACHE = 65_536  # KiB, at most
+_JOURNAL = 1 << 24  # bytes
 _ROWS = 5_000  # encoded at a time
 _TAILS = 1_000  # written in one transaction
 _KEYS = 1_000  # asked for in one query
@@ -61,7 +61,7 @@ class SqliteStore:
 
     def __init__(self, config: SqliteConfig) -> None:
         """Nothing is opened yet."""
-        self._where = config.where
+        self._where, self._path = config.where, config.path
         # A read never waits for a write of its own process.
         self._reader, self._writer = _Connection(config, _READ_BUSY), _Connection(config, _BUSY)
 
@@ -152,6 +152,8 @@ class SqliteStore:
 
     def pushed(self, log: LogPlan) -> Mapping[Any, EntityEvents]:
         """All that was pushed, by entity."""
+        if not self._path.exists():
+            return {}
         with self._reader.transaction("BEGIN") as connection:
             if not _has_logs(connection):
                 return {}
@@ -193,6 +195,8 @@ class SqliteStore:
 
     def meta(self, log: LogPlan) -> LogMeta | None:
         """What the log holds; None where it was never filled."""
+        if not self._path.exists():
+            return None
         with self._reader.transaction("BEGIN") as connection:
             return _meta(connection, log)[1] if _has_logs(connection) else None
 
@@ -226,11 +230,11 @@ class _Connection:
             connection.execute(begin)
             try:
                 yield connection
+                connection.execute("COMMIT")
             except BaseException:
                 with suppress(sqlite3.Error):
                     connection.execute("ROLLBACK")
                 raise
-            connection.execute("COMMIT")
 
     def close(self) -> None:
         with self._lock:
@@ -255,6 +259,8 @@ class _Connection:
         self._to_wal(connection)
         # An integer's key has its lowest byte first, so that rows in order fall all over the table.
         connection.execute(f"PRAGMA cache_size={-_CACHE}")
+        # What a large transaction wrote ahead does not stay on the disk beside the file.
+        connection.execute(f"PRAGMA journal_size_limit={_JOURNAL}")
         self._connection, self._file = connection, _identity(path)
         return connection
 
@@ -372,12 +378,10 @@ def _marks(items: Sequence[Any]) -> str:
     return ", ".join("?" * len(items))
 
 
-@lru_cache(maxsize=4096)
 def _as_feast(seconds: int) -> int:
     """A time (seconds since 1970) as Feast writes it: as if the clock's UTC were the machine's own time zone."""
     return int(datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).timestamp())
 
 
-@lru_cache(maxsize=4096)
 def _from_feast(stamp: int) -> int:
     return int(datetime.fromtimestamp(stamp).replace(tzinfo=UTC).timestamp())

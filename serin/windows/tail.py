@@ -32,6 +32,7 @@ _DTYPES = {letter[0]: np.dtype(name) for letter, name in _LETTERS.items()}
 _SECONDS = b"s"  # times that are whole seconds
 _OFFSET = np.dtype("<u4")
 _SIGN = 1 << 63
+_MAGNITUDE = _SIGN - 1
 # Where ids are ordered, null comes last, as it does in a query. No UTF-8 begins with this byte.
 _NULL_TEXT, _NULL_NUMBER = b"\xff\0", b"\xff" * 8
 
@@ -114,6 +115,11 @@ def row_bytes(row: Mapping[str, Any]) -> bytes:
     return json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
+def label_bytes(value: Any) -> bytes:
+    """A pushed label as JSON: equal labels are equal bytes."""
+    return json.dumps(value).encode()
+
+
 def pack(events: pa.Table, entity: str, schema: EventSchema) -> Iterator[tuple[Any, bytes]]:
     """The tail of each entity in `events`, packed, with the entity's key; entities in order.
 
@@ -122,7 +128,10 @@ def pack(events: pa.Table, entity: str, schema: EventSchema) -> Iterator[tuple[A
     events = events.filter(pc.and_(events[entity].is_valid(), events[schema.timestamp].is_valid()))
     order = [(name, "ascending") for name in (entity, schema.timestamp, *schema.key)]
     events = events.take(pc.sort_indices(events, sort_keys=order))
-    entities = events[entity].combine_chunks().dictionary_encode()
+    entities = events[entity].combine_chunks()
+    if pa.types.is_floating(entities.type):  # a nullable integer, as ingest stores it
+        entities = entities.cast(pa.int64())
+    entities = entities.dictionary_encode()
     starts = np.flatnonzero(np.diff(entities.indices.to_numpy(zero_copy_only=False), prepend=-1)).tolist()
     ends = [*starts[1:], len(events)]
     written = _written(events, schema)
@@ -193,8 +202,14 @@ def with_pushed(tail: Tail, pushed: Sequence[Mapping[str, Any]], schema: EventSc
         )
         for name, values in tail.codes.items()
     }
-    both = Tail(times, _ChosenIds(tail.ids, tuple(rows), np.arange(len(times))), numbers, codes)
-    return both.chosen(_in_order(both, keep))
+    ids = tuple(rows)
+    order = _in_order(times, _ChosenIds(tail.ids, ids, np.arange(len(times))), keep)
+    return Tail(
+        times[order],
+        _ChosenIds(tail.ids, ids, order),
+        {name: values[order] for name, values in numbers.items()},
+        {name: values[order] for name, values in codes.items()},
+    )
 
 
 def with_labels(tail: Tail, labels: Mapping[bytes, Any], label: str, schema: EventSchema) -> Tail:
@@ -308,7 +323,12 @@ def _key_bytes(value: Any, kind: TypeName) -> bytes:
         return _NULL_TEXT if value is None else value.encode() + b"\0"
     if value is None:
         return _NULL_NUMBER
-    return ((code(value, kind) + _SIGN) % (1 << 64)).to_bytes(8, "big")
+    return (_ascending(code(value, kind), kind) + _SIGN).to_bytes(8, "big")
+
+
+def _ascending(code_of_it: int, kind: TypeName) -> int:
+    """A code as a number that is in order; the bits of negative floats run the other way."""
+    return code_of_it ^ _MAGNITUDE if kind == "number" and code_of_it < 0 else code_of_it
 
 
 def _of_bytes(part: bytes, kind: TypeName) -> Any:
@@ -318,7 +338,7 @@ def _of_bytes(part: bytes, kind: TypeName) -> Any:
         return part[:-1].decode()
     number = int.from_bytes(part, "big") - _SIGN
     if kind == "number":
-        return float(np.array(number, np.int64).view(np.float64))
+        return float(np.array(_ascending(number, kind), np.int64).view(np.float64))
     if kind == "timestamp":
         return EPOCH + timedelta(microseconds=number)
     return bool(number) if kind == "boolean" else number
@@ -370,7 +390,10 @@ def _number_bytes(column: pa.Array, kind: TypeName) -> pa.Array:
 
 def _ordered(column: pa.Array, kind: TypeName) -> NDArray[Any]:
     """Numbers as 8 bytes each whose order is theirs; null comes last."""
-    flipped = _codes(column, kind).view(np.uint64) ^ np.uint64(_SIGN)
+    codes = _codes(column, kind)
+    if kind == "number":
+        codes = np.where(codes < 0, codes ^ _MAGNITUDE, codes)
+    flipped = codes.view(np.uint64) ^ np.uint64(_SIGN)
     flipped[column.is_null().to_numpy(zero_copy_only=False)] = np.iinfo(np.uint64).max
     return flipped.astype(">u8")
 
@@ -452,15 +475,15 @@ def _code(row: Mapping[str, Any], name: str, schema: EventSchema, before: NDArra
     return code(row.get(name), schema.codes[name])
 
 
-def _in_order(tail: Tail, keep: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """The places of those events of a tail, in order of time, that are kept or stand behind `keep`; ties in that of
-    their ids. Those that `keep` tells of are in order already."""
-    more = np.arange(len(keep), len(tail.times))
+def _in_order(times: NDArray[np.int64], ids: Sequence[bytes], keep: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """The places of those events that are kept or stand behind `keep`, in order of time; ties in that of their ids.
+    Those that `keep` tells of are in order already."""
+    more = np.arange(len(keep), len(times))
     places = np.concatenate([np.flatnonzero(keep), more])
-    order = places[np.argsort(tail.times[places], kind="stable")]
-    times = tail.times[order]
-    for time in np.unique(tail.times[more]):
-        start, end = np.searchsorted(times, time), np.searchsorted(times, time, "right")
+    order = places[np.argsort(times[places], kind="stable")]
+    ordered = times[order]
+    for time in np.unique(times[more]):
+        start, end = np.searchsorted(ordered, time), np.searchsorted(ordered, time, "right")
         if end - start > 1:
-            order[start:end] = sorted(order[start:end].tolist(), key=tail.ids.__getitem__)
+            order[start:end] = sorted(order[start:end].tolist(), key=ids.__getitem__)
     return order

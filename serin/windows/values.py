@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from serin.columns import TypeName
 from serin.use_case import WindowFeature, WindowView
-from serin.windows.aggregations import AGGREGATIONS, MISSING, Aggregation, Events, Moment
+from serin.windows.aggregations import AGGREGATIONS, MISSING, Aggregation, Events, Moment, Takes
 from serin.windows.tail import EventSchema, Tail, code, without
 
 _MICROSECOND = timedelta(microseconds=1)
@@ -31,8 +30,8 @@ def window_values(view: WindowView, tail: Tail, schema: EventSchema, own: OwnEve
     what `own` says of it holds. `schema` is the tail's."""
     if own.id is not None:
         tail = without(tail, own.id)
-    before = _before(tail, own)
-    return [_value(view, feature, tail, schema, own, before) for feature in view.features]
+    counted = _Counted(view, tail, schema, own, _before(tail, own))
+    return [counted.value(feature) for feature in view.features]
 
 
 def reaches(feature: WindowFeature, hop: timedelta | None, time: int) -> int:
@@ -50,37 +49,57 @@ def _before(tail: Tail, own: OwnEvent) -> int:
     return place
 
 
-def _value(
-    view: WindowView, feature: WindowFeature, tail: Tail, schema: EventSchema, own: OwnEvent, before: int
-) -> float:
-    aggregation = AGGREGATIONS[feature.aggregation]
-    start = int(np.searchsorted(tail.times, reaches(feature, view.hop, own.time)))
-    end = before
-    if feature.delay:
-        end = int(np.searchsorted(tail.times, own.time - feature.delay // _MICROSECOND, "right"))
-    taken = _taken(aggregation, feature, tail)
-    state = aggregation.nothing
-    if start < end:
-        state = aggregation.update(Events(tail.times[start:end], taken[start:end]))
-    kind = schema.codes.get(feature.column or "", "integer")
-    if view.current and not feature.delay and feature.aggregation != "since_last":
-        state = aggregation.merge(state, aggregation.update(_own(aggregation, feature, own, kind)))
-    matched = code(own.values.get(feature.column or ""), kind) if feature.aggregation == "matches" else MISSING
-    return aggregation.value(state, Moment(own.time, matched), feature)
+class _Counted:
+    """What counts in the windows of one event. Features share what they have in common."""
 
+    def __init__(self, view: WindowView, tail: Tail, schema: EventSchema, own: OwnEvent, before: int) -> None:
+        self._view, self._tail, self._schema, self._own, self._before = view, tail, schema, own, before
+        self._frames: dict[tuple[timedelta, timedelta], tuple[int, int]] = {}
+        self._owns: dict[tuple[Takes, str | None], Events] = {}
 
-def _taken(aggregation: Aggregation, feature: WindowFeature, tail: Tail) -> NDArray[Any]:
-    """What the aggregation takes of each event of the tail."""
-    if aggregation.takes == "nothing":
-        return tail.times
-    return (tail.numbers if aggregation.takes == "numbers" else tail.codes)[feature.column or ""]
+    def value(self, feature: WindowFeature) -> float:
+        aggregation = AGGREGATIONS[feature.aggregation]
+        start, end = self._frame(feature)
+        state = aggregation.nothing
+        if start < end:
+            taken = self._taken(aggregation, feature)
+            state = aggregation.update(Events(self._tail.times[start:end], taken[start:end]))
+        if self._view.current and not feature.delay and feature.aggregation != "since_last":
+            state = aggregation.merge(state, aggregation.update(self._of_own(aggregation, feature.column)))
+        matched = self._code(feature.column) if feature.aggregation == "matches" else MISSING
+        return aggregation.value(state, Moment(self._own.time, matched), feature)
 
+    def _frame(self, feature: WindowFeature) -> tuple[int, int]:
+        """The places of the tail's events in the feature's window, from the first to before the second."""
+        lengths = feature.window, feature.delay
+        if lengths not in self._frames:
+            times, end = self._tail.times, self._before
+            if feature.delay:
+                end = int(np.searchsorted(times, self._own.time - feature.delay // _MICROSECOND, "right"))
+            start = int(np.searchsorted(times, reaches(feature, self._view.hop, self._own.time)))
+            self._frames[lengths] = start, end
+        return self._frames[lengths]
 
-def _own(aggregation: Aggregation, feature: WindowFeature, own: OwnEvent, kind: TypeName) -> Events:
-    times = np.array([own.time], np.int64)
-    if aggregation.takes == "nothing":
-        return Events(times, times)
-    value = own.values.get(feature.column or "")
-    if aggregation.takes == "codes":
-        return Events(times, np.array([code(value, kind)], np.int64))
-    return Events(times, np.array([np.nan if value is None else value], np.float64))
+    def _taken(self, aggregation: Aggregation, feature: WindowFeature) -> NDArray[Any]:
+        """What the aggregation takes of each event of the tail."""
+        if aggregation.takes == "nothing":
+            return self._tail.times
+        return (self._tail.numbers if aggregation.takes == "numbers" else self._tail.codes)[feature.column or ""]
+
+    def _of_own(self, aggregation: Aggregation, column: str | None) -> Events:
+        which = aggregation.takes, column
+        if which not in self._owns:
+            times = np.array([self._own.time], np.int64)
+            self._owns[which] = Events(times, self._own_taken(aggregation.takes, column))
+        return self._owns[which]
+
+    def _own_taken(self, takes: Takes, column: str | None) -> NDArray[Any]:
+        if takes == "nothing":
+            return np.empty(1)
+        if takes == "codes":
+            return np.array([self._code(column)], np.int64)
+        value = self._own.values.get(column or "")
+        return np.array([np.nan if value is None else value], np.float64)
+
+    def _code(self, column: str | None) -> int:
+        return code(self._own.values.get(column or ""), self._schema.codes[column or ""])

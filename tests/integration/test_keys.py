@@ -1,5 +1,6 @@
 """Keys keep their identity from the file to the online store and the request: no two merge, none changes."""
 
+import asyncio
 import json
 import os
 import uuid
@@ -17,9 +18,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from components.features.plan import online_plan
 from components.features.run import refresh
 from components.ingest.run import run as ingest
-from predictors.enrich import OnlineFeatures
 from predictors.requests import RequestSchema
 from serin import tables
 from serin.artifact import Manifest, RequestColumn
@@ -63,19 +64,20 @@ def served(platform: Platform, table: Path, asked: Sequence[Any]) -> list[Any]:
     definitions.write_text(render_definitions(case))
     try:
         ingest(platform, case, str(table), NOW.isoformat())
-        service = refresh(platform, case, NOW).service
+        refreshed = refresh(platform, case, NOW)
     finally:
         definitions.unlink()
     key = RequestColumn(name="k", type=case.data.columns["k"].type)
     manifest = Manifest(
         use_case=name, model_name=name, estimator="xgboost", engine="xgboost", models={"xgboost": "model.ubj"},
-        feature_service=service, entities=(key,), inputs=InputSchema(columns=(InputColumn(name="x"),)), threshold=0.5,
-        data_snapshot="s", as_of=NOW.isoformat(),
+        feature_service=refreshed.service, entities=(key,), inputs=InputSchema(columns=(InputColumn(name="x"),)),
+        threshold=0.5, data_snapshot="s", as_of=NOW.isoformat(),
     )  # fmt: skip
     body = orjson.loads(json.dumps({"instances": [{"k": each} for each in asked]}))
     rows = RequestSchema(manifest).from_v1(body, NOW)
-    store = OnlineFeatures(platform.workspace.feature_store_yaml, manifest)
-    return list(store.fetch(rows.columns, rows.times).values["x"])
+    (plan,) = online_plan(case, refreshed.served, platform.features.project).tables
+    found = asyncio.run(platform.features.online.read([(plan, list(rows.columns["k"]))], []))
+    return [row and row.values["x"] for row in found.rows[0]]
 
 
 def columns(keys: Sequence[Any], type_: pa.DataType | None = None) -> pa.Table:

@@ -81,7 +81,7 @@ def test_feasts_online_read_finds_each_entity_as_of_the_refresh(stored: Stored):
 
     store = Feast(repo_path=str(platform.workspace.feature_repo))
     store.config.project = served_project(store.config.project)
-    (customers, terminals) = refreshed.served
+    customers, _ = refreshed.served
     keys = pc.unique(refreshed.events["CUSTOMER_ID"]).to_pylist()[:50]
     online = store.get_online_features(
         store.get_feature_service(refreshed.service), [{"CUSTOMER_ID": key, "TERMINAL_ID": 0} for key in keys]

@@ -12,6 +12,7 @@ from serin.artifact import REFERENCE, Manifest, seal
 from serin.engines import load as load_engine
 from serin.errors import ArtifactError, RequestError
 from serin.estimators.xgboost import Boosted
+from serin.online.plan import OnlinePlan
 from tests.factories import make_artifact
 
 
@@ -41,6 +42,26 @@ def test_loaded_model_gives_the_stored_scores(tmp_path: Path) -> None:
     assert model.manifest == manifest
     assert scores.dtype == np.float64
     np.testing.assert_allclose(scores, reference["score"], atol=1e-6)
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_artifact_that_does_not_say_how_features_are_read_is_refused(tmp_path: Path, version: int) -> None:
+    manifest = make_artifact(tmp_path, store=True)
+    seal(tmp_path, manifest.model_copy(update={"format": version, "online": OnlinePlan()}))
+    with pytest.raises(ArtifactError) as caught:
+        load(tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path} is an artifact of format {version} that does not say how customer_count_1d, "
+        "terminal_fraud_rate_7d are read online: features are computed at the event's own time from format 4 on. "
+        "Train again: `serin train card_fraud`"
+    )
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_older_artifact_without_features_of_the_store_is_served(tmp_path: Path, version: int) -> None:
+    manifest = make_artifact(tmp_path)
+    seal(tmp_path, manifest.model_copy(update={"format": version}))
+    assert load(tmp_path).manifest.format == version
 
 
 @pytest.mark.parametrize("difference", [2e-5, float("nan")])

@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 from fastapi import Request
+from kserve.errors import InvalidInput
 from prometheus_client import CollectorRegistry
 
 from predictors.body import MAX_BODY
 from predictors.metrics import Metrics
-from predictors.rest import RestEdge, bad_input
+from predictors.model import NoEvents, Unavailable
+from predictors.rest import EVENTS, RestEdge, bad_input
 
 LABELS = {"model": "card-fraud", "model_version": "12", "deployment": "card-fraud-v12"}
 PREDICT = "/v1/models/card-fraud:predict"
@@ -42,8 +44,16 @@ class Edge:
     def __init__(self, application: Application) -> None:
         self.registry = CollectorRegistry()
         metrics = Metrics("card-fraud", "12", "card-fraud-v12", self.registry)
-        self.edge = RestEdge(application, "card-fraud", "12", metrics)
+        self.edge = RestEdge(application, "card-fraud", "12", metrics, self._push)
         self.sent: list[Any] = []
+        self.pushed: list[bytes] = []
+        self.refusal: Exception | None = None
+
+    async def _push(self, body: bytes) -> dict[str, int]:
+        if self.refusal:
+            raise self.refusal
+        self.pushed.append(body)
+        return {"accepted": 1, "new": 0}
 
     @property
     def error(self) -> str:
@@ -221,3 +231,32 @@ def test_refusal_with_a_lone_surrogate_can_be_sent() -> None:
     answer = asyncio.run(bad_input(Request({"type": "http"}), ValueError("column \ud800é is unknown")))
     assert answer.status_code == 400
     assert json.loads(bytes(answer.body)) == {"error": "column \\ud800é is unknown"}
+
+
+def test_pushed_events_reach_no_model_and_are_no_prediction() -> None:
+    application = Application()
+    edge = Edge(application)
+    body = b'{"events": [{}]}'
+    assert edge.post(EVENTS, [b"\xef\xbb\xbf" + body]) == 200
+    assert json.loads(edge.sent[1]["body"]) == {"accepted": 1, "new": 0}
+    assert edge.post(EVENTS + "/", [gzip.compress(body)], [GZIP]) == 200
+    assert (application.scope, edge.pushed, edge.counted("ok")) == (None, [body, body], 0)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(InvalidInput("no \ud800"), 400), (NoEvents("none"), 404), (Unavailable("away"), 503)]
+)
+def test_refused_events_are_told_with_their_status(error: Exception, status: int) -> None:
+    edge = Edge(Application())
+    edge.refusal = error
+    assert edge.post(EVENTS) == status
+    assert edge.error == str(error).encode(errors="backslashreplace").decode()
+
+
+def test_events_are_posted_as_json_of_a_bounded_size() -> None:
+    edge = Edge(Application())
+    assert edge.post(EVENTS, method="GET") == 405
+    assert edge.error == "GET /v1/events: allowed is POST, with the events and labels to push"
+    assert edge.post(EVENTS, [b"{"]) == 400
+    assert edge.post(EVENTS, [b" " * MAX_BODY, b" "]) == 413
+    assert edge.pushed == []

@@ -35,7 +35,7 @@ def registry() -> CollectorRegistry:
 
 
 def metrics(registry: CollectorRegistry) -> Metrics:
-    return Metrics("card-fraud", "12", "card-fraud-v12", registry, categories=["CHANNEL"])
+    return Metrics("card-fraud", "12", "card-fraud-v12", registry, categories=["CHANNEL"], views=["customers"])
 
 
 def scorer(used: Manifest, folder: Path, registry: CollectorRegistry) -> tuple[RowScorer, PredictionLog]:
@@ -54,7 +54,7 @@ def test_rows_are_scored_decided_logged_and_counted(tmp_path: Path, registry: Co
             {"AMOUNT": 4, "CUSTOMER": 7, "hour": 3},
         ]
     }
-    result = scoring.score(RequestSchema(used).from_v1(body, NOW), "r-1", NOW)
+    result = scoring.score(RequestSchema(used).from_v1(body, NOW), None, "r-1", NOW)
     log.flush()
     assert (result.scores, result.decisions) == ([0.5, 0.4], [True, False])
     first, second = partitions.read(str(tmp_path)).table.sort_by("row").to_pylist()
@@ -90,6 +90,13 @@ def test_every_series_is_there_before_the_first_request(registry: CollectorRegis
         "model_prediction_log_rows_dropped_total",
     ):
         assert registry.get_sample_value(name, LABELS) == 0, name
+    for name, label in (
+        ("model_view_age_seconds", {"view": "customers"}),
+        ("model_stale_features_total", {"view": "customers"}),
+        ("model_events_pushed_total", {"status": "error"}),
+        ("model_online_store_errors_total", {"operation": "push"}),
+    ):
+        assert registry.get_sample_value(name, {**LABELS, **label}) == 0, name
 
 
 def test_requests_misses_age_and_drops_are_counted(registry: CollectorRegistry) -> None:
@@ -118,14 +125,14 @@ def test_rows_of_which_nothing_is_known_are_refused_by_their_keys(tmp_path: Path
     scoring, log = scorer(used, tmp_path, registry)
     rows = [{"AMOUNT": 5, "CHANNEL": "post", "CUSTOMER": 7}, {"AMOUNT": 5, "CHANNEL": "chip"}, {"AMOUNT": 5}]
     with pytest.raises(RequestError) as caught:
-        scoring.score(RequestSchema(used).from_v1({"instances": rows}, NOW), "r-1", NOW)
+        scoring.score(RequestSchema(used).from_v1({"instances": rows}, NOW), None, "r-1", NOW)
     assert str(caught.value).splitlines() == [
         "2 of 3 rows are refused:",
         "  row 0: none of the model's inputs is known of CUSTOMER=7",
         "  row 2: none of the model's inputs is known of CUSTOMER=None",
     ]
     body = {"instances": [{"AMOUNT": -1}, *rows], "parameters": {"partial": True}}
-    result = scoring.score(RequestSchema(used).from_v1(body, NOW), "r-2", NOW)
+    result = scoring.score(RequestSchema(used).from_v1(body, NOW), None, "r-2", NOW)
     assert (list(result.rows.numbers), sorted(result.rows.refused)) == ([2], [0, 1, 3])
     log.flush()
     assert partitions.read(str(tmp_path)).table.select(["request_id", "row"]).to_pylist() == [
@@ -142,7 +149,7 @@ def test_category_that_training_did_not_know_is_counted_and_told(
     assert unknown(registry) == 0
     rows = [{"AMOUNT": 5, "CHANNEL": given} for given in ("online", value, None)]
     body = {"instances": rows, "parameters": {"explain_unknown": True}}
-    result = scoring.score(RequestSchema(used).from_v1(body, NOW), "r-1", NOW)
+    result = scoring.score(RequestSchema(used).from_v1(body, NOW), None, "r-1", NOW)
     assert unknown(registry) == 1
     told = [answer["unknown_categories"] for answer in predictions(result, "12")]
     assert told == [{}, {"CHANNEL": value}, {}]
@@ -154,7 +161,7 @@ def test_unknown_categories_are_counted_but_not_told_unless_asked(tmp_path: Path
     used = make_manifest(inputs=INPUTS)
     scoring, _ = scorer(used, tmp_path, registry)
     body = {"instances": [{"AMOUNT": 5, "CHANNEL": "post"}] * 3}
-    result = scoring.score(RequestSchema(used).from_v1(body, NOW), "r-1", NOW)
+    result = scoring.score(RequestSchema(used).from_v1(body, NOW), None, "r-1", NOW)
     assert unknown(registry) == 3
     assert predictions(result, "12")[0] == {"score": 0.5, "decision": True, "model_version": "12"}
     assert [output.name for output in outputs(result, "12")] == ["score", "decision", "model_version"]
@@ -167,7 +174,7 @@ def test_partial_answer_has_scores_in_the_rows_order_and_what_was_wrong_with_the
     scoring, _ = scorer(used, tmp_path, registry)
     rows = [{"AMOUNT": -1}, {"AMOUNT": 5}, {"AMOUNT": "x"}, {"AMOUNT": 1}]
     result = scoring.score(
-        RequestSchema(used).from_v1({"instances": rows, "parameters": {"partial": True}}, NOW), "r-1", NOW
+        RequestSchema(used).from_v1({"instances": rows, "parameters": {"partial": True}}, NOW), None, "r-1", NOW
     )
     below, text = "AMOUNT: below 0 (found -1.0)", "AMOUNT: not a finite number (32 bits) (found 'x')"
     assert predictions(result, "12") == [

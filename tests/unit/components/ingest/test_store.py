@@ -396,3 +396,26 @@ def test_snapshot_that_was_killed_while_moving_is_put_right(run: Ingest, workspa
     run(SNAPSHOT, rows(range(10)), MAY)
     assert list(files(workspace)) == ["events/toy/date=2018-05-01/part.parquet"]
     assert len(stored(workspace)) == 10
+
+
+def test_an_event_without_a_label_keeps_the_one_that_is_stored_where_labels_are_kept(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    def bring(frame: pd.DataFrame, **options: bool) -> Ingested:
+        frame.to_csv(tmp_path / "source.csv", index=False)
+        return ingest(workspace, EVENTS, str(tmp_path / "source.csv"), JUNE, **options)
+
+    def labels() -> list[float | None]:
+        stored = partitions.read(workspace.events(EVENTS.name)).table.sort_by("id")
+        return list(stored["label"].to_pylist())
+
+    labelled = rows(range(4)).assign(label=[0, 1, 0, 1])
+    bring(labelled)
+    done = bring(labelled.assign(amount=2.0).drop(columns="label"), keep_labels=True)
+    assert (done.corrected, labels()) == (4, [0, 1, 0, 1])
+    assert done.events is not None
+    assert done.events.sort_by("id")["label"].to_pylist() == [0, 1, 0, 1]
+    bring(rows(range(3, 6)).assign(label=[None, None, 1]), keep_labels=True)
+    assert labels() == [0, 1, 0, 1, None, 1]
+    bring(labelled.assign(label=None))
+    assert labels()[:4] == [None] * 4

@@ -67,7 +67,8 @@ def test_each_row_is_sent_once_without_its_label_and_every_answer_kept():
         traffic.play(ROWS, rate=1000)
     assert {path for path, _ in received} == {"/v1/models/card-fraud:predict"}
     sent = {row["CUSTOMER_ID"]: row for _, (row,) in received}
-    assert sent[7] == {"CUSTOMER_ID": 7, "TERMINAL_ID": 4, "TX_AMOUNT": 1.5, "TX_DATETIME": "2026-01-01T10:00:01Z"}
+    keys = {"TRANSACTION_ID": 1, "CUSTOMER_ID": 7, "TERMINAL_ID": 4}
+    assert sent[7] == {**keys, "TX_AMOUNT": 1.5, "TX_DATETIME": "2026-01-01T10:00:01Z"}
     assert sorted(sent) == [7, 8, 9]
     samples = traffic.samples
     assert list(samples["version"]) == ["v3"] * 3

@@ -6,7 +6,18 @@ import pytest
 
 from serin.errors import DataError
 from serin.windows.aggregations import MISSING
-from serin.windows.tail import EventSchema, Tail, code, event_id, pack, row_bytes, unpack, with_labels, with_pushed
+from serin.windows.tail import (
+    EventSchema,
+    Tail,
+    code,
+    event_id,
+    event_key,
+    pack,
+    row_bytes,
+    unpack,
+    with_labels,
+    with_pushed,
+)
 
 START = datetime(2018, 5, 1, tzinfo=UTC)
 SECOND = 1_000_000
@@ -71,30 +82,35 @@ def test_a_tail_of_another_schema_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "key", [{"id": "integer"}, {"shop": "text", "id": "integer"}, {"id": "integer", "at": "timestamp"}]
+    "key",
+    [
+        {"id": "integer"},
+        {"shop": "text", "id": "integer"},
+        {"id": "integer", "at": "timestamp"},
+        {"amount": "number", "id": "integer"},
+    ],
 )
 def test_ids_are_ordered_as_keys_are(key: dict[str, str]) -> None:
     schema = EventSchema.model_validate(SCHEMA.model_dump() | {"key": key})
-    rows = [(number, 1, START, 1.0, 0, shop) for number in (-(2**62), -3, 0, 7, 2**62) for shop in ("", "a", "ab", "é")]
+    rows = [
+        (number, 1, START, number / 3, 0, shop)
+        for number in (-(2**62), -3, 0, 7, 2**62)
+        for shop in ("", "a", "ab", "é")
+    ]
     table = events(*rows)
     by_key = table.sort_by([(name, "ascending") for name in key]).select(list(key)).to_pylist()
     ids = list(tails(table, schema)[1].ids)
     assert ids == sorted(ids)
     assert ids == [event_id(schema, row) for row in by_key]
+    assert [event_key(schema, name) for name in ids] == by_key
 
 
 def test_an_id_is_found_and_none_that_only_looks_like_one() -> None:
     schema = SCHEMA.model_copy(update={"key": {"shop": "text"}})
-    tail = tails(events((1, 1, at(0), 1.0, 0, "abc"), (2, 1, at(1), 1.0, 0, "bc"), (3, 1, at(2), 1.0, 0, "c")), schema)[
-        1
-    ]
-    assert [tail.place(event_id(schema, {"shop": shop})) for shop in ("abc", "bc", "c", "b", "")] == [
-        0,
-        1,
-        2,
-        None,
-        None,
-    ]
+    three = events((1, 1, at(0), 1.0, 0, "abc"), (2, 1, at(1), 1.0, 0, "bc"), (3, 1, at(2), 1.0, 0, "c"))
+    tail = tails(three, schema)[1]
+    places = [tail.place(event_id(schema, {"shop": shop})) for shop in ("abc", "bc", "c", "b", "")]
+    assert places == [0, 1, 2, None, None]
     numbers = tails()[1]
     assert [numbers.place(event_id(SCHEMA, {"id": number})) for number in (9, -4, 3, 4)] == [0, 1, 2, None]
 
@@ -125,6 +141,10 @@ def test_a_pushed_event_takes_the_place_of_one_with_its_key() -> None:
     np.testing.assert_array_equal(tail.numbers["amount"], [1e9 + 0.1, 2.5, 3.0])
     assert tail.numbers["label"].tolist()[2] == 1  # it says nothing of the label
     assert tail.codes["shop"].tolist()[2] == MISSING
+    assert [tail.place(event) for event in tail.ids] == [0, 1, 2]
+    again = with_pushed(tail, [{"id": 3, "at": FIRST, "amount": 0.5}], SCHEMA)
+    assert [again.place(event_id(SCHEMA, {"id": number})) for number in (3, 9, -4)] == [0, 1, 2]
+    assert again.numbers["amount"].tolist() == [0.5, 1e9 + 0.1, 3.0]
 
 
 def test_a_label_that_came_later_counts_in_place_of_the_events_own() -> None:

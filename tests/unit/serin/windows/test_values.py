@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from serin.times import micros
 from serin.use_case import WindowFeature, WindowView
+from serin.windows.query import Columns, window_features
 from serin.windows.tail import EventSchema, Tail, event_id, pack, row_bytes, unpack, with_pushed
 from serin.windows.values import OwnEvent, window_values
 
@@ -124,6 +125,31 @@ def test_values_of_a_tail_and_pushed_events_are_those_counted_by_hand(
     np.testing.assert_allclose(window_values(view, tail, SCHEMA, of(own)), expected, rtol=1e-9)
     alone = with_pushed(tail, [own], SCHEMA)
     np.testing.assert_allclose(window_values(view, alone, SCHEMA, of(own)), expected, rtol=1e-9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(events_of_one, views, st.data())
+def test_values_are_those_of_the_query_over_all_events(
+    found: list[tuple[int, float | None, str | None]], view: WindowView, data: st.DataObject
+) -> None:
+    ids = data.draw(st.permutations(range(-3, len(found) - 3)))
+    rows = [row(number, *event) for number, event in zip(ids, found, strict=True)]
+    offline = window_features(table(rows), named(view), Columns("card", "at", ("id",)))
+    late = {each["id"] for each in data.draw(st.lists(st.sampled_from(rows)))}
+    tail = with_pushed(
+        stored([each for each in rows if each["id"] not in late]),
+        [each for each in rows if each["id"] in late],
+        SCHEMA,
+    )
+    online = [window_values(view, tail, SCHEMA, of(own)) for own in rows]
+    expected = np.array([column.to_numpy() for column in offline.columns])
+    np.testing.assert_allclose(np.array(online), expected.T, rtol=1e-6)
+
+
+def named(view: WindowView) -> WindowView:
+    """The view with a name of its own for each feature."""
+    renamed = (each.model_copy(update={"name": f"f{place}"}) for place, each in enumerate(view.features))
+    return view.model_copy(update={"features": tuple(renamed)})
 
 
 def test_an_event_without_a_key_comes_after_all_of_its_time() -> None:

@@ -1,0 +1,124 @@
+"""The events of entities, as the rows of one request see them, and the window features that they come to."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from predictors.rows import Rows
+from serin.online.plan import LogPlan, WindowPlan
+from serin.online.store import EntityEvents, LogMeta
+from serin.times import micros
+from serin.windows.tail import EventSchema, Tail, event_id, unpack, with_labels, with_pushed
+from serin.windows.values import OwnEvent, reaches, window_values
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The features of a view for n rows, in the view's order, and how old the log is at each row's event time, in
+    seconds (infinite where it was never filled). `known` is false where the log can't know a feature's value."""
+
+    values: NDArray[np.float64]
+    known: NDArray[np.bool_]
+    ages: NDArray[np.float64]
+
+
+class Histories:
+    """An entity column's log as the rows of a request see it. With `events`, rows that have a key count as events for
+    the other rows of the request."""
+
+    def __init__(self, log: LogPlan, label: str, rows: Rows, timestamp: str, *, events: bool) -> None:
+        self._log, self._label = log, label
+        self._events = [
+            {**{name: values[row] for name, values in rows.columns.items()}, timestamp: micros(time)}
+            for row, time in enumerate(rows.times)
+        ]
+        self._count_as_events = events
+
+    def windows(
+        self, plans: Sequence[WindowPlan], found: Sequence[EntityEvents], meta: LogMeta | None
+    ) -> Mapping[str, Windows]:
+        """Each view's features, by its name, from what the store has of the n rows' entities."""
+        if meta is None:
+            return {plan.view: _nothing(len(plan.definition.features), len(found)) for plan in plans}
+        schema = _schema(meta.schema)
+        tails = self._tails(found, schema)
+        owns = [_own(event, schema) for event in self._events]
+        until = meta.end if meta.pushed is None else max(meta.end, meta.pushed)
+        ages = np.array([(own.time - until) / 1e6 for own in owns])
+        return {plan.view: _windows(plan, tails, schema, owns, meta, ages) for plan in plans}
+
+    def _tails(self, found: Sequence[EntityEvents], schema: EventSchema) -> list[Tail]:
+        """Each row's entity's events; an entity that several rows are of is read once."""
+        rows_of: dict[Any, list[int]] = defaultdict(list)
+        for row, event in enumerate(self._events):
+            rows_of[event[self._log.key]].append(row)
+        tails: dict[Any, Tail] = {}
+        for key, rows in rows_of.items():
+            events = found[rows[0]]
+            pushed = [orjson.loads(row) for row in events.pushed.values()]
+            if self._count_as_events:
+                pushed += [event for event in map(self._events.__getitem__, rows) if _has_key(event, schema)]
+            tail = with_pushed(unpack(events.tail, schema), pushed, schema)
+            labels = {event: orjson.loads(label) for event, label in events.labels.items()}
+            tails[key] = with_labels(tail, labels, self._label, schema)
+        return [tails[event[self._log.key]] for event in self._events]
+
+
+def _windows(
+    plan: WindowPlan,
+    tails: Sequence[Tail],
+    schema: EventSchema,
+    owns: Sequence[OwnEvent],
+    meta: LogMeta,
+    ages: NDArray[np.float64],
+) -> Windows:
+    view = plan.definition
+    there = [_takes(feature.aggregation, feature.column, schema) for feature in view.features]
+    if not all(there):
+        kept = tuple(feature for feature, has in zip(view.features, there, strict=True) if has)
+        view = view.model_copy(update={"features": kept})
+    values = np.full((len(owns), len(there)), np.nan)
+    values[:, there] = [window_values(view, tail, schema, own) for tail, own in zip(tails, owns, strict=True)]
+    known = np.array(
+        [
+            [
+                has and reaches(feature, view.hop, own.time) >= meta.start
+                for feature, has in zip(plan.definition.features, there, strict=True)
+            ]
+            for own in owns
+        ],
+        dtype=bool,
+    )
+    return Windows(np.where(known, values, np.nan), known, ages)
+
+
+def _takes(aggregation: str, column: str | None, schema: EventSchema) -> bool:
+    """Whether the log has what the feature is of; one that was filled for other windows may not."""
+    if aggregation in ("count", "since_last"):
+        return True
+    return column in (schema.codes if aggregation in ("distinct", "matches") else schema.numbers)
+
+
+def _nothing(features: int, rows: int) -> Windows:
+    shape = (rows, features)
+    return Windows(np.full(shape, np.nan), np.zeros(shape, bool), np.full(rows, np.inf))
+
+
+def _own(event: Mapping[str, Any], schema: EventSchema) -> OwnEvent:
+    key = event_id(schema, event) if _has_key(event, schema) else None
+    return OwnEvent(event[schema.timestamp], key, event)
+
+
+def _has_key(event: Mapping[str, Any], schema: EventSchema) -> bool:
+    return bool(schema.key) and all(event.get(name) is not None for name in schema.key)
+
+
+@lru_cache(maxsize=64)
+def _schema(text: str) -> EventSchema:
+    return EventSchema.model_validate_json(text)
