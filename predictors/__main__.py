@@ -71,7 +71,7 @@ def serve(options: argparse.Namespace) -> None:
     from predictors.score import Identity, RowScorer
     from predictors.server import PredictorServer
     from serin import environment
-    from serin.online.store import open_store
+    from serin.online.opening import open_store
     from serin.workspace import Workspace
 
     manifest = loaded.manifest

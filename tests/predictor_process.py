@@ -18,7 +18,7 @@ import pyarrow as pa
 import pytest
 
 from serin.environment import changed
-from serin.online.store import open_store
+from serin.online.opening import open_store
 from tests.factories import TABLES
 from tests.services import free_port
 

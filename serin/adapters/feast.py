@@ -25,7 +25,8 @@ from serin import environment
 from serin.columns import TYPES
 from serin.errors import UnavailableError, UseCaseError
 from serin.online.config import read_project
-from serin.online.store import OnlineStore, open_store
+from serin.online.opening import open_store
+from serin.online.store import OnlineStore
 from serin.ports import ServedView, ViewSource
 from serin.progress import say
 from serin.use_case import UseCase

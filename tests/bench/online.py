@@ -21,7 +21,8 @@ import pyarrow.parquet as pq
 
 from serin.columns import TypeName
 from serin.online.plan import TablePlan
-from serin.online.store import OnlineStore, open_store
+from serin.online.opening import open_store
+from serin.online.store import OnlineStore
 from tests import feast_repo, services
 
 AS_OF = datetime(2026, 2, 10, tzinfo=UTC)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from serin.online.store import OnlineStore, open_store
+from serin.online.opening import open_store
+from serin.online.store import OnlineStore
 from tests import feast_repo, services
 
 KINDS = ("sqlite", "redis", "redis with a password", "redis over TLS")

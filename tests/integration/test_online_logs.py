@@ -15,7 +15,8 @@ import pytest
 
 from serin.errors import UnavailableError
 from serin.online.config import RedisConfig, read_config
-from serin.online.store import EntityEvents, Found, LogMeta, OnlineStore, PushedEvent, open_store
+from serin.online.opening import open_store
+from serin.online.store import EntityEvents, Found, LogMeta, OnlineStore, PushedEvent
 from tests import services
 from tests.feast_repo import NOON, log, plan, rows, write_yaml
 from tests.integration.online_stores import PASSWORD, Opened, online, opened
@@ -27,7 +28,8 @@ OLD, NEW = LogMeta(0, 100, "old"), LogMeta(0, 200, "new")
 PUBLISH = """
 import sys, time
 from pathlib import Path
-from serin.online.store import LogMeta, open_store
+from serin.online.opening import open_store
+from serin.online.store import LogMeta
 from tests.feast_repo import log
 
 def tails():
@@ -42,7 +44,8 @@ open_store(Path(sys.argv[1])).publish(log(), tails(), LogMeta(0, 200, "new"))
 PUSH = """
 import sys
 from pathlib import Path
-from serin.online.store import PushedEvent, open_store
+from serin.online.opening import open_store
+from serin.online.store import PushedEvent
 from tests.feast_repo import log
 
 store, first = open_store(Path(sys.argv[1])), int(sys.argv[2])

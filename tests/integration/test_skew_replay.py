@@ -20,7 +20,8 @@ from predictors.score import Identity, RowScorer
 from serin import partitions
 from serin.artifact import EventColumns, RequestColumn
 from serin.columns import Column
-from serin.online.store import LogMeta, open_store
+from serin.online.opening import open_store
+from serin.online.store import LogMeta
 from serin.storage import read_file, write_table
 from serin.times import micros
 from serin.windows.tail import pack

@@ -14,7 +14,8 @@ from predictors.metrics import Metrics
 from predictors.requests import MAX_ROWS
 from serin.artifact import Manifest
 from serin.errors import RequestError, UnavailableError
-from serin.online.store import OnlineStore, open_store
+from serin.online.opening import open_store
+from serin.online.store import OnlineStore
 from serin.times import micros
 from serin.windows.tail import event_id, row_bytes
 from tests.event_log import REFRESHED, fill, sent, transaction
