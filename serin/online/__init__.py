@@ -5,7 +5,8 @@ And an event log a use case and entity column: of each entity the tail of events
 refresh, and beside it what was pushed since. See adr/0025.
 
 plan                what a model version reads, as its manifest says it
-store               the store, whichever it is, and how it is opened
+store               what any online store can do
+opening             the one that `feature_store.yaml` names
 config              which one `feature_store.yaml` names
 codec               keys and values as Feast writes them
 rows                rows of views on their way into it

@@ -20,8 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from serin.columns import TypeName
-from serin.online.plan import TablePlan
 from serin.online.opening import open_store
+from serin.online.plan import TablePlan
 from serin.online.store import OnlineStore
 from tests import feast_repo, services
 

@@ -16,8 +16,8 @@ from components.features.engine import event_features
 from components.features.log import publish_logs
 from components.features.plan import log_plans
 from components.features.served import served_view
-from serin.online.plan import LogPlan
 from serin.online.opening import open_store
+from serin.online.plan import LogPlan
 from serin.online.store import LogMeta, OnlineStore, PushedEvent
 from serin.ports import ServedView, ViewSource
 from serin.times import micros

@@ -13,8 +13,8 @@ import redis
 
 from serin.columns import TypeName
 from serin.errors import DataError, UnavailableError
-from serin.online.plan import TablePlan
 from serin.online.opening import open_store
+from serin.online.plan import TablePlan
 from serin.online.store import OnlineStore, Row
 from tests import feast_repo
 from tests.feast_repo import FEATURES, KEYS, NOON, plan, rows

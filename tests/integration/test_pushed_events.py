@@ -12,8 +12,8 @@ import pytest
 from pyarrow.dataset import field
 
 from serin import partitions
-from serin.online.plan import OnlinePlan
 from serin.online.opening import open_store
+from serin.online.plan import OnlinePlan
 from serin.storage import files
 from tests import services
 from tests.event_log import fill, sent, transaction

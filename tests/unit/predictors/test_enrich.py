@@ -20,8 +20,8 @@ from predictors.score import Identity, RowScorer
 from serin import partitions
 from serin.artifact import Manifest
 from serin.errors import UnavailableError
-from serin.online.plan import OnlinePlan
 from serin.online.opening import open_store
+from serin.online.plan import OnlinePlan
 from serin.online.store import OnlineStore
 from tests.event_log import REFRESHED, fill, sent, transaction
 from tests.factories import TABLES, make_artifact, windows_plan
