@@ -26,7 +26,7 @@ WindowEngine = Callable[..., pa.Table]
 _ROWS_A_FILE = 1_000_000
 # Of one part, which an executor holds as a whole while it works on it; few entities make fewer and larger parts.
 _ROWS_A_PART = 500_000
-_THREADS = 2
+_THREADS = 2  # of Spark within this process, where the runner says nothing else
 # Names that two engines read alike, whatever the user's columns are called.
 _PLACE, _PART = "place", "part"
 

@@ -1,7 +1,7 @@
 """The artifact of a train step: model, manifest, and what later steps read of how it was trained."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -39,7 +39,7 @@ class Origin:
     snapshot: str
     as_of: str
     service: str
-    online: OnlinePlan = OnlinePlan()
+    online: OnlinePlan = field(default_factory=OnlinePlan)
 
     @classmethod
     def of(cls, metadata: Mapping[str, Any]) -> Self:

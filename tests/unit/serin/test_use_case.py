@@ -390,7 +390,7 @@ def test_schedules_are_named_with_what_is_wrong_and_what_is_allowed(document):
 
 
 def test_schedule_of_materialisation_without_a_feature_view_is_a_contradiction(document):
-    document["features"]["windows"] = {}
+    document["features"] |= {"windows": {}, "derived": [], "requests_are_events": False}
     assert "schedules.materialisation: there is no feature view to materialise" in problem(document)
     document["schedules"].pop("materialisation")
     use_case.parse(document, "here")
