@@ -180,7 +180,8 @@ class DerivedFeature(_Model):
 class Features(_Model):
     """Which features the model gets and where each comes from.
 
-    `requests_are_events`: a request that was scored counts as an event from then on, without being pushed.
+    `requests_are_events`: a request that was scored counts as an event from then on, without being pushed, where it
+    carries the event's key.
     `stale`: what becomes of values that are older than their view's ttl: they are `missing`, or the request is an
     `error`. `unavailable`: the same for a request while the online store does not answer. `engine` computes the windows
     of the training set.
