@@ -123,7 +123,9 @@ def _isotonic(labels: Labels, scores: Scores) -> Calibration | None:
 
     # n rows show no probability nearer to 0 or 1 than this (Laplace's rule of succession).
     least = 1 / (len(labels) + 2)
-    level = IsotonicRegression(y_min=least, y_max=1 - least).fit(scores, labels).predict(scores)
+    # Of scores that differ in their last digits the fit keeps one, which may lie inside of the others.
+    fitted = IsotonicRegression(y_min=least, y_max=1 - least, out_of_bounds="clip").fit(scores, labels)
+    level = fitted.predict(scores)
     heights, which, counts = np.unique(level, return_inverse=True, return_counts=True)
     if len(heights) < 2:
         return None

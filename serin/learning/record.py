@@ -11,7 +11,8 @@ RECORD = "record.json"
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # A number that is none, as the difference of two infinite scores, is read back as what it was.
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
 
 class Trial(_Part):

@@ -124,3 +124,15 @@ def test_sigmoid_of_scores_that_part_the_classes_has_an_end_to_its_steepness():
     found = calibrate(labels, np.linspace(0, 1, 40), np.tile([1, 2], 20), asked="platt", in_time=False)
     given = found.calibration.apply(np.array([0.0, 0.5, 1.0]))
     assert given[0] < 0.001 < given[1] < 0.999 < given[2] <= 1
+
+
+def test_isotonic_curve_of_scores_that_differ_in_their_last_digits_has_a_probability_for_each():
+    # As a logistic regression gives them that is sure of itself: sklearn's fit takes neighbours like these for one.
+    near = 1 - np.arange(1, 8) * 2.0**-53
+    scores = np.concatenate([np.linspace(0.001, 0.99, 500), near, 1 - near])
+    labels = (scores > 0.7).astype(np.int8)
+    labels[::50] = 1 - labels[::50]
+    found = calibrate(labels, scores, np.ones(len(scores), np.int64), asked="isotonic", in_time=True).calibration
+    given = found.apply(scores)
+    assert np.isfinite(found.y).all()
+    assert ((given > 0) & (given < 1)).all()
