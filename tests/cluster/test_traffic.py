@@ -150,6 +150,16 @@ def test_a_token_is_refused(served: World, client: Client, issuer: str, audience
     assert client.predict(Authorization=f"Bearer {token}").status_code in (401, 403)
 
 
+def test_events_are_pushed_with_the_role_alone(served: World, client: Client) -> None:
+    apply(served, client, routes({ONE: 100}))
+    assert client.request("POST", "/v1/events", json={}).status_code == 403
+    token = served.issuer.token(client.issuer, "serin", roles=["serin-reader", "serin-push"])
+    answer = client.request("POST", "/v1/events", json={}, headers={"Authorization": f"Bearer {token}"})
+    # The predictor's own refusal of an empty body.
+    assert answer.status_code in (400, 404)
+    assert answer.json()["error"]
+
+
 def test_plain_http_is_sent_to_tls(served: World, client: Client) -> None:
     apply(served, client, routes({ONE: 100}))
     answer = httpx.get(f"http://{istio.GATEWAY}/v2/health/ready", headers=client.headers)

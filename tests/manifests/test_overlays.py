@@ -1,5 +1,7 @@
 """Every overlay, rendered: fields as upstream's schemas have them, and nothing named that is not there."""
 
+import fnmatch
+
 import pytest
 
 from tests.manifests import references, scene, schemas
@@ -93,15 +95,42 @@ def test_gateway_asks_for_tls_and_a_token(name: str):
     https, http = documents["Gateway", "serin"]["spec"]["servers"]
     assert (https["tls"]["mode"], https["tls"]["minProtocolVersion"]) == ("SIMPLE", "TLSV1_2")
     assert http["tls"] == {"httpsRedirect": True}
-    (rule,) = documents["AuthorizationPolicy", "serin"]["spec"]["rules"]
-    assert rule["from"] == [{"source": {"requestPrincipals": ["*"]}}]
+    for rule in documents["AuthorizationPolicy", "serin"]["spec"]["rules"]:
+        assert rule["from"] == [{"source": {"requestPrincipals": ["*"]}}]
     (jwt,) = documents["RequestAuthentication", "serin"]["spec"]["jwtRules"]
     assert jwt["jwksUri"].startswith("https://")
     assert "jwks" not in jwt
 
 
+@pytest.mark.parametrize("name", ["staging", "production", "production-eks"])
+def test_only_a_token_with_the_role_may_push_events(name: str):
+    (policy,) = (d for d in overlay(name) if d["kind"] == "AuthorizationPolicy" and d["metadata"]["name"] == "serin")
+    rules = [
+        (operation["operation"], rule.get("when"))
+        for rule in policy["spec"]["rules"]
+        for operation in rule["to"]
+        if any(fnmatch.fnmatch("/v1/events", path) for path in operation["operation"]["paths"])
+    ]
+    role = [{"key": "request.auth.claims[roles]", "values": ["serin-push"]}]
+    assert rules == [({"methods": ["POST"], "paths": ["/v1/events"]}, role)]
+
+
 @pytest.mark.parametrize("name", OVERLAYS)
-def test_predictors_take_no_more_than_predictions_and_prometheus(name: str):
+def test_predictors_take_events_from_the_gateway_alone(name: str):
+    pushes = [
+        (source["source"]["principals"], operation["operation"]["methods"])
+        for document in overlay(name)
+        if document["kind"] == "AuthorizationPolicy" and document["metadata"]["namespace"] == "serin"
+        for rule in document["spec"].get("rules", [])
+        for source in rule["from"]
+        for operation in rule["to"]
+        if any(fnmatch.fnmatch("/v1/events", path) for path in operation["operation"]["paths"])
+    ]
+    assert pushes == [(["cluster.local/ns/istio-ingress/sa/istio-ingressgateway"], ["POST"])]
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_predictors_take_no_more_than_predictions_pushes_and_prometheus(name: str):
     rules = [
         (source["source"]["principals"], operation["operation"]["paths"])
         for document in overlay(name)
