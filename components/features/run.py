@@ -1,6 +1,10 @@
-"""The features step: feature views from events, the training set, the online store."""
+"""The features step: feature views from events, the training set, the online store.
 
-from collections.abc import Sequence
+A refresh brings the online store up to the events. What training takes besides, each event's own features, is computed
+by training alone, which also writes it to the files behind the views, for Feast's historical reads.
+"""
+
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,13 +32,11 @@ from serin.use_case import UseCase, WindowView
 
 @dataclass(frozen=True)
 class Refreshed:
-    """The events before a time and the feature views: window views at each event's time, others as known then.
-
-    `served` are the same views as a model version is served with them, and `service` what such a version names.
-    """
+    """The events before a time, and the feature views: as Feast's definitions have them (`sources`), and in the same
+    order as a model version is served with them (`served`); `service` is what such a version names."""
 
     events: pa.Table
-    views: tuple[ViewTable | EventFeatures, ...]
+    sources: tuple[ViewSource, ...]
     served: tuple[ServedView, ...]
     service: str
 
@@ -65,10 +67,21 @@ class TrainingSet:
 
 
 def refresh(platform: Platform, case: UseCase, as_of: datetime) -> Refreshed:
-    """Compute all feature views as known at `as_of`, declare them to Feast, publish them; see `_publish`."""
-    refreshed = _compute(platform, case, as_of)
-    _publish(platform, case, refreshed, as_of)
+    """Declare the feature views to Feast, and bring the online store to `as_of`; see `_publish`."""
+    refreshed = _declared(platform, case, as_of)
+    _publish(platform, case, refreshed, as_of, {})
     return refreshed
+
+
+def view_features(
+    platform: Platform, case: UseCase, refreshed: Refreshed, as_of: datetime
+) -> tuple[ViewTable | EventFeatures, ...]:
+    """What the training set takes of each view: window views at each event's own time, others as known at `as_of`."""
+    engine = _engine(platform, case)
+    return tuple(
+        _view(case, refreshed.events, source, view, as_of, engine)
+        for source, view in zip(refreshed.sources, refreshed.served, strict=True)
+    )
 
 
 def published(platform: Platform, views: Sequence[ServedView]) -> Published:
@@ -80,26 +93,26 @@ def published(platform: Platform, views: Sequence[ServedView]) -> Published:
 def make_training_set(platform: Platform, case: UseCase, as_of: datetime) -> TrainingSet:
     """Compute the features, join them to the labelled events (see `training_set`), and publish them.
 
-    Where no training set can be made, nothing is published.
+    Where no training set can be made, nothing is published. The file behind each view is replaced as a whole.
     """
-    refreshed = _compute(platform, case, as_of)
-    frame = training_set(refreshed.events, refreshed.views, case, as_of)
-    _publish(platform, case, refreshed, as_of)
+    refreshed = _declared(platform, case, as_of)
+    views = view_features(platform, case, refreshed, as_of)
+    frame = training_set(refreshed.events, views, case, as_of)
+    files = {
+        view.name: _behind(refreshed.events, view, found) for view, found in zip(refreshed.served, views, strict=True)
+    }
+    _publish(platform, case, refreshed, as_of, files)
     plan = online_plan(case, refreshed.served, platform.features.project)
     return TrainingSet(frame, refreshed.service, plan)
 
 
-def _compute(platform: Platform, case: UseCase, as_of: datetime) -> Refreshed:
+def _declared(platform: Platform, case: UseCase, as_of: datetime) -> Refreshed:
     events = _events(platform, case, as_of)
     with _one_at_a_time(platform):
         platform.features.apply(case)
         sources = platform.features.sources(case)
     served = tuple(served_view(case, source) for source in sources)
-    engine = _engine(platform, case)
-    views = tuple(
-        _view(case, events, source, view, as_of, engine) for source, view in zip(sources, served, strict=True)
-    )
-    return Refreshed(events, views, served, service_name(case, served))
+    return Refreshed(events, sources, served, service_name(case, served))
 
 
 def _events(platform: Platform, case: UseCase, before: datetime) -> pa.Table:
@@ -133,9 +146,11 @@ def _view(
     return ViewTable(source.name, table, source.join_keys[0], source.timestamp_field, source.ttl, source.features)
 
 
-def _publish(platform: Platform, case: UseCase, refreshed: Refreshed, as_of: datetime) -> None:
-    """Bring the online store to `as_of`: the event logs, then each view's row of every entity. The file behind each
-    view is replaced as a whole.
+def _publish(
+    platform: Platform, case: UseCase, refreshed: Refreshed, as_of: datetime, files: Mapping[str, pa.Table]
+) -> None:
+    """Bring the online store to `as_of`: the event logs, then each view's row of every entity, and write `files`, by
+    the names of served views, behind those views that it brought there.
 
     So it is done for the views of the versions that are served, too, where they were trained with others.
     """
@@ -151,15 +166,13 @@ def _publish(platform: Platform, case: UseCase, refreshed: Refreshed, as_of: dat
             return refreshed.events if before == as_of else _events(platform, case, before)
 
         publish_logs(platform.features.online, platform.features.project, case, windows, as_of, events)
-        current = {view.name: table for view, table in zip(refreshed.served, refreshed.views, strict=True)}
         for view in computed:
             if not _is_later(platform, view, as_of):
                 continue
             rows = _entity_rows(case, refreshed.events, view, as_of, _engine(platform, case))
             _materialise(platform, view, rows, as_of)
-            if view.name in current:
-                table = _behind(refreshed.events, view, current[view.name])
-                write_table(table, platform.workspace.feature_file(case.name, view.view))
+            if view.name in files:
+                write_table(files[view.name], platform.workspace.feature_file(case.name, view.view))
 
 
 def _can_be_computed(events: pa.Table, view: ServedView) -> bool:

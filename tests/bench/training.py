@@ -132,7 +132,7 @@ def _bank(table: Path, root: Path) -> None:
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.metrics import roc_auc_score
 
-    from components.features.run import refresh
+    from components.features.run import refresh, view_features
     from components.features.training_set import training_set
     from components.ingest.store import ingest
 
@@ -141,11 +141,12 @@ def _bank(table: Path, root: Path) -> None:
     with _quiet("bank_churn: ingest and features"):
         ingest(platform.workspace, case, str(table), as_of)
         features = refresh(platform, case, as_of)
+        found_views = view_features(platform, case, features, as_of)
     results, key = [], case.data.key[0]
     for seed in range(BANK_SPLITS):
         # The test part goes by a hash of the customer's number: with other numbers it is another fifth.
         events = _renumbered(features.events, key, seed)
-        views = [replace(view, table=_renumbered(view.table, key, seed)) for view in features.views]
+        views = [replace(view, table=_renumbered(view.table, key, seed)) for view in found_views]
         seeded = _with_training(case, seed=seed)
         with _quiet(""):
             frame = training_set(events, views, seeded, as_of)

@@ -2,7 +2,9 @@
 of the refresh. Imports Feast: seconds."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -11,7 +13,8 @@ import pyarrow.compute as pc
 import pytest
 
 from components.features.engine import entity_features
-from components.features.run import Refreshed, make_training_set, refresh
+from components.features.run import Refreshed, TrainingSet, make_training_set, refresh, view_features
+from components.features.training_set import EventFeatures, ViewTable
 from components.ingest.store import ingest
 from serin.errors import UseCaseError
 from serin.platform import Platform, build
@@ -27,12 +30,34 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning"),
 ]
 AS_OF = datetime(2026, 2, 15, tzinfo=UTC)
-Stored = tuple[Platform, UseCase, Refreshed]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A workspace, the training set as of AS_OF, and a refresh as of the same time."""
+
+    platform: Platform
+    case: UseCase
+    made: TrainingSet
+    refreshed: Refreshed
+
+    @cached_property
+    def views(self) -> tuple[ViewTable | EventFeatures, ...]:
+        return view_features(self.platform, self.case, self.refreshed, AS_OF)
+
+    @property
+    def events(self) -> pd.DataFrame:
+        """The events, each with its features."""
+        return pd.concat([self.refreshed.events.to_pandas(), *(view.table.to_pandas() for view in self.views)], axis=1)
+
+    @property
+    def names(self) -> list[str]:
+        return [name for view in self.views for name in view.features]
 
 
 @pytest.fixture(scope="module")
-def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stored]:
-    """A workspace with 45 days of transactions and its features refreshed as of the last midnight."""
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
+    """45 days of transactions, as of the last midnight."""
     root = services.workspace_copy(tmp_path_factory.mktemp("workspace"))
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("SERIN_ROOT", raising=False)
@@ -41,42 +66,43 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stored]:
         table = root / "t.parquet"
         simulate(seed=3, start=datetime(2026, 1, 1, tzinfo=UTC).date(), days=45, rows=4000).to_parquet(table)
         ingest(platform.workspace, case, str(table), AS_OF)
-        yield platform, case, refresh(platform, case, AS_OF)
+        fewer = case.model_copy(update={"training": case.training.model_copy(update={"folds": 1})})
+        made = make_training_set(platform, fewer, AS_OF)
+        yield Trained(platform, case, made, refresh(platform, case, AS_OF))
         platform.features.online.close()
 
 
-def test_feasts_own_join_finds_the_features_of_each_event(stored: Stored):
-    platform, case, refreshed = stored
+def test_feasts_own_join_finds_the_features_of_each_event(trained: Trained):
+    platform, case, events = trained.platform, trained.case, trained.events
     from feast import FeatureStore as Feast
 
-    events = refreshed.events.to_pandas()
-    ours = pd.concat([events, *(view.table.to_pandas() for view in refreshed.views)], axis=1)
     # Of two events of one entity at one time Feast finds either.
     alone = ~(
         events.duplicated(["CUSTOMER_ID", "TX_DATETIME"], False)
         | events.duplicated(["TERMINAL_ID", "TX_DATETIME"], False)
     )
-    ours = ours[alone].set_index("TRANSACTION_ID").sort_index()
+    ours = events[alone].set_index("TRANSACTION_ID").sort_index()
     asked = ours.reset_index()[["TRANSACTION_ID", "CUSTOMER_ID", "TERMINAL_ID"]]
     asked = asked.assign(event_timestamp=ours["TX_DATETIME"].array)
     store = Feast(repo_path=str(platform.workspace.feature_repo))
     found = store.get_historical_features(asked, store.get_feature_service(case.features.service)).to_df()
     theirs = found.set_index("TRANSACTION_ID").sort_index()
-    names = [name for view in refreshed.views for name in view.features]
     assert len(theirs) > 3000
-    pd.testing.assert_frame_equal(ours[names], theirs[names].astype(float), check_exact=False, rtol=1e-9)
+    pd.testing.assert_frame_equal(
+        ours[trained.names], theirs[trained.names].astype(float), check_exact=False, rtol=1e-9
+    )
 
 
-def test_file_behind_a_view_has_a_row_an_event(stored: Stored):
-    platform, case, refreshed = stored
-    for view in refreshed.views:
-        rows = read_file(platform.workspace.feature_file(case.name, view.name))
+def test_file_behind_a_view_has_a_row_an_event(trained: Trained):
+    platform, case, refreshed = trained.platform, trained.case, trained.refreshed
+    for view in refreshed.served:
+        rows = read_file(platform.workspace.feature_file(case.name, view.view))
         assert len(rows) == len(refreshed.events)
         assert rows["event_timestamp"].equals(refreshed.events["TX_DATETIME"])
 
 
-def test_feasts_online_read_finds_each_entity_as_of_the_refresh(stored: Stored):
-    platform, case, refreshed = stored
+def test_feasts_online_read_finds_each_entity_as_of_the_refresh(trained: Trained):
+    platform, case, refreshed = trained.platform, trained.case, trained.refreshed
     from feast import FeatureStore as Feast
 
     store = Feast(repo_path=str(platform.workspace.feature_repo))
@@ -91,15 +117,11 @@ def test_feasts_online_read_finds_each_entity_as_of_the_refresh(stored: Stored):
         assert online[name].astype(float).tolist() == pytest.approx(latest.loc[keys, name].tolist(), nan_ok=True)
 
 
-def test_training_set_has_each_feature_at_the_events_own_time_and_says_what_is_read_online(stored: Stored):
-    platform, case, refreshed = stored
-    fewer = case.model_copy(update={"training": case.training.model_copy(update={"folds": 1})})
-    made = make_training_set(platform, fewer, AS_OF)
+def test_training_set_has_each_feature_at_the_events_own_time_and_says_what_is_read_online(trained: Trained):
+    platform, case, refreshed, made = trained.platform, trained.case, trained.refreshed, trained.made
     assert set(case.feature_names) <= set(made.frame.columns)
-    events = pd.concat([refreshed.events.to_pandas(), *(view.table.to_pandas() for view in refreshed.views)], axis=1)
-    rows = events.set_index("TRANSACTION_ID").loc[made.frame["TRANSACTION_ID"]].reset_index()
-    names = [name for view in refreshed.views for name in view.features]
-    pd.testing.assert_frame_equal(made.frame[names], rows[names])
+    rows = trained.events.set_index("TRANSACTION_ID").loc[made.frame["TRANSACTION_ID"]].reset_index()
+    pd.testing.assert_frame_equal(made.frame[trained.names], rows[trained.names])
     ratio = rows["TX_AMOUNT"] / rows["customer_amount_mean_30d"]
     assert made.frame["amount_to_customer_mean_30d"].tolist() == pytest.approx(ratio.tolist(), nan_ok=True)
     assert [plan.view for plan in made.online.windows] == [view.name for view in refreshed.served]
@@ -108,9 +130,9 @@ def test_training_set_has_each_feature_at_the_events_own_time_and_says_what_is_r
 
 
 def test_replay_of_an_earlier_day_sees_nothing_of_later_ones_and_leaves_what_is_served(
-    stored: Stored, capsys: pytest.CaptureFixture[str]
+    trained: Trained, capsys: pytest.CaptureFixture[str]
 ):
-    platform, case, refreshed = stored
+    platform, case, refreshed = trained.platform, trained.case, trained.refreshed
     earlier = AS_OF - timedelta(days=10)
     replayed = refresh(platform, case, earlier)
     times = replayed.events["TX_DATETIME"]
@@ -118,7 +140,8 @@ def test_replay_of_an_earlier_day_sees_nothing_of_later_ones_and_leaves_what_is_
     known = len(replayed.events)
     order = refreshed.events["TX_DATETIME"].to_numpy() < np.datetime64(earlier.replace(tzinfo=None))
     assert order.sum() == known
-    for before, after in zip(replayed.views, refreshed.views, strict=True):
+    replayed_views = view_features(platform, case, replayed, earlier)
+    for before, after in zip(replayed_views, trained.views, strict=True):
         same = after.table.filter(pa.array(order)).to_pandas()
         pd.testing.assert_frame_equal(before.table.to_pandas(), same, check_exact=False, rtol=1e-12)
         file = read_file(platform.workspace.feature_file(case.name, before.name))
@@ -130,8 +153,8 @@ def test_replay_of_an_earlier_day_sees_nothing_of_later_ones_and_leaves_what_is_
     assert "the online store keeps the events of TERMINAL_ID as of 2026-02-15 00:00, which is later" in said
 
 
-def test_feature_that_only_the_use_case_names_is_told(stored):
-    platform, case, _ = stored
+def test_feature_that_only_the_use_case_names_is_told(trained: Trained):
+    platform, case = trained.platform, trained.case
     view = case.features.windows["customer_activity"]
     extra = view.features[0].model_copy(update={"name": "customer_count_2d"})
     windows = case.features.windows | {
@@ -142,8 +165,8 @@ def test_feature_that_only_the_use_case_names_is_told(stored):
         platform.features.sources(changed)
 
 
-def test_service_that_feast_does_not_have_is_told_with_those_it_has(stored):
-    platform, case, _ = stored
+def test_service_that_feast_does_not_have_is_told_with_those_it_has(trained: Trained):
+    platform, case = trained.platform, trained.case
     changed = case.model_copy(update={"features": case.features.model_copy(update={"service": "fraud_v9"})})
     with pytest.raises(UseCaseError, match=r"Feast has no feature service 'fraud_v9'; it has .*card_fraud_v1"):
         platform.features.sources(changed)

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 
 from components.features.plan import online_plan
-from components.features.run import Refreshed, refresh
+from components.features.run import Refreshed, refresh, view_features
 from components.ingest.store import ingest
 from serin import partitions, storage, use_case
 from serin.adapters.local.lease import FileLease
@@ -307,7 +307,17 @@ def test_payment_that_came_late_or_was_corrected_is_in_the_next_refresh_of_the_s
     again = refresh(platform, case, MONDAY)
     tail = known_events(platform, case, again)
     assert [int(time) for time in tail.times] == [micros(MONDAY - DAY + timedelta(hours=hour)) for hour in (1, 2)]
-    assert again.views[0].table["mean"].to_pylist() == [0.0, 0.5]
+    (view,) = view_features(platform, case, again, MONDAY)
+    assert view.table["mean"].to_pylist() == [0.0, 0.5]
+
+
+def test_refresh_leaves_the_files_behind_the_views_to_training(tmp_path):
+    case = cards("9d", "amount")
+    platform = new_workspace(tmp_path, case)
+    pay(platform, case, [MONDAY - DAY])
+    (view,) = refresh(platform, case, MONDAY).served
+    assert platform.features.published(view) == MONDAY
+    assert not storage.exists(platform.workspace.feature_file(case.name, view.view))
 
 
 def test_key_that_may_be_missing_is_the_whole_number_that_it_was(tmp_path):
@@ -322,7 +332,8 @@ def test_key_that_may_be_missing_is_the_whole_number_that_it_was(tmp_path):
     )
     ingest(platform.workspace, case, str(table), MONDAY)
     found = refresh(platform, case, MONDAY)
-    assert found.views[0].table["mean"].to_pylist() == [4.0, 8.0, 5.0]
+    (view,) = view_features(platform, case, found, MONDAY)
+    assert view.table["mean"].to_pylist() == [4.0, 8.0, 5.0]
     assert len(known_events(platform, case, found).times) == 2
     assert found.served[0].types["card"] == "integer"
     assert platform.features.published(found.served[0]) == MONDAY
