@@ -59,14 +59,8 @@ def event_schema(case: UseCase, views: Sequence[object]) -> EventSchema:
         key={name: types[name] for name in case.data.key},
         numbers=tuple(sorted(column for takes, column in taken if takes == "numbers")),
         codes={column: types[column] for takes, column in sorted(taken) if takes == "codes"},
-        since=max((_reach(view) for view in windows), default=0),
+        since=max((view.reach // _MICROSECOND for view in windows), default=0),
     )
-
-
-def _reach(view: WindowView) -> int:
-    """Microseconds from an event back to the first that any of the view's windows can hold."""
-    longest = max(feature.window + feature.delay for feature in view.features)
-    return (longest + (view.hop or timedelta(0))) // _MICROSECOND
 
 
 def _seconds(ttl: timedelta | None) -> float | None:

@@ -16,7 +16,7 @@ from serin.derived import derived
 from serin.errors import UnavailableError
 from serin.online.plan import WindowPlan
 from serin.schema import calendar
-from serin.use_case import WindowFeature, WindowView
+from serin.use_case import WindowView
 from serin.windows.query import Columns, window_features
 
 
@@ -62,7 +62,7 @@ def own_columns(manifest: Manifest) -> set[str]:
     """
     own = {column.name for column in manifest.request} & set(manifest.inputs.names)
     for view in manifest.online.windows:
-        taking = (feature for feature in view.definition.features if _takes_own(view.definition, feature))
+        taking = (feature for feature in view.definition.features if view.definition.takes_own(feature))
         own |= {feature.column for feature in taking if feature.column}
     own |= {name for feature in manifest.derived for name in feature.elapsed or ()}
     numbers = {column.name for column in manifest.request}
@@ -72,9 +72,7 @@ def own_columns(manifest: Manifest) -> set[str]:
 
 def reach(manifest: Manifest) -> timedelta:
     """How far before a row the events lie that its windows look at."""
-    views = [view.definition for view in manifest.online.windows]
-    spans = [f.window + f.delay + (view.hop or timedelta(0)) for view in views for f in view.features]
-    return max(spans, default=timedelta(0))
+    return max((view.definition.reach for view in manifest.online.windows), default=timedelta(0))
 
 
 def inputs_of(manifest: Manifest, events: pa.Table, rows: Rows, key: Sequence[str]) -> pd.DataFrame:
@@ -106,10 +104,6 @@ def _windows(
     # Without a key a row of `own` would not be known for the event that it is.
     found = window_features(events, plan.definition, columns).take(pa.array(rows.places))
     return pa.concat_tables([found, window_features(there, plan.definition, columns, _like(rows.asked, events))])
-
-
-def _takes_own(view: WindowView, feature: WindowFeature) -> bool:
-    return feature.aggregation == "matches" or (view.current and not feature.delay)
 
 
 def _names(view: WindowView) -> list[str]:

@@ -51,10 +51,8 @@ class WindowPlan(_Model):
 
 
 class OnlinePlan(_Model):
-    """All that is read for one request. `logs` has each entity column's log once, by that column.
-
-    `label` and `columns` are what `POST /v1/events` takes: the use case's columns with their types.
-    """
+    """All that is read for one request. `logs` has each entity column's log once, by that column; the others are as in
+    the use case (`Features`)."""
 
     tables: tuple[TablePlan, ...] = ()
     windows: tuple[WindowPlan, ...] = ()

@@ -11,7 +11,8 @@ from serin.online.plan import LogPlan, TablePlan
 
 @dataclass(frozen=True)
 class LogMeta:
-    """What the packed tails of an event log hold: all events in [start, end) (microseconds since 1970), with `columns`.
+    """What the packed tails of an event log hold: all events in [start, end) (microseconds since 1970), packed by
+    `schema`.
 
     `pushed` is the time of the latest event that was pushed, None where none was.
     """

@@ -10,7 +10,10 @@ from serin.prediction_log import COLUMNS
 from serin.times import format_duration
 
 if TYPE_CHECKING:
-    from serin.use_case.model import Label, Training, UseCase, WindowFeature, WindowView
+    from serin.use_case.data import Label
+    from serin.use_case.features import WindowFeature, WindowView
+    from serin.use_case.model import UseCase
+    from serin.use_case.training import Training
 
 # Columns that Serin adds to a table while it works on it.
 RESERVED_PREFIX = "serin_"

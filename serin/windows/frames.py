@@ -55,13 +55,12 @@ class Frames:
         return [
             self._column(feature.column)
             for feature in self.view.features
-            if feature.column and (feature.aggregation == "matches" or (self.view.current and not feature.delay))
+            if feature.column and self.view.takes_own(feature)
         ]
 
     def reach(self) -> int:
         """How long before an event, in microseconds, the first that any window can hold may lie."""
-        longest = max(feature.window + feature.delay for feature in self.view.features)
-        return _microseconds(longest + (self.view.hop or timedelta(0)))
+        return _microseconds(self.view.reach)
 
     def select(self, rows: str, part: str) -> str:
         """The query over `rows`, a query that gives them with `out`: the place in the result, null for those that are

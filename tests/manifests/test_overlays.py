@@ -115,30 +115,31 @@ def test_only_a_token_with_the_role_may_push_events(name: str):
     assert rules == [({"methods": ["POST"], "paths": ["/v1/events"]}, role)]
 
 
-@pytest.mark.parametrize("name", OVERLAYS)
-def test_predictors_take_events_from_the_gateway_alone(name: str):
-    pushes = [
-        (source["source"]["principals"], operation["operation"]["methods"])
+def _calls_of_predictors(name: str) -> list[tuple[list[str], dict[str, list[str]]]]:
+    """Whom an overlay lets call predictors, and what they may ask for."""
+    return [
+        (source["source"]["principals"], operation["operation"])
         for document in overlay(name)
         if document["kind"] == "AuthorizationPolicy" and document["metadata"]["namespace"] == "serin"
         for rule in document["spec"].get("rules", [])
         for source in rule["from"]
         for operation in rule["to"]
-        if any(fnmatch.fnmatch("/v1/events", path) for path in operation["operation"]["paths"])
+    ]
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_predictors_take_events_from_the_gateway_alone(name: str):
+    pushes = [
+        (principals, operation["methods"])
+        for principals, operation in _calls_of_predictors(name)
+        if any(fnmatch.fnmatch("/v1/events", path) for path in operation["paths"])
     ]
     assert pushes == [(["cluster.local/ns/istio-ingress/sa/istio-ingressgateway"], ["POST"])]
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
 def test_predictors_take_no_more_than_predictions_pushes_and_prometheus(name: str):
-    rules = [
-        (source["source"]["principals"], operation["operation"]["paths"])
-        for document in overlay(name)
-        if document["kind"] == "AuthorizationPolicy" and document["metadata"]["namespace"] == "serin"
-        for rule in document["spec"].get("rules", [])
-        for source in rule["from"]
-        for operation in rule["to"]
-    ]
-    metrics = [principals for principals, paths in rules if "/metrics" in paths]
+    calls = [(principals, operation["paths"]) for principals, operation in _calls_of_predictors(name)]
+    metrics = [principals for principals, paths in calls if "/metrics" in paths]
     assert metrics == [["cluster.local/ns/monitoring/sa/kube-prometheus-stack-prometheus"]]
-    assert not any(path in ("*", "/*", "/v2/*", "/v2/repository/*") for _, paths in rules for path in paths)
+    assert not any(path in ("*", "/*", "/v2/*", "/v2/repository/*") for _, paths in calls for path in paths)
