@@ -62,10 +62,7 @@ def load(folder: Path) -> LoadedModel:
 
 def _check_plan(folder: Path, manifest: Manifest) -> None:
     """A model that was trained before windows were exact would be given other features than it was trained with."""
-    plan = manifest.online
-    planned = {name for table in plan.tables for name in table.features}
-    planned |= {feature.name for view in plan.windows for feature in view.definition.features}
-    if missing := [name for name in manifest.store_features if name not in planned]:
+    if missing := manifest.unplanned:
         names = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
         raise ArtifactError(
             f"{folder} is an artifact of format {manifest.format} that does not say how {names} are read online: "

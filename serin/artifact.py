@@ -91,6 +91,13 @@ class Manifest(BaseModel):
         return tuple(name for name in self.inputs.names if name not in given)
 
     @property
+    def unplanned(self) -> tuple[str, ...]:
+        """Those of them that `online` does not say how to read: some of an artifact before format 4."""
+        planned = {name for table in self.online.tables for name in table.features}
+        planned |= {feature.name for view in self.online.windows for feature in view.definition.features}
+        return tuple(name for name in self.store_features if name not in planned)
+
+    @property
     def event_key(self) -> tuple[RequestColumn, ...]:
         """The columns that an event is known by; none where events have no key, or no window takes them."""
         if not self.events:

@@ -11,7 +11,7 @@ from serin.ports import ServedView
 from serin.use_case import UseCase, WindowView
 from serin.windows.query import Columns, window_features
 
-# As `window_features`; see also components.features.spark.window_engine.
+# As `window_features`; components.features.spark.window_engine has the one that the use case names.
 Engine = Callable[..., pa.Table]
 
 

@@ -33,9 +33,7 @@ class Rows:
 
 def check_plan(manifest: Manifest, version: int) -> None:
     """Raises UnavailableError for a version whose manifest does not say how its features are made."""
-    planned = {name for view in manifest.online.windows for name in _names(view.definition)}
-    planned |= {name for table in manifest.online.tables for name in table.features}
-    if missing := [name for name in manifest.store_features if name not in planned]:
+    if missing := manifest.unplanned:
         raise UnavailableError(
             f"{manifest.model_name} v{version} does not say how {', '.join(missing[:5])} are made, as it was trained "
             f"by an earlier Serin; `serin train {manifest.use_case}` makes one that does"

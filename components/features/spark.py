@@ -14,14 +14,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from components.features.engine import Engine
 from serin import environment, storage
 from serin.errors import UnavailableError
 from serin.progress import say
 from serin.spark import Cluster, address, cluster_at, session, shared_folder, told_of_failures, written
 from serin.use_case import UseCase, WindowView
 from serin.windows.query import Columns, window_features
-
-WindowEngine = Callable[..., pa.Table]
 
 _ROWS_A_FILE = 1_000_000
 # Of one part, which an executor holds as a whole while it works on it; few entities make fewer and larger parts.
@@ -31,7 +30,7 @@ _THREADS = 2  # of Spark within this process, where the runner says nothing else
 _PLACE, _PART = "place", "part"
 
 
-def window_engine(case: UseCase, master: str, state: str) -> WindowEngine:
+def window_engine(case: UseCase, master: str, state: str) -> Engine:
     """What computes the windows of a use case: `window_features`, or with `features.engine` spark the same on Spark.
 
     `master` is the Spark master, "" for one within this process; `state` the storage, where a cluster finds the events.
@@ -59,7 +58,6 @@ def window_features_on_spark(
 
     Raises UnavailableError: Spark is not installed here, can't be reached, or a job failed there.
     """
-    features = [feature.name for feature in view.features]
     features = [feature.name for feature in view.features]
     rows = len(events if asked is None else asked)
     if not rows:

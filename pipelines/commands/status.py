@@ -71,6 +71,7 @@ def _print(console: Console, case: UseCase, found: dict[str, Any]) -> None:
     console.title(case.name)
     if not found["versions"]:
         console.say("  no version yet")
+        _print_features(console, found["features"])
         console.next(f"serin train {case.name} --data TABLE")
         return
     by_version = {served["version"]: served for served in found["serving"].values()}

@@ -83,8 +83,8 @@ class OnlineStore(Protocol):
     def publish(self, log: LogPlan, tails: Iterable[tuple[Any, bytes]], meta: LogMeta) -> int:
         """Put the tails in place of those that are there, at once: whoever reads meanwhile sees the ones or the others.
 
-        An entity that is not among them has none any more. What was pushed stays where it is not among `known` of the
-        tails (see `forget`). Returns how many entities there are. A run that is killed changes nothing.
+        An entity that is not among them has none any more. What was pushed stays (see `forget`). Returns how many
+        entities there are. A run that is killed changes nothing.
         """
 
     def forget(self, log: LogPlan, known: Mapping[Any, Mapping[bytes, bytes]]) -> int:

@@ -155,13 +155,16 @@ def test_age_of_an_event_log_is_that_of_the_last_push(
     found = freshness(platform, case, MONDAY + 26 * HOUR)
     customer = next(log for log in found["logs"] if log["entity"] == "CUSTOMER_ID")
     assert (customer["pushed"], customer["age_seconds"]) == ("2026-01-13T01:00:00+00:00", 3600.0)
+    status.run(Console(), platform, "card_fraud")
+    before = capsys.readouterr().out
+    assert "no version yet" in before
     make_artifact(platform.workspace.root / "artifact")
     register(platform, case, platform.workspace.root / "artifact", "passed", {}, "")
     status.run(Console(), platform, "card_fraud")
-    shown = capsys.readouterr().out
-    assert "customer_activity" in shown
-    assert "events of CUSTOMER_ID: as of 2026-01-12 00:00, pushed events up to 2026-01-13 01:00" in shown
-    assert "events of TERMINAL_ID: as of 2026-01-12 00:00 (" in shown
+    for shown in (before, capsys.readouterr().out):
+        assert "customer_activity" in shown
+        assert "events of CUSTOMER_ID: as of 2026-01-12 00:00, pushed events up to 2026-01-13 01:00" in shown
+        assert "events of TERMINAL_ID: as of 2026-01-12 00:00 (" in shown
 
 
 def test_view_that_is_computed_otherwise_by_now_was_never_refreshed(refreshed: Refreshing) -> None:
