@@ -147,7 +147,7 @@ def train(
 
 @app.command(rich_help_panel=LOOP)
 def refresh(use_case: UseCaseName, data: Table = "", as_of: AsOf = "", json: Json = False) -> None:
-    """Bring feature views and the online store up to date, without training."""
+    """Bring the features online up to date, without training."""
     from pipelines.commands import refresh as command
 
     command.run(_console(json), _platform(), use_case, data, as_of)
@@ -213,6 +213,22 @@ def drift(use_case: UseCaseName, as_of: AsOf = "", json: Json = False) -> None:
     command.run(_console(json), _platform(), use_case, as_of)
 
 
+@app.command(rich_help_panel=LOOP)
+def retrain(
+    use_case: UseCaseName,
+    data: Table = "",
+    drift_as_of: Annotated[
+        str, typer.Option(callback=_time, help="The time to look for drift from. Default: --as-of.")
+    ] = "",
+    as_of: AsOf = "",
+    json: Json = False,
+) -> None:
+    """The drift pipeline: look for drift, and train when it says so."""
+    from pipelines.commands import retrain as command
+
+    command.run(_console(json), _platform(), use_case, data, drift_as_of or as_of, as_of)
+
+
 @app.command(
     rich_help_panel=LOOP,
     help="Compare features as served with features as trained, row by row.\n\n"
@@ -261,22 +277,6 @@ def leak(
 
     if not command.run(_console(json), _platform(), use_case, as_of, limit):
         raise typer.Exit(_DIFFERS)
-
-
-@app.command(rich_help_panel=LOOP)
-def retrain(
-    use_case: UseCaseName,
-    data: Table = "",
-    drift_as_of: Annotated[
-        str, typer.Option(callback=_time, help="The time to look for drift from. Default: --as-of.")
-    ] = "",
-    as_of: AsOf = "",
-    json: Json = False,
-) -> None:
-    """The drift pipeline: look for drift, and train when it says so."""
-    from pipelines.commands import retrain as command
-
-    command.run(_console(json), _platform(), use_case, data, drift_as_of or as_of, as_of)
 
 
 @app.command(rich_help_panel=CLUSTER)

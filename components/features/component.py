@@ -33,7 +33,7 @@ def features(use_case: str, as_of: str, snapshot: str, training_set: dsl.Output[
 
 @dsl.component(base_image=image(), install_kfp_package=False)
 def refresh(use_case: str, as_of: str, snapshot: str, summary: dsl.Output[dsl.Markdown]) -> None:
-    """Computes the feature views and fills the online store. `snapshot` names the events, as in `features`."""
+    """Brings the online store up to the events. `snapshot` names the events, as in `features`."""
     from pathlib import Path
 
     from components.features.run import published, refresh

@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from serin.columns import TYPES
 from serin.errors import ArtifactError, DataError, NotFoundError, UnavailableError
 from serin.platform import Platform
 from serin.ports import RegisteredVersion
-from serin.times import DAY
+from serin.times import DAY, micros
 from serin.use_case import UseCase
 
 _TIME = "event_timestamp"
@@ -195,7 +195,7 @@ def _chosen(
     """Which logged rows are compared, how, and how many are not."""
     times = rows[_TIME].cast(pa.int64()).to_numpy()
     given = _given(rows, manifest)
-    earlier = ~given & (times < _microseconds(snapshot)) if snapshot else np.zeros(len(rows), bool)
+    earlier = ~given & (times < micros(snapshot)) if snapshot else np.zeros(len(rows), bool)
     there = ~given & ~earlier
     stored = there & (matched.places >= 0)
     none = there & (matched.places == NONE)
@@ -270,8 +270,4 @@ def _frame(table: pa.Table, names: Sequence[str]) -> pd.DataFrame:
 
 def _last(events: pa.Table, timestamp: str) -> int:
     last = pc.max(events[timestamp]).as_py() if len(events) else None
-    return _microseconds(last) if last else np.iinfo(np.int64).min
-
-
-def _microseconds(moment: datetime) -> int:
-    return (moment - datetime.fromtimestamp(0, UTC)) // timedelta(microseconds=1)
+    return micros(last) if last else np.iinfo(np.int64).min

@@ -79,6 +79,10 @@ def test_a_request_reaches_the_deployment_that_it_names_and_never_the_metrics(wo
         assert {path: answer.status_code for path, answer in found.items()} == dict.fromkeys(paths, 404)
         assert all("model_predictions_total" not in answer.text for answer in found.values())
         assert client.get("/v2/health/ready").status_code == 200
+        # That model reads no events: the answer is the predictor's own.
+        pushed = client.post("/v1/events", json={"events": []})
+        assert pushed.status_code == 404
+        assert "card-fraud takes no events" in pushed.json()["error"]
     assert _grpc_ready(world.port, ("serin-deployment", "card-fraud-v2"))
     with pytest.raises(grpc.RpcError) as refused:
         _grpc_ready(world.port, ("serin-deployment", "card-fraud-v3"))
