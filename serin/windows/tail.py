@@ -187,11 +187,17 @@ class _Merging:
             {name: _floats(events[name].combine_chunks()) for name in schema.numbers},
             {name: _codes(events[name].combine_chunks(), kind) for name, kind in schema.codes.items()},
         )
+        # Of each event how many hops have begun by then: a part's last less its first, plus one a size, is what it has.
+        times = self._events.times
+        self._begun = np.zeros(len(times), np.int64)
+        for hop in schema.hops:
+            self._begun += np.cumsum(np.diff(times // hop, prepend=0) != 0)
 
     def shorter(self, whole: bytes, packing: _Packing, start: int, end: int) -> bytes:
         """The events from start to end, the older ones merged, or else `whole`, all of them one by one."""
         raw = start + int(np.searchsorted(self._events.times[start:end], self._raw_since))
-        if raw == start:
+        # Entities with about one event a hop are most of all, and have nothing to gain.
+        if raw == start or self._begun[raw - 1] - self._begun[start] + len(self._hops) >= raw - start:
             return whole
         states = merged(self._events.part(start, raw), self._hops)
         found = _HOPS_HEADER.pack(_WITH_HOPS, self._raw_since, len(states)) + states + packing.of(raw, end)
