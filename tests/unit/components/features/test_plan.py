@@ -80,6 +80,9 @@ def test_windows_with_a_hop_are_of_states_but_for_their_delays_and_what_windows_
     further = {"entity": "card", "features": [{"name": "g", **PLAIN, "window": "90d"}]}
     exact = schema_of({"a": hopping, "b": further})
     assert (exact.since, exact.raw, exact.hops) == (90 * DAY, None, {})
+    plan = online_plan(parsed := case({"a": hopping}), served(parsed), "p")
+    assert plan.logs["card"].events == alone
+    assert OnlinePlan.model_validate_json(plan.model_dump_json()) == plan
 
 
 def test_column_is_kept_as_numbers_and_as_codes_where_both_are_taken():
