@@ -21,7 +21,9 @@ class Fetched:
     none was held).
 
     `ages` is the greatest age of each view that holds anything, at the event times; `stale` counts, by view, the values
-    that were there and too old; `refusal` says of them what the use case takes for an error.
+    that were there and too old; `refusal` says of them what the use case takes for an error. `late` counts, by view,
+    the pushed events and labels that its windows do not count before the next refresh, as their hops were merged (rows
+    times events).
     """
 
     values: Mapping[str, Sequence[Any]]
@@ -30,6 +32,7 @@ class Fetched:
     ages: Mapping[str, float] = field(default_factory=dict)
     stale: Mapping[str, int] = field(default_factory=dict)
     refusal: str = ""
+    late: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def nothing(cls, rows: int, names: Iterable[str] = ()) -> "Fetched":
@@ -41,18 +44,19 @@ class Fetched:
     def of(self, places: Sequence[int]) -> "Fetched":
         """Some of the rows; what is told of views is told of all."""
         values = {name: [column[place] for place in places] for name, column in self.values.items()}
-        return Fetched(values, self.misses[places], self.age_seconds[places], self.ages, self.stale)
+        return Fetched(values, self.misses[places], self.age_seconds[places], self.ages, self.stale, late=self.late)
 
 
 @dataclass(frozen=True)
 class _View:
-    """What was found of a view for n rows: values of each feature in order, which of them are known, the ages of all
-    and how many are too old."""
+    """What was found of a view for n rows: values of each feature in order, which of them are known, the ages of all,
+    how many are too old, and what was pushed too late for the view's hops."""
 
     values: Mapping[str, list[Any]]
     known: NDArray[np.bool_]
     ages: NDArray[np.float64]
     stale: NDArray[np.int64]
+    late: int = 0
 
 
 class OnlineFeatures:
@@ -108,7 +112,9 @@ class OnlineFeatures:
         }
         stale = {name: int(view.stale.sum()) for name, view in views.items()}
         refusal = self._too_old(views, rows) if self._plan.stale == "error" else ""
-        return Fetched(values | {name: [None] * rows.count for name in absent}, misses, oldest, ages, stale, refusal)
+        late = {name: view.late for name, view in views.items()}
+        values |= {name: [None] * rows.count for name in absent}
+        return Fetched(values, misses, oldest, ages, stale, refusal, late)
 
     def _tables(self, rows: Rows, found: Found) -> dict[str, _View]:
         moments = np.array([time.timestamp() for time in rows.times])
@@ -163,7 +169,8 @@ def _held(plan: WindowPlan, windows: Windows) -> _View:
         feature.name: [None if value != value else value for value in values[:, place].tolist()]
         for place, feature in enumerate(plan.definition.features)
     }
-    return _View(columns, known, windows.ages, (windows.known & ~held[:, None]).sum(axis=1))
+    stale = (windows.known & ~held[:, None]).sum(axis=1)
+    return _View(columns, known, windows.ages, stale, int(windows.late.sum()))
 
 
 def _told(seconds: float) -> str:

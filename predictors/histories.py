@@ -1,7 +1,7 @@
 """The events of entities, as the rows of one request see them, and the window features that they come to."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -15,17 +15,19 @@ from serin.online.plan import LogPlan, WindowPlan
 from serin.online.store import EntityEvents, LogMeta
 from serin.times import micros
 from serin.windows.tail import EventSchema, Tail, event_id, unpack, with_labels, with_pushed
-from serin.windows.values import OwnEvent, reaches, window_values
+from serin.windows.values import OwnEvent, is_known, window_values
 
 
 @dataclass(frozen=True)
 class Windows:
     """The features of a view for n rows, in the view's order, and how old the log is at each row's event time, in
-    seconds (infinite where it was never filled). `known` is false where the log can't know a feature's value."""
+    seconds (infinite where it was never filled). `known` is false where the log can't know a feature's value. `late` is
+    how many events and labels were pushed that a view with a hop does not count, as their hops were merged before."""
 
     values: NDArray[np.float64]
     known: NDArray[np.bool_]
     ages: NDArray[np.float64]
+    late: NDArray[np.int64]
 
 
 class Histories:
@@ -47,18 +49,25 @@ class Histories:
         if meta is None:
             return {plan.view: _nothing(len(plan.definition.features), len(found)) for plan in plans}
         schema = _schema(meta.schema)
-        tails = self._tails(found, schema)
+        tails, late = self._tails(found, schema)
         owns = [_own(event, schema) for event in self._events]
         until = meta.end if meta.pushed is None else max(meta.end, meta.pushed)
         ages = np.array([(own.time - until) / 1e6 for own in owns])
-        return {plan.view: _windows(plan, tails, schema, owns, meta, ages) for plan in plans}
+        return {
+            plan.view: Windows(
+                *_values(plan, tails, schema, owns, meta), ages, late if plan.definition.hop else np.zeros_like(late)
+            )
+            for plan in plans
+        }
 
-    def _tails(self, found: Sequence[EntityEvents], schema: EventSchema) -> list[Tail]:
-        """Each row's entity's events; an entity that several rows are of is read once."""
+    def _tails(self, found: Sequence[EntityEvents], schema: EventSchema) -> tuple[list[Tail], NDArray[np.int64]]:
+        """Each row's entity's events, and how many came late for its hops; an entity that several rows are of is read
+        once."""
         rows_of: dict[Any, list[int]] = defaultdict(list)
         for row, event in enumerate(self._events):
             rows_of[event[self._log.key]].append(row)
         tails: dict[Any, Tail] = {}
+        late: dict[Any, int] = {}
         for key, rows in rows_of.items():
             events = found[rows[0]]
             pushed = [orjson.loads(row) for row in events.pushed.values()]
@@ -67,17 +76,28 @@ class Histories:
             tail = with_pushed(unpack(events.tail, schema), pushed, schema)
             labels = {event: orjson.loads(label) for event, label in events.labels.items()}
             tails[key] = with_labels(tail, labels, self._label, schema)
-        return [tails[event[self._log.key]] for event in self._events]
+            late[key] = _late(tail, pushed, labels, schema)
+        keys = [event[self._log.key] for event in self._events]
+        return [tails[key] for key in keys], np.array([late[key] for key in keys], np.int64)
 
 
-def _windows(
+def _late(tail: Tail, pushed: Sequence[Mapping[str, Any]], labels: Collection[bytes], schema: EventSchema) -> int:
+    """How many pushed events and labels are of hops that are merged, or older than those."""
+    if tail.hops is None:
+        return 0
+    since = tail.hops.raw_since
+    events = [row for row in pushed if row[schema.timestamp] < since]
+    return len(events) + len([event for event in labels if tail.place(event) is None])
+
+
+def _values(
     plan: WindowPlan,
     tails: Sequence[Tail],
     schema: EventSchema,
     owns: Sequence[OwnEvent],
     meta: LogMeta,
-    ages: NDArray[np.float64],
-) -> Windows:
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """A view's values for n rows, and which of them the log can know."""
     view = plan.definition
     there = [_takes(feature.aggregation, feature.column, schema) for feature in view.features]
     if not all(there):
@@ -88,14 +108,14 @@ def _windows(
     known = np.array(
         [
             [
-                has and reaches(feature, view.hop, own.time) >= meta.start
+                has and is_known(feature, view.hop, own.time, schema, meta.start)
                 for feature, has in zip(plan.definition.features, there, strict=True)
             ]
             for own in owns
         ],
         dtype=bool,
     )
-    return Windows(np.where(known, values, np.nan), known, ages)
+    return np.where(known, values, np.nan), known
 
 
 def _takes(aggregation: str, column: str | None, schema: EventSchema) -> bool:
@@ -107,7 +127,7 @@ def _takes(aggregation: str, column: str | None, schema: EventSchema) -> bool:
 
 def _nothing(features: int, rows: int) -> Windows:
     shape = (rows, features)
-    return Windows(np.full(shape, np.nan), np.zeros(shape, bool), np.full(rows, np.inf))
+    return Windows(np.full(shape, np.nan), np.zeros(shape, bool), np.full(rows, np.inf), np.zeros(rows, np.int64))
 
 
 def _own(event: Mapping[str, Any], schema: EventSchema) -> OwnEvent:

@@ -74,6 +74,13 @@ class Metrics:
             "Feature values that were older than their view's ttl (rows times features)",
             "view",
         )
+        late = series(
+            Counter,
+            "model_late_events_total",
+            "Pushed events and labels that a view's windows do not count before the next refresh, as their hops were "
+            "merged before (rows times events)",
+            "view",
+        )
         pushed = series(
             Counter,
             "model_events_pushed_total",
@@ -93,6 +100,7 @@ class Metrics:
         self._unknown = {column: unknown.labels(**own, column=column) for column in categories}
         self._ages = {view: age_of_view.labels(**own, view=view) for view in views}
         self._stale = {view: stale.labels(**own, view=view) for view in views}
+        self._late = {view: late.labels(**own, view=view) for view in views}
         self._pushed = {status: pushed.labels(**own, status=status) for status in STATUSES}
         self._failures = {operation: failures.labels(**own, operation=operation) for operation in OPERATIONS}
         self._latency, self._positive = latency.labels(**own), positive.labels(**own)
@@ -111,11 +119,13 @@ class Metrics:
         if age_seconds is not None:
             self._age.set(age_seconds)
 
-    def view(self, name: str, age_seconds: float | None, stale: int) -> None:
-        """What a request saw of a view: its greatest age, None where nothing was there, and the values too old."""
+    def view(self, name: str, age_seconds: float | None, stale: int, late: int = 0) -> None:
+        """What a request saw of a view: its greatest age, None where nothing was there, the values too old, and what
+        was pushed too late for its hops."""
         if age_seconds is not None:
             self._ages[name].set(age_seconds)
         self._stale[name].inc(stale)
+        self._late[name].inc(late)
 
     def pushed(self, status: Status, events: int) -> None:
         """Events and labels were pushed, or refused."""

@@ -132,7 +132,7 @@ class RowScorer:
 
     def _count_views(self, features: Fetched) -> None:
         for view, stale in features.stale.items():
-            self._metrics.view(view, features.ages.get(view), stale)
+            self._metrics.view(view, features.ages.get(view), stale, features.late.get(view, 0))
 
     def _count(self, result: Scores, features: Fetched) -> None:
         age = None if np.isnan(features.age_seconds).all() else float(np.nanmax(features.age_seconds))

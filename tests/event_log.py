@@ -41,5 +41,6 @@ def fill(store: OnlineStore, plan: OnlinePlan, rows: Sequence[Mapping[str, Any]]
     known = [row for row in rows if until - REACH <= row["TX_DATETIME"] < until]
     table = pa.Table.from_pylist(known, pa.schema(list(_TYPES.items())))
     for key, log in plan.logs.items():
-        meta = LogMeta(micros(until - REACH), micros(until), log.events.model_dump_json())
-        store.publish(log, pack(table, key, log.events), meta)
+        start = micros(until - REACH)
+        meta = LogMeta(start, micros(until), log.events.model_dump_json())
+        store.publish(log, pack(table, key, log.events, log.events.raw_since(start)), meta)

@@ -1,4 +1,4 @@
-"""The event logs of the online store: of each entity the events that the windows reach.
+"""The event logs of the online store: of each entity the events that the windows reach, or hops of them.
 
 A log is that of an entity column, for all versions of the use case's models. It is replaced as a whole; what was pushed
 since stays beside it, until the data have it.
@@ -50,10 +50,12 @@ def publish_logs(
         meta = LogMeta(
             start=micros(moment) - log.events.since - _SLACK,
             end=micros(moment),
-            schema=log.events.model_dump_json(),
+            # Without hops it reads as it did before there were any.
+            schema=log.events.model_dump_json(exclude_defaults=True),
         )
         kept = _since(rows, log, meta.start)
-        count = online.publish(log, pack(kept, log.key, log.events), meta)
+        tails = pack(kept, log.key, log.events, log.events.raw_since(meta.start))
+        count = online.publish(log, tails, meta)
         say(f"{len(kept):,} events of {count:,} of {log.key} as of {moment:%Y-%m-%d %H:%M} are online")
         _forget(online, log, rows, meta.start, case.label.column)
 
@@ -66,7 +68,17 @@ def _has_all(there: LogMeta, wanted: EventSchema) -> bool:
         and wanted.codes.items() <= schema.codes.items()
         and (wanted.timestamp, wanted.key) == (schema.timestamp, schema.key)
         and wanted.since <= there.end - there.start
+        and _is_as_fine(there, schema, wanted)
     )
+
+
+def _is_as_fine(there: LogMeta, schema: EventSchema, wanted: EventSchema) -> bool:
+    """Whether a log has events one by one as far back as they are wanted so, and the hops that are wanted before."""
+    raw = there.end - schema.raw_since(there.start)
+    if wanted.since <= raw:
+        return True
+    hops = all(set(states) <= set(schema.hops.get(hop, ())) for hop, states in wanted.hops.items())
+    return wanted.raw is not None and wanted.raw <= raw and hops
 
 
 def _since(events: pa.Table, log: LogPlan, start: int) -> pa.Table:

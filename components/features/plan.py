@@ -1,13 +1,16 @@
 """What a model version reads online, compiled from the feature views that it is trained with."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 from serin.columns import TypeName
 from serin.online.plan import LogPlan, OnlinePlan, WindowPlan
 from serin.ports import ServedView
 from serin.use_case import UseCase, WindowView
-from serin.windows.aggregations import AGGREGATIONS
+from serin.windows.aggregations import AGGREGATIONS, HopState
+from serin.windows.hops import States
 from serin.windows.tail import EventSchema
 
 _MICROSECOND = timedelta(microseconds=1)
@@ -60,7 +63,23 @@ def event_schema(case: UseCase, views: Sequence[object]) -> EventSchema:
         numbers=tuple(sorted(column for takes, column in taken if takes == "numbers")),
         codes={column: types[column] for takes, column in sorted(taken) if takes == "codes"},
         since=max((view.reach // _MICROSECOND for view in windows), default=0),
+        **_merging(windows),
     )
+
+
+def _merging(windows: Sequence[WindowView]) -> dict[str, Any]:
+    """What the schema says of hops: the states that the views with one take, and how far back events are needed one by
+    one beside them. Nothing where other views reach as far."""
+    exact = [view.reach // _MICROSECOND for view in windows if not view.hop]
+    delays = [feature.delay // _MICROSECOND for view in windows if view.hop for feature in view.features]
+    raw = max([*exact, *delays], default=0)
+    states: dict[int, set[tuple[HopState, str]]] = defaultdict(set)
+    for view in windows:
+        if view.hop and view.reach // _MICROSECOND > raw:
+            for feature in view.features:
+                states[view.hop // _MICROSECOND].add((AGGREGATIONS[feature.aggregation].kept, feature.column or ""))
+    hops: dict[int, States] = {hop: tuple(sorted(states[hop])) for hop in sorted(states)}
+    return {"raw": raw, "hops": hops} if hops else {}
 
 
 def _seconds(ttl: timedelta | None) -> float | None:

@@ -16,7 +16,7 @@ from serin.ports import ServedView
 from serin.progress import say
 from serin.times import micros
 from serin.use_case import UseCase, WindowView
-from serin.windows.tail import event_id, label_bytes, row_bytes
+from serin.windows.tail import EventSchema, event_id, label_bytes, row_bytes
 
 _BATCH = 5_000  # events of one push
 
@@ -24,11 +24,13 @@ _BATCH = 5_000  # events of one push
 @dataclass(frozen=True)
 class PushedTable:
     """How many events of a table were pushed to the logs of entity columns, and how many of those were not known to
-    have been pushed before; `old` ones are of a time that no window reaches any more."""
+    have been pushed before; `old` ones are of a time that no window reaches any more, `merged` ones of a time whose
+    events are merged to hops online: windows with a hop count them from the next refresh on."""
 
     pushed: Mapping[str, int]
     new: Mapping[str, int]
     old: int
+    merged: int = 0
 
 
 def push_events(platform: Platform, case: UseCase, events: pa.Table) -> PushedTable:
@@ -62,6 +64,7 @@ def _pushed(
     pushed: dict[str, int] = {}
     new: dict[str, int] = {}
     oldest: list[int] = []
+    merged = 0
     logs = _logs(platform, case)
     if not logs:
         say(f"no model of {case.name} reads events online: what comes is stored, and that is all")
@@ -78,8 +81,10 @@ def _pushed(
         for batch in _batches(rows):
             new[log.key] += push(store, log, batch)
         say(f"{len(rows):,} of {log.key} are online, {new[log.key]:,} of them new there")
+        schema = EventSchema.model_validate_json(meta.schema)
+        merged = max(merged, len(rows) - len(_since(rows, case, log.key, schema.raw_since(meta.start))))
     old = len(events) - len(_since(events, case, "", min(oldest))) if oldest else 0
-    return PushedTable(pushed, new, old)
+    return PushedTable(pushed, new, old, merged)
 
 
 def _logs(platform: Platform, case: UseCase) -> list[LogPlan]:

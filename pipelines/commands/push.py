@@ -57,7 +57,17 @@ def _labels(console: Console, platform: Platform, case: UseCase, table: str) -> 
 def _tell(console: Console, online: PushedTable, what: str) -> None:
     if online.old:
         console.say(f"{online.old:,} {what} are older than any window reaches online: they are stored, and not pushed")
+    if online.merged:
+        console.say(
+            f"{online.merged:,} {what} are of a time whose hops are merged online: windows with a hop count them from "
+            "the next `serin refresh` on"
+        )
 
 
 def _online(online: PushedTable) -> dict[str, object]:
-    return {"online": dict(online.pushed), "new_online": dict(online.new), "too_old": online.old}
+    return {
+        "online": dict(online.pushed),
+        "new_online": dict(online.new),
+        "too_old": online.old,
+        "merged": online.merged,
+    }

@@ -11,8 +11,8 @@ from serin.online.plan import LogPlan, TablePlan
 
 @dataclass(frozen=True)
 class LogMeta:
-    """What the packed tails of an event log hold: all events in [start, end) (microseconds since 1970), packed by
-    `schema`.
+    """What the packed tails of an event log hold: all events in [start, end) (microseconds since 1970), with the
+    columns that `schema` names, of some entities those before `EventSchema.raw_since(start)` merged to its hops.
 
     `pushed` is the time of the latest event that was pushed, None where none was.
     """

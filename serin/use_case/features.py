@@ -35,7 +35,9 @@ class WindowView(Section):
     """A feature view of window features, exact at each event's own time.
 
     `current`: an event counts in its own windows. With a `hop`, the far end of every window is rounded down to a
-    multiple of it since 1970 (a sawtooth window).
+    multiple of it since 1970 (a sawtooth window). The online store then holds one state a hop of what lies further
+    back than the delays and a day, of entities where that is smaller; what is pushed or corrected of so long ago counts
+    from the next refresh on.
     """
 
     entity: str

@@ -6,7 +6,7 @@ same over a frame of DuckDB. That both give the same value is a test.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,6 +17,8 @@ from serin.use_case import WindowFeature
 
 # Of the column's values: none, numbers (NaN is missing), or codes that tell values apart (see serin.windows.tail).
 Takes = Literal["nothing", "numbers", "codes"]
+# What a store that merges events to hops keeps of each hop (see serin.windows.hops).
+HopState = Literal["count", "latest", "sum", "min", "max", "codes"]
 MISSING = np.iinfo(np.int64).min  # the code of a missing value
 State = Any
 
@@ -41,6 +43,7 @@ class Moment:
 class Aggregation:
     """See the module. `finalise` gives None for what has no value; `since_last` never sees the event itself.
 
+    `of_hops` makes the state of whole hops from the arrays that `kept`, the state of a hop, has of them.
     `sql` has {c} for the column, {over} for the frame, and {t} for the microseconds of an event.
     """
 
@@ -51,6 +54,8 @@ class Aggregation:
     merge: Callable[[State, State], State]
     finalise: Callable[[State, Moment], float | None]
     sql: str
+    kept: HopState
+    of_hops: Callable[[Sequence[NDArray[Any]]], State]
 
     def value(self, state: State, moment: Moment, feature: WindowFeature) -> float:
         """The feature's value, NaN where it is missing."""
@@ -87,6 +92,18 @@ def _most(left: float | None, right: float | None) -> float | None:
     return max((x for x in (left, right) if x is not None), default=None)
 
 
+def _summed(hops: Sequence[NDArray[Any]]) -> tuple[int, float]:
+    known, sums = hops
+    return int(known.sum()), float(sums.sum())
+
+
+def _counted(hops: Sequence[NDArray[Any]]) -> Counter[int]:
+    found: Counter[int] = Counter()
+    for value, count in zip(*(array.tolist() for array in hops), strict=True):
+        found[value] += count
+    return found
+
+
 AGGREGATIONS: Mapping[str, Aggregation] = {
     "count": Aggregation(
         takes="nothing",
@@ -96,6 +113,8 @@ AGGREGATIONS: Mapping[str, Aggregation] = {
         merge=lambda left, right: left + right,
         finalise=lambda state, _: float(state) if state else None,
         sql="nullif(count(*) {over}, 0)::double",
+        kept="count",
+        of_hops=lambda hops: int(hops[0].sum()),
     ),
     "sum": Aggregation(
         takes="numbers",
@@ -105,6 +124,8 @@ AGGREGATIONS: Mapping[str, Aggregation] = {
         merge=_add,
         finalise=lambda state, _: state[1] if state[0] else None,
         sql="sum({c}) {over}",
+        kept="sum",
+        of_hops=_summed,
     ),
     "mean": Aggregation(
         takes="numbers",
@@ -114,6 +135,8 @@ AGGREGATIONS: Mapping[str, Aggregation] = {
         merge=_add,
         finalise=lambda state, _: state[1] / state[0] if state[0] else None,
         sql="sum({c}) {over} / nullif(count({c}) {over}, 0)",
+        kept="sum",
+        of_hops=_summed,
     ),
     "min": Aggregation(
         takes="numbers",
@@ -123,6 +146,8 @@ AGGREGATIONS: Mapping[str, Aggregation] = {
         merge=_least,
         finalise=lambda state, _: state,
         sql="min({c}) {over}",
+        kept="min",
+        of_hops=lambda hops: float(known.min()) if _count(known := hops[0][~np.isnan(hops[0])]) else None,
     ),
     "max": Aggregation(
         takes="numbers",
@@ -132,6 +157,8 @@ AGGREGATIONS: Mapping[str, Aggregation] = {
         merge=_most,
         finalise=lambda state, _: state,
         sql="max({c}) {over}",
+        kept="max",
+        of_hops=lambda hops: float(known.max()) if _count(known := hops[0][~np.isnan(hops[0])]) else None,
     ),
     "distinct": Aggregation(
         takes="codes",
@@ -141,6 +168,8 @@ AGGREGATIONS: Mapping[str, Aggregation] = {
         merge=lambda left, right: left | right,
         finalise=lambda state, _: float(len(state)) if state else None,
         sql="nullif(count(distinct {c}) {over}, 0)::double",
+        kept="codes",
+        of_hops=lambda hops: frozenset(hops[0].tolist()),
     ),
     "since_last": Aggregation(
         takes="nothing",
@@ -150,6 +179,8 @@ AGGREGATIONS: Mapping[str, Aggregation] = {
         merge=_most,
         finalise=lambda state, moment: None if state is None else (moment.time - state) / 1e6,
         sql="({t} - max({t}) {over}) / 1e6",
+        kept="latest",
+        of_hops=lambda hops: int(hops[0][-1]) if len(hops[0]) else None,
     ),
     "matches": Aggregation(
         takes="codes",
@@ -160,5 +191,7 @@ AGGREGATIONS: Mapping[str, Aggregation] = {
         finalise=lambda state, moment: float(state[moment.code]) if state[moment.code] else None,
         # Its frame is partitioned by the value too, and has no row where that is missing.
         sql="nullif(count({c}) {over}, 0)::double",
+        kept="codes",
+        of_hops=_counted,
     ),
 }

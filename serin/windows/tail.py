@@ -3,13 +3,17 @@
 A packed tail is a header (layout, number of columns, bytes of an id, number of events), a letter for each column that
 says how its numbers are written, and the columns one after the other: times, numbers, codes, ids. Numbers are written
 as narrow as all of one `pack` stay exact, which a reader sees in the letters alone.
+
+Where windows have a hop, an entity of many events has a second layout: when its events begin, the length of the states
+of whole hops (see serin.windows.hops), these states of all events before, and a tail of the first layout of those from
+then on.
 """
 
 import hashlib
 import json
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, overload
@@ -24,12 +28,12 @@ from serin.columns import TypeName
 from serin.errors import DataError
 from serin.times import EPOCH, micros
 from serin.windows.aggregations import MISSING
+from serin.windows.hops import Hops, Merged, States, merged, unpack_hops
+from serin.windows.narrow import DTYPES, SECONDS, narrow_integers, narrow_numbers, narrow_times
 
-_LAYOUT = 1
+_LAYOUT, _WITH_HOPS = 1, 2
 _HEADER = struct.Struct("<BBHI")
-_LETTERS = {b"b": "<i1", b"h": "<i2", b"i": "<i4", b"q": "<i8", b"s": "<u4", b"f": "<f4", b"d": "<f8"}
-_DTYPES = {letter[0]: np.dtype(name) for letter, name in _LETTERS.items()}
-_SECONDS = b"s"  # times that are whole seconds
+_HOPS_HEADER = struct.Struct("<BqI")
 _OFFSET = np.dtype("<u4")
 _SIGN = 1 << 63
 _MAGNITUDE = _SIGN - 1
@@ -43,6 +47,9 @@ class EventSchema(BaseModel):
     `numbers` are kept as float64 (NaN: missing), `codes` as int64 that tell values apart (see `code`); a column may be
     among both. `key` is `data.key` with its types: the order of ties, and what a pushed event is known by. `since` is
     how far back the windows reach, in microseconds.
+
+    `hops` are the states that windows with a hop take of whole hops, by the hop in microseconds. With them events need
+    be there one by one only as far back as `raw`: what windows without a hop reach, and the delays of the others.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,19 +59,27 @@ class EventSchema(BaseModel):
     numbers: tuple[str, ...] = ()
     codes: dict[str, TypeName] = {}
     since: int
+    raw: int | None = None
+    hops: dict[int, States] = {}
+
+    def raw_since(self, start: int) -> int:
+        """From when on a log that begins at `start` (microseconds since 1970) has events one by one."""
+        return start if self.raw is None else start + self.since - self.raw
 
 
 @dataclass(frozen=True)
 class Tail:
     """n events of one entity in the order of time, ties in that of their ids. `times` are microseconds since 1970.
 
-    An id is the event's key as bytes whose order is the key's (see `event_id`).
+    An id is the event's key as bytes whose order is the key's (see `event_id`). `hops` is what is known of the events
+    before those; where it is None, the events are all that there are.
     """
 
     times: NDArray[np.int64]
     ids: Sequence[bytes]
     numbers: Mapping[str, NDArray[np.float64]]
     codes: Mapping[str, NDArray[np.int64]]
+    hops: Hops | None = None
 
     def place(self, event: bytes) -> int | None:
         """Where the event with that id is; None where it is not."""
@@ -79,6 +94,7 @@ class Tail:
             _ChosenIds(self.ids, (), order),
             {name: values[order] for name, values in self.numbers.items()},
             {name: values[order] for name, values in self.codes.items()},
+            self.hops,
         )
 
 
@@ -120,10 +136,13 @@ def label_bytes(value: Any) -> bytes:
     return json.dumps(value).encode()
 
 
-def pack(events: pa.Table, entity: str, schema: EventSchema) -> Iterator[tuple[Any, bytes]]:
+def pack(
+    events: pa.Table, entity: str, schema: EventSchema, raw_since: int | None = None
+) -> Iterator[tuple[Any, bytes]]:
     """The tail of each entity in `events`, packed, with the entity's key; entities in order.
 
-    Events without an entity or a time are in no tail.
+    Events before `raw_since` (microseconds since 1970) are merged to the schema's hops, of each entity where that is
+    smaller. Events without an entity or a time are in no tail.
     """
     events = events.filter(pc.and_(events[entity].is_valid(), events[schema.timestamp].is_valid()))
     order = [(name, "ascending") for name in (entity, schema.timestamp, *schema.key)]
@@ -134,15 +153,55 @@ def pack(events: pa.Table, entity: str, schema: EventSchema) -> Iterator[tuple[A
     entities = entities.dictionary_encode()
     starts = np.flatnonzero(np.diff(entities.indices.to_numpy(zero_copy_only=False), prepend=-1)).tolist()
     ends = [*starts[1:], len(events)]
-    written = _written(events, schema)
-    columns = [(memoryview(array.tobytes()), array.itemsize) for _, array in written]
-    letters = b"".join(letter for letter, _ in written)
-    ids = _ids(events, schema)
+    packing = _Packing(events, schema)
+    hops = _Merging(events, schema, raw_since) if schema.hops and raw_since is not None else None
     # Without an event there is one end, and no start.
     for key, start, end in zip(entities.dictionary.to_pylist(), starts, ends, strict=False):
-        header = _HEADER.pack(_LAYOUT, len(columns), ids.width, end - start)
-        parts = (data[start * size : end * size] for data, size in columns)
-        yield key, b"".join([header, letters, *parts, *ids.of(start, end)])
+        whole = packing.of(start, end)
+        yield key, hops.shorter(whole, packing, start, end) if hops else whole
+
+
+class _Packing:
+    """Events in order, ready to be packed."""
+
+    def __init__(self, events: pa.Table, schema: EventSchema) -> None:
+        written = _written(events, schema)
+        self._columns = [(memoryview(array.tobytes()), array.itemsize) for _, array in written]
+        self._letters = b"".join(letter for letter, _ in written)
+        self._ids = _ids(events, schema)
+
+    def of(self, start: int, end: int) -> bytes:
+        """Those from start to end, one by one."""
+        header = _HEADER.pack(_LAYOUT, len(self._columns), self._ids.width, end - start)
+        parts = (data[start * size : end * size] for data, size in self._columns)
+        return b"".join([header, self._letters, *parts, *self._ids.of(start, end)])
+
+
+class _Merging:
+    """Events in order, ready to be merged to hops where they are before `raw_since`."""
+
+    def __init__(self, events: pa.Table, schema: EventSchema, raw_since: int) -> None:
+        self._hops, self._raw_since = schema.hops, raw_since
+        self._events = Merged(
+            _codes(events[schema.timestamp].combine_chunks(), "timestamp"),
+            {name: _floats(events[name].combine_chunks()) for name in schema.numbers},
+            {name: _codes(events[name].combine_chunks(), kind) for name, kind in schema.codes.items()},
+        )
+        # Of each event how many hops have begun by then: a part's last less its first, plus one a size, is what it has.
+        times = self._events.times
+        self._begun = np.zeros(len(times), np.int64)
+        for hop in schema.hops:
+            self._begun += np.cumsum(np.diff(times // hop, prepend=0) != 0)
+
+    def shorter(self, whole: bytes, packing: _Packing, start: int, end: int) -> bytes:
+        """The events from start to end, the older ones merged, or else `whole`, all of them one by one."""
+        raw = start + int(np.searchsorted(self._events.times[start:end], self._raw_since))
+        # Entities with about one event a hop are most of all, and have nothing to gain.
+        if raw == start or self._begun[raw - 1] - self._begun[start] + len(self._hops) >= raw - start:
+            return whole
+        states = merged(self._events.part(start, raw), self._hops)
+        found = _HOPS_HEADER.pack(_WITH_HOPS, self._raw_since, len(states)) + states + packing.of(raw, end)
+        return min(whole, found, key=len)
 
 
 def unpack(packed: bytes | None, schema: EventSchema) -> Tail:
@@ -152,6 +211,16 @@ def unpack(packed: bytes | None, schema: EventSchema) -> Tail:
     """
     if packed is None:
         return _none(schema)
+    if packed[0] != _WITH_HOPS:
+        return _unpacked(packed, schema)
+    _, raw_since, length = _HOPS_HEADER.unpack_from(packed)
+    end = _HOPS_HEADER.size + length
+    hops = unpack_hops(packed[_HOPS_HEADER.size : end], schema.hops, raw_since)
+    return replace(_unpacked(packed[end:], schema), hops=hops)
+
+
+def _unpacked(packed: bytes, schema: EventSchema) -> Tail:
+    """A packed tail of the first layout."""
     layout, columns, width, count = _HEADER.unpack_from(packed)
     expected = 1 + len(schema.numbers) + len(schema.codes)
     if (layout, columns) != (_LAYOUT, expected):
@@ -163,11 +232,11 @@ def unpack(packed: bytes | None, schema: EventSchema) -> Tail:
     letters = packed[_HEADER.size : offset]
     found: list[NDArray[Any]] = []
     for letter in letters:
-        dtype = _DTYPES[letter]
+        dtype = DTYPES[letter]
         found.append(np.frombuffer(packed, dtype, count, offset))
         offset += count * dtype.itemsize
     times = found[0].astype(np.int64)
-    if letters[:1] == _SECONDS:
+    if letters[:1] == SECONDS:
         times *= 1_000_000
     numbers, codes = found[1 : 1 + len(schema.numbers)], found[1 + len(schema.numbers) :]
     return Tail(
@@ -209,6 +278,7 @@ def with_pushed(tail: Tail, pushed: Sequence[Mapping[str, Any]], schema: EventSc
         _ChosenIds(tail.ids, ids, order),
         {name: values[order] for name, values in numbers.items()},
         {name: values[order] for name, values in codes.items()},
+        tail.hops,
     )
 
 
@@ -228,7 +298,7 @@ def with_labels(tail: Tail, labels: Mapping[bytes, Any], label: str, schema: Eve
     if label in codes:
         codes[label] = codes[label].copy()
         codes[label][where] = [code(value, schema.codes[label]) for value in places.values()]
-    return Tail(tail.times, tail.ids, numbers, codes)
+    return replace(tail, numbers=numbers, codes=codes)
 
 
 def without(tail: Tail, event: bytes) -> Tail:
@@ -402,33 +472,10 @@ def _written(events: pa.Table, schema: EventSchema) -> list[tuple[bytes, NDArray
     """Times, numbers and codes of all events, each as it is written, and the letter that says how."""
     times = _codes(events[schema.timestamp].combine_chunks(), "timestamp")
     return [
-        _narrow_times(times),
-        *(_narrow_numbers(_floats(events[name].combine_chunks())) for name in schema.numbers),
-        *(_narrow(_codes(events[name].combine_chunks(), kind), b"bhi", b"q") for name, kind in schema.codes.items()),
+        narrow_times(times),
+        *(narrow_numbers(_floats(events[name].combine_chunks())) for name in schema.numbers),
+        *(narrow_integers(_codes(events[name].combine_chunks(), kind)) for name, kind in schema.codes.items()),
     ]
-
-
-def _narrow_times(times: NDArray[np.int64]) -> tuple[bytes, NDArray[Any]]:
-    seconds, rest = np.divmod(times, 1_000_000)
-    if not rest.any() and (seconds >= 0).all() and (seconds < 1 << 32).all():
-        return _SECONDS, seconds.astype(_LETTERS[_SECONDS])
-    return b"q", times
-
-
-def _narrow_numbers(values: NDArray[np.float64]) -> tuple[bytes, NDArray[Any]]:
-    if not np.isfinite(values).all():
-        return _narrow(values, b"f", b"d")
-    return _narrow(values, b"bhf", b"d")
-
-
-def _narrow(values: NDArray[Any], letters: bytes, widest: bytes) -> tuple[bytes, NDArray[Any]]:
-    """Values in the first way that keeps them all."""
-    for letter in (bytes([byte]) for byte in letters):
-        with np.errstate(all="ignore"):
-            narrow = values.astype(_LETTERS[letter])
-        if np.array_equal(narrow.astype(values.dtype), values, equal_nan=values.dtype.kind == "f"):
-            return letter, narrow
-    return widest, values.astype(_LETTERS[widest])
 
 
 def _floats(column: pa.Array) -> NDArray[np.float64]:

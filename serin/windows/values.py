@@ -1,6 +1,6 @@
 """The window features of one event, from its entity's tail."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -26,8 +26,9 @@ class OwnEvent:
 
 
 def window_values(view: WindowView, tail: Tail, schema: EventSchema, own: OwnEvent) -> list[float]:
-    """The view's features in order, NaN where missing. An event of the tail with the id of `own` does not count twice:
-    what `own` says of it holds. `schema` is the tail's."""
+    """The view's features in order, NaN where missing or not to be known of merged hops. An event of the tail with the
+    id of `own` does not count twice: what `own` says of it holds; one that is merged to a hop has no id any more.
+    `schema` is the tail's."""
     if own.id is not None:
         tail = without(tail, own.id)
     counted = _Counted(view, tail, schema, own, _before(tail, own))
@@ -38,6 +39,26 @@ def reaches(feature: WindowFeature, hop: timedelta | None, time: int) -> int:
     """The earliest time, in microseconds since 1970, of which an event counts in the window at `time`."""
     end = time - (feature.delay + feature.window) // _MICROSECOND
     return end + 1 if hop is None else end - end % (hop // _MICROSECOND)
+
+
+def is_known(feature: WindowFeature, hop: timedelta | None, time: int, schema: EventSchema, start: int) -> bool:
+    """Whether a log that begins at `start` (microseconds since 1970) has all that counts in the window at `time`."""
+    first = reaches(feature, hop, time)
+    merged = (hop or _MICROSECOND) // _MICROSECOND
+    return first >= start and _is_held(feature, hop, time, schema.raw_since(start), schema.hops.get(merged, ()))
+
+
+def _is_held(
+    feature: WindowFeature, hop: timedelta | None, time: int, raw_since: int, states: Collection[tuple[str, str]]
+) -> bool:
+    """Whether the window at `time` holds whole hops of those that are merged, or none.
+
+    `states` are those that are kept of a hop. Events at `time` itself count by their key, so they must be there.
+    """
+    if reaches(feature, hop, time) >= raw_since:
+        return True
+    needed = AGGREGATIONS[feature.aggregation].kept, feature.column or ""
+    return needed in states and time - feature.delay // _MICROSECOND >= raw_since
 
 
 def _before(tail: Tail, own: OwnEvent) -> int:
@@ -54,16 +75,26 @@ class _Counted:
 
     def __init__(self, view: WindowView, tail: Tail, schema: EventSchema, own: OwnEvent, before: int) -> None:
         self._view, self._tail, self._schema, self._own, self._before = view, tail, schema, own, before
+        self._hop = (view.hop or _MICROSECOND) // _MICROSECOND
         self._frames: dict[tuple[timedelta, timedelta], tuple[int, int]] = {}
         self._owns: dict[tuple[Takes, str | None], Events] = {}
 
     def value(self, feature: WindowFeature) -> float:
         aggregation = AGGREGATIONS[feature.aggregation]
+        hops = self._tail.hops
+        if hops and not _is_held(
+            feature, self._view.hop, self._own.time, hops.raw_since, hops.states.get(self._hop, ())
+        ):
+            return np.nan
         start, end = self._frame(feature)
         state = aggregation.nothing
         if start < end:
             taken = self._taken(aggregation, feature)
             state = aggregation.update(Events(self._tail.times[start:end], taken[start:end]))
+        first = reaches(feature, self._view.hop, self._own.time)
+        if hops and first < hops.raw_since:
+            merged = hops.since(self._hop, first, aggregation.kept, feature.column or "")
+            state = aggregation.merge(aggregation.of_hops(merged), state)
         if self._view.current and not feature.delay and feature.aggregation != "since_last":
             state = aggregation.merge(state, aggregation.update(self._of_own(aggregation, feature.column)))
         matched = self._code(feature.column) if feature.aggregation == "matches" else MISSING
@@ -76,7 +107,10 @@ class _Counted:
             times, end = self._tail.times, self._before
             if feature.delay:
                 end = int(np.searchsorted(times, self._own.time - feature.delay // _MICROSECOND, "right"))
-            start = int(np.searchsorted(times, reaches(feature, self._view.hop, self._own.time)))
+            first = reaches(feature, self._view.hop, self._own.time)
+            if self._tail.hops:  # what was pushed of the time before may be merged already
+                first = max(first, self._tail.hops.raw_since)
+            start = int(np.searchsorted(times, first))
             self._frames[lengths] = start, end
         return self._frames[lengths]
 

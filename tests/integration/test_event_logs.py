@@ -48,14 +48,17 @@ FEATURES = [
 ]
 
 
-def make(features: list[dict[str, Any]] = FEATURES) -> UseCase:
+SAWTOOTH = [{**one, "window": "25d"} for one in FEATURES]
+
+
+def make(features: list[dict[str, Any]] = FEATURES, **view: Any) -> UseCase:
     return make_case(
         COLUMNS,
         data={"key": ["id"]},
         timestamp="at",
         label={"column": "fraud", "delay": "7d"},
         entities={"card": "card"},
-        features={"service": "toy_v1", "windows": {"cards": {"entity": "card", "features": features}}},
+        features={"service": "toy_v1", "windows": {"cards": {"entity": "card", "features": features, **view}}},
     )
 
 
@@ -273,6 +276,53 @@ def test_replay_of_the_past_leaves_a_later_log_unless_it_lacks_what_is_new(onlin
     publish(online, more, events, MONDAY - 10 * DAY)
     assert known(online.meta(log)).end == micros(MONDAY)
     assert_served_as_trained(online, log_of(more), more, events, first_of_each(following(events)))
+
+
+def test_windows_with_a_hop_are_served_as_trained_from_states_of_hops(online):
+    case, events = make(SAWTOOTH, hop="1d"), transactions(12_000)
+    log = publish(online, case, events)
+    meta = known(online.meta(log))
+    assert (micros(MONDAY) - log.events.raw_since(meta.start)) == 8 * DAY // timedelta(microseconds=1)
+    (found,) = asyncio.run(online.read([], [(log, list(range(20)))])).events
+    tails = [unpack(one.tail, log.events) for one in found]
+    assert all(tail.hops for tail in tails)
+    late = next(row for row in before(events, MONDAY).to_pylist()[::-1] if not row["fraud"])
+    corrected = events.set_column(5, "fraud", pc.if_else(pc.equal(events["id"], late["id"]), 1, events["fraud"]))
+    push_label(online, log, late, 1)
+    for row in first_of_each(following(events)):
+        assert_served_as_trained(online, log, case, corrected, [row])
+    push(online, log, following(events, span=8 * DAY))
+    assert_served_as_trained(online, log, case, corrected, first_of_each(following(events, MONDAY + 4 * DAY)))
+    # A request may be a day older than the refresh.
+    assert_served_as_trained(online, log, case, events, before(events, MONDAY).to_pylist()[-200::20])
+
+
+def test_pushed_event_of_a_merged_hop_counts_from_the_refresh_on_that_knows_it(online):
+    case, events = make(SAWTOOTH, hop="1d"), transactions(12_000)
+    old = before(events, MONDAY - 10 * DAY).to_pylist()[-3:]
+    lacking = events.filter(pc.invert(pc.is_in(events["id"], pa.array([row["id"] for row in old]))))
+    log = publish(online, case, lacking)
+    asking = [next(row for row in following(events) if row["card"] == one["card"]) for one in old]
+    push(online, log, [*old, before(lacking, MONDAY - 10 * DAY).to_pylist()[-1]])
+    assert_served_as_trained(online, log, case, lacking, asking)
+    publish(online, case, events)
+    assert_served_as_trained(online, log, case, events, asking)
+
+
+def test_log_of_hops_is_made_anew_for_windows_that_need_its_events_one_by_one(online):
+    sawtooth, events = make(SAWTOOTH, hop="1d"), transactions(12_000)
+    publish(online, sawtooth, events)
+    other = make(SAWTOOTH, hop="12h")
+    for case, kept in ((sawtooth, True), (other, False), (make(SAWTOOTH), False), (sawtooth, True)):
+        there = known(online.meta(log_of(case)))
+        log = publish(online, case, events, MONDAY - 2 * DAY)
+        assert (online.meta(log) == there) is kept
+        assert_served_as_trained(online, log, case, events, first_of_each(following(events)))
+
+
+def test_log_without_hops_says_nothing_of_them(online):
+    log = publish(online, make(), transactions())
+    assert json.loads(known(online.meta(log)).schema).keys() == {"timestamp", "key", "numbers", "codes", "since"}
 
 
 def test_log_holds_no_more_than_the_windows_reach(online):

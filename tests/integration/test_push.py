@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from serin.online.plan import LogPlan
 from serin.online.store import EntityEvents
 from serin.platform import Platform, build
 from serin.simulate import simulate
-from serin.times import parse_time
+from serin.times import micros, parse_time
 from serin.use_case import UseCase
 from serin.windows.tail import event_id
 from serin.workspace import Workspace
@@ -115,6 +116,39 @@ def test_labels_correct_what_is_stored_and_go_online_and_others_are_told(
     # The data have them by now.
     refresh(platform, case, AS_OF + timedelta(days=1))
     assert all(not each.labels for each in pushed(platform, case, "TERMINAL_ID").values())
+
+
+def test_what_is_pushed_of_merged_hops_is_told(
+    platform: Platform, case: UseCase, capsys: pytest.CaptureFixture[str]
+) -> None:
+    online, plan = platform.features.online, log(platform, case, "CUSTOMER_ID")
+    meta = online.meta(plan)
+    assert meta is not None
+    since = AS_OF - timedelta(days=2)
+    raw = meta.start + plan.events.since - micros(since)
+    hopping = plan.events.model_copy(update={"raw": raw, "hops": {3_600_000_000: (("count", ""),)}})
+    table = pd.read_parquet(platform.workspace.root / "before.parquet")
+    times = pd.to_datetime(table["TX_DATETIME"], utc=True)
+    old, recent = table[times < since].tail(3), table[times >= since].head(2)
+    path = platform.workspace.root / "again.parquet"
+    pd.concat([old, recent]).to_parquet(path, index=False)
+    online.publish(plan, [], replace(meta, schema=hopping.model_dump_json()))
+    try:
+        found = run(platform, path, capsys)
+    finally:
+        online.publish(plan, [], meta)
+    assert (found["rows"], found["online"]["CUSTOMER_ID"], found["merged"]) == (5, 5, 3)
+    assert run(platform, path, capsys)["merged"] == 0
+    for key in case.entities.values():
+        mine = log(platform, case, key)
+        there = online.pushed(mine)
+        ids = {event_id(mine.events, {KEY: number}) for number in pd.read_parquet(path)[KEY]}
+        online.forget(mine, {entity: _some(one.pushed, ids) for entity, one in there.items()})
+        online.forget_labels(mine, {entity: _some(one.labels, ids) for entity, one in there.items()})
+
+
+def _some(pushed: Mapping[bytes, bytes], ids: set[bytes]) -> dict[bytes, bytes]:
+    return {event: row for event, row in pushed.items() if event in ids}
 
 
 def test_a_push_that_is_killed_is_finished_by_the_next(platform: Platform, capsys: pytest.CaptureFixture[str]) -> None:

@@ -194,6 +194,45 @@ def test_a_push_without_a_label_takes_none_away(store: OnlineStore, sealed: Mani
         assert fetched(store, sealed, transaction(50, 0.5)).values[RATE] == [1.0]
 
 
+def hopping_plan() -> OnlinePlan:
+    """`windows_plan` with hops of a day, merged but for the last day."""
+    plan = windows_plan()
+    log = plan.logs["CUSTOMER_ID"]
+    day = 86_400 * 10**6
+    hops = {day: (("count", ""), ("sum", "TX_AMOUNT"))}
+    events = log.events.model_copy(update={"raw": 0, "hops": hops})
+    windows = [
+        window.model_copy(
+            update={"definition": window.definition.model_copy(update={"hop": timedelta(days=1)})}
+            if window.key == "CUSTOMER_ID"
+            else {}
+        )
+        for window in plan.windows
+    ]
+    logs = plan.logs | {"CUSTOMER_ID": log.model_copy(update={"events": events})}
+    return plan.model_copy(update={"windows": tuple(windows), "logs": logs})
+
+
+def test_pushes_of_merged_hops_are_counted_and_change_nothing(store: OnlineStore, sealed: Manifest) -> None:
+    plan = hopping_plan()
+    manifest = with_plan(sealed, plan)
+    before = [transaction(number, -3 - number / 1000) for number in range(100, 300)]
+    fill(store, plan, [*before, transaction(1, -0.5, TX_AMOUNT=20.0)])
+    registry = CollectorRegistry()
+    sink = EventSink.of(store, manifest, Metrics("card-fraud", "12", "card-fraud-v12", registry))
+    assert sink is not None
+    asking = transaction(999, 0.1)
+    asked = fetched(store, manifest, asking)
+    assert (asked.values[SPENT], asked.late) == ([2030.0], {"CUSTOMER_ID_view": 0, "TERMINAL_ID_view": 0})
+    corrected = transaction(150, -3.15, TX_AMOUNT=77.0)
+    sink.take(body(events=[corrected, transaction(301, -2.5), transaction(2, -0.4)]), NOW)
+    again = fetched(store, manifest, asking)
+    assert (again.values[SPENT], again.late) == ([2040.0], {"CUSTOMER_ID_view": 2, "TERMINAL_ID_view": 0})
+    # Only what was asked for with a day's events one by one is known: the day before that is merged.
+    old = fetched(store, manifest, transaction(999, -1.5))
+    assert (old.values[COUNT], old.values[SPENT]) == ([None], [None])
+
+
 def body(**parts: list[dict[str, Any]]) -> bytes:
     import orjson
 

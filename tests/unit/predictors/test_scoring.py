@@ -93,6 +93,7 @@ def test_every_series_is_there_before_the_first_request(registry: CollectorRegis
     for name, label in (
         ("model_view_age_seconds", {"view": "customers"}),
         ("model_stale_features_total", {"view": "customers"}),
+        ("model_late_events_total", {"view": "customers"}),
         ("model_events_pushed_total", {"status": "error"}),
         ("model_online_store_errors_total", {"operation": "push"}),
     ):

@@ -67,6 +67,24 @@ def test_sawtooth_window_reaches_back_by_a_hop_more():
     assert schema_of({"a": windows(PLAIN, hop="6h")}).since == DAY + DAY // 4
 
 
+def test_windows_with_a_hop_are_of_states_but_for_their_delays_and_what_windows_without_reach():
+    late = {**SPENT, "window": "30d", "delay": "2d"}
+    hopping = windows(SHOPS | {"delay": "0d"}, late, hop="6h")
+    alone = schema_of({"a": hopping})
+    assert (alone.since, alone.raw) == (32 * DAY + DAY // 4, 2 * DAY)
+    assert alone.hops == {DAY // 4: (("codes", "shop"), ("sum", "amount"))}
+    other = {"entity": "card", "features": [{"name": "g", **PLAIN, "window": "5d"}]}
+    third = {"entity": "card", "features": [{"name": "h", **PLAIN, "window": "5d"}], "hop": "1h"}
+    beside = schema_of({"a": hopping, "b": other, "c": third})
+    assert (beside.since, beside.raw, beside.hops) == (alone.since, 5 * DAY, alone.hops | {DAY // 24: (("count", ""),)})
+    further = {"entity": "card", "features": [{"name": "g", **PLAIN, "window": "90d"}]}
+    exact = schema_of({"a": hopping, "b": further})
+    assert (exact.since, exact.raw, exact.hops) == (90 * DAY, None, {})
+    plan = online_plan(parsed := case({"a": hopping}), served(parsed), "p")
+    assert plan.logs["card"].events == alone
+    assert OnlinePlan.model_validate_json(plan.model_dump_json()) == plan
+
+
 def test_column_is_kept_as_numbers_and_as_codes_where_both_are_taken():
     both = windows(SPENT, {"aggregation": "matches", "column": "amount", "window": "1d"})
     schema = schema_of({"a": both})

@@ -6,6 +6,7 @@ import pytest
 
 from serin.errors import DataError
 from serin.windows.aggregations import MISSING
+from serin.windows.hops import States
 from serin.windows.tail import (
     EventSchema,
     Tail,
@@ -164,3 +165,58 @@ def test_without_a_key_there_are_no_ids() -> None:
     tail = tails(EVENTS, schema)[1]
     assert list(tail.ids) == [b"", b"", b""]
     assert tail.place(event_id(schema, {})) is None
+
+
+HOUR = timedelta(hours=1)
+STATES: States = (("codes", "shop"), ("count", ""), ("latest", ""), ("max", "amount"), ("min", "amount"),
+                  ("sum", "amount"), ("sum", "label"))  # fmt: skip
+HOPPED = SCHEMA.model_copy(update={"numbers": ("amount", "label"), "raw": 0, "hops": {3600 * SECOND: STATES}})
+MONTH = 30
+
+
+def month(count: int, card: int = 1) -> pa.Table:
+    chance = np.random.default_rng(0)
+    times = np.sort(chance.integers(0, MONTH * 86400, count))
+    amounts = np.round(chance.exponential(50, count), 2)
+    labels, shops = chance.random(count) < 0.01, chance.integers(0, 4, count)
+    return events(
+        *(
+            (number, card, at(int(times[number])), amounts[number], int(labels[number]), f"shop {shops[number]}")
+            for number in range(count)
+        )
+    )
+
+
+def test_a_busy_entity_is_at_least_five_times_smaller_by_the_hop() -> None:
+    table, since = month(10_000), FIRST + (MONTH - 1) * 86400 * SECOND
+    ((_, whole),) = pack(table, "card", SCHEMA)
+    ((_, packed),) = pack(table, "card", HOPPED, since)
+    assert len(packed) * 5 < len(whole)
+    tail, recent = unpack(packed, HOPPED), unpack(whole, SCHEMA)
+    assert tail.hops
+    assert tail.hops.raw_since == since
+    assert tail.times.tolist() == [time for time in recent.times.tolist() if time >= since]
+    (counts,) = tail.hops.since(3600 * SECOND, FIRST, "count", "")
+    assert int(counts.sum()) + len(tail.times) == 10_000
+
+
+def test_an_entity_of_few_events_is_packed_as_without_hops() -> None:
+    table, since = month(50), FIRST + MONTH * 86400 * SECOND
+    assert list(pack(table, "card", HOPPED, since)) == list(pack(table, "card", SCHEMA))
+    both = pa.concat_tables([table, month(10_000, card=2)])
+    (_, few), (_, many) = pack(both, "card", HOPPED, since)
+    assert (unpack(few, HOPPED).hops, unpack(many, HOPPED).hops is None) == (None, False)
+
+
+def test_a_tail_with_hops_is_refused_by_whom_knows_others() -> None:
+    ((_, packed),) = pack(month(10_000), "card", HOPPED, FIRST + MONTH * 86400 * SECOND)
+    for states in (STATES[1:], (*STATES, ("max", "label"))):
+        other = HOPPED.model_copy(update={"hops": {3600 * SECOND: states}})
+        with pytest.raises(DataError, match="an entity's hops"):
+            unpack(packed, other)
+
+
+def test_a_schema_that_merges_begins_its_events_later() -> None:
+    assert SCHEMA.raw_since(7) == 7
+    assert HOPPED.model_copy(update={"raw": 10**11}).raw_since(7) == 7 + 9 * 10**11
+    assert EventSchema.model_validate_json(HOPPED.model_dump_json(exclude_defaults=True)) == HOPPED

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,9 +13,10 @@ from hypothesis import strategies as st
 
 from serin.times import micros
 from serin.use_case import WindowFeature, WindowView
+from serin.windows.hops import Merged, States, merged, unpack_hops
 from serin.windows.query import Columns, window_features
 from serin.windows.tail import EventSchema, Tail, event_id, pack, row_bytes, unpack, with_pushed
-from serin.windows.values import OwnEvent, window_values
+from serin.windows.values import OwnEvent, is_known, window_values
 
 START = datetime(2018, 5, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -144,6 +146,114 @@ def test_values_are_those_of_the_query_over_all_events(
     online = [window_values(view, tail, SCHEMA, of(own)) for own in rows]
     expected = np.array([column.to_numpy() for column in offline.columns])
     np.testing.assert_allclose(np.array(online), expected.T, rtol=1e-6)
+
+
+HOP = 5 * MINUTE
+STATES: States = (
+    ("codes", "amount"), ("codes", "shop"), ("count", ""), ("latest", ""),
+    ("max", "amount"), ("min", "amount"), ("sum", "amount"),
+)  # fmt: skip
+BEGIN = micros(START - 60 * MINUTE)
+hop_features = st.builds(
+    lambda kind, column, window, delay: WindowFeature(
+        name="f",
+        aggregation=kind,
+        column=TAKEN.get(kind, column) if kind != "matches" else "shop",
+        window=window * MINUTE,
+        delay=delay * MINUTE,
+    ),
+    st.sampled_from(KINDS), st.just("amount"), st.integers(5, 60), st.sampled_from([0, 0, 5, 10]),
+)  # fmt: skip
+hop_views = st.builds(
+    lambda found, current: WindowView(entity="card", current=current, hop=HOP, features=found),
+    st.lists(hop_features, min_size=1, max_size=5).map(tuple), st.booleans(),
+)  # fmt: skip
+many_events = st.lists(
+    st.tuples(st.integers(0, 60), amounts, st.sampled_from([None, "", "a", "b"])), min_size=1, max_size=40
+)
+
+
+def hopped(raw: int, first: int = 60) -> EventSchema:
+    """A schema whose log begins `first` minutes before START and has events one by one from minute `raw` on."""
+    return SCHEMA.model_copy(
+        update={
+            "since": (first + raw + 1) * 60_000_000,
+            "raw": 60_000_000,
+            "hops": {HOP // timedelta(microseconds=1): STATES},
+        }
+    )
+
+
+def merged_tail(rows: Sequence[dict[str, Any]], schema: EventSchema) -> Tail:
+    """The tail of the rows with all that can be merged merged, even where `pack` would not as it is longer."""
+    since = schema.raw_since(BEGIN)
+    before = stored([each for each in rows if micros(each["at"]) < since])
+    tail = stored([each for each in rows if micros(each["at"]) >= since])
+    if not len(before.times):
+        return tail
+    packed = merged(Merged(before.times, before.numbers, before.codes), schema.hops)
+    return replace(tail, hops=unpack_hops(packed, schema.hops, since))
+
+
+@settings(max_examples=150, deadline=None)
+@given(many_events, hop_views, st.integers(0, 60), st.data())
+def test_values_of_merged_hops_and_pushed_events_are_those_of_the_query(
+    found: list[tuple[int, float | None, str | None]], view: WindowView, raw: int, data: st.DataObject
+) -> None:
+    ids = data.draw(st.permutations(range(-3, len(found) - 3)))
+    rows = [row(number, *event) for number, event in zip(ids, found, strict=True)]
+    offline = window_features(table(rows), named(view), Columns("card", "at", ("id",)))
+    schema = hopped(raw)
+    since = schema.raw_since(BEGIN)
+    assert since == micros(START + raw * MINUTE)
+    recent = [each for each in rows if micros(each["at"]) >= since]
+    late = {each["id"] for each in data.draw(st.lists(st.sampled_from(recent or rows)))} if recent else set()
+    wrong = [{**each, "amount": 99.0} for each in recent if each["id"] in late and data.draw(st.booleans())]
+    tail = merged_tail([each for each in rows if each["id"] not in late] + wrong, schema)
+    tail = with_pushed(tail, [each for each in rows if each["id"] in late], schema)
+    online = np.array([window_values(view, tail, schema, of(own)) for own in rows])
+    expected = np.array([column.to_numpy() for column in offline.columns]).T
+    known = np.array(
+        [[is_known(feature, HOP, micros(own["at"]), schema, BEGIN) for feature in view.features] for own in rows]
+    )
+    np.testing.assert_allclose(online[known], expected[known], rtol=1e-6)
+    # Whoever comes with the event's time or later, as far as the delay goes, knows it.
+    after = np.array([[micros(own["at"] - feature.delay) >= since for feature in view.features] for own in rows])
+    assert known[after].all()
+    if tail.hops:
+        assert np.isnan(online[~known]).all()
+
+
+def test_window_that_needs_events_of_merged_hops_one_by_one_is_not_known() -> None:
+    schema = hopped(30)
+    feature = WindowFeature(name="n", aggregation="count", window=20 * MINUTE)
+    rows = [row(number, number, 1.0, "a") for number in range(40)]
+    tail = merged_tail(rows, schema)
+    at = {minute: of(row(99, minute, 1.0, "a")) for minute in (29, 30, 35)}
+    sawtooth = WindowView(entity="card", hop=HOP, features=(feature,))
+    found = {minute: window_values(sawtooth, tail, schema, own)[0] for minute, own in at.items()}
+    np.testing.assert_array_equal(list(found.values()), [np.nan, 22.0, 22.0])
+    assert [is_known(feature, HOP, own.time, schema, BEGIN) for own in at.values()] == [False, True, True]
+    for other in (None, 10 * MINUTE):  # without a hop, and with one that nothing was merged to
+        view = sawtooth.model_copy(update={"hop": other})
+        assert np.isnan(window_values(view, tail, schema, at[35])[0])
+        assert not is_known(feature, other, at[35].time, schema, BEGIN)
+    short = feature.model_copy(update={"window": 5 * MINUTE})
+    assert window_values(WindowView(entity="card", features=(short,)), tail, schema, at[35]) == [6.0]
+    assert is_known(short, None, at[35].time, schema, BEGIN)
+
+
+def test_what_is_pushed_of_a_merged_hop_does_not_count_twice() -> None:
+    schema = hopped(30)
+    features = (
+        WindowFeature(name="n", aggregation="count", window=60 * MINUTE),
+        WindowFeature(name="s", aggregation="sum", column="amount", window=60 * MINUTE),
+    )
+    view = WindowView(entity="card", hop=HOP, current=False, features=features)
+    tail = merged_tail([row(number, number, 1.0, "a") for number in range(40)], schema)
+    pushed = [row(5, 5, 50.0, "a"), row(-1, 6, 7.0, "a"), row(38, 38, 3.0, "a")]
+    own = of(row(99, 45, 1.0, "a"))
+    assert window_values(view, with_pushed(tail, pushed, schema), schema, own) == [40.0, 42.0]
 
 
 def named(view: WindowView) -> WindowView:
