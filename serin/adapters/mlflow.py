@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from serin import engines
 from serin.adapters import tracking
 from serin.artifact import Manifest
 from serin.atomic import replaced
@@ -251,13 +250,8 @@ def _described(version: Any, aliases: Iterable[str]) -> RegisteredVersion:
 
 
 def _identity(manifest: Manifest) -> str:
-    """The hash that tells artifacts apart: of the manifest with its files' hashes.
-
-    Of a file that differs from save to save only the scores on the reference rows count, whose hash stays in.
-    """
-    varying = {engine.file for engine in engines.known().values() if engine.varies}
-    files = {name: digest for name, digest in manifest.files.items() if name not in varying}
-    return hashlib.sha256(manifest.model_copy(update={"files": files}).model_dump_json().encode()).hexdigest()
+    """The hash that tells artifacts apart: of the manifest, which has its files' hashes."""
+    return hashlib.sha256(manifest.model_dump_json().encode()).hexdigest()
 
 
 def _title(version: RegisteredVersion) -> str:

@@ -15,13 +15,12 @@ Scorer = Callable[[NDArray[np.float32]], NDArray[np.float64]]
 class Engine(ABC):
     """A format in which a model is kept, and how it scores from there.
 
-    A subclass in a module of `serin.engines` is found by its `name`. `file` is what it is called in an artifact;
-    `varies` says that two saves of one model differ in their bytes.
+    A subclass in a module of `serin.engines` is found by its `name`. `file` is what it is called in an artifact.
+    Two saves of one model have the same bytes.
     """
 
     name: ClassVar[str]
     file: ClassVar[str]
-    varies: ClassVar[bool] = False
 
     @abstractmethod
     def save(self, model: Any, path: Path) -> None:

@@ -15,7 +15,6 @@ class Sklearn(Engine):
 
     name = "sklearn"
     file = "model.skops"
-    varies = True  # skops writes memory addresses into its file.
 
     def save(self, model: Any, path: Path) -> None:
         """See Engine."""
