@@ -60,7 +60,7 @@ TYPES: Mapping[TypeName, ColumnType] = {
     ),
     "text": ColumnType(
         pa.string(), "object", "object", "varchar", "String", "STRING", ("BYTES",),
-        f"text of at most {MAX_TEXT} characters (UTF-8)",
+        f"text of at most {MAX_TEXT} characters (UTF-8, no NUL)",
     ),
     "boolean": ColumnType(pa.bool_(), "bool", "boolean", "boolean", "Bool", None, ("BOOL",), "true or false"),
     "timestamp": ColumnType(
@@ -152,9 +152,11 @@ def _is_too_large(numbers: Any) -> Any:
     return abs(numbers) > MAX_NUMBER
 
 
-def _is_too_long(texts: Any) -> Any:
-    lengths = len(texts) if isinstance(texts, str) else np.fromiter(map(len, texts), np.int64, len(texts))
-    return lengths > MAX_TEXT
+def _is_no_text(texts: Any) -> Any:
+    """Too long, or with the character that ends a text in an event's id (and that PostgreSQL does not take)."""
+    if isinstance(texts, str):
+        return len(texts) > MAX_TEXT or "\0" in texts
+    return np.fromiter((len(text) > MAX_TEXT or "\0" in text for text in texts), np.bool_, len(texts))
 
 
 def _is_of_another_age(times: Any) -> Any:
@@ -166,6 +168,6 @@ def _is_of_another_age(times: Any) -> Any:
 
 _BEYOND_LIMITS: Mapping[TypeName, Callable[[Any], Any]] = {
     "number": _is_too_large,
-    "text": _is_too_long,
+    "text": _is_no_text,
     "timestamp": _is_of_another_age,
 }

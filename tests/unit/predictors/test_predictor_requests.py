@@ -13,7 +13,7 @@ NOW = datetime(2018, 6, 1, 12, tzinfo=UTC)
 SCHEMA = RequestSchema(make_manifest())
 ROW = {"CUSTOMER": 1, "AMOUNT": 5, "CHANNEL": "chip", "TIME": "2018-05-01T10:00:00+02:00"}
 INTEGER, NUMBER = "not a whole number (64 bits)", "not a finite number (32 bits)"
-TEXT = "not text of at most 1024 characters (UTF-8)"
+TEXT = "not text of at most 1024 characters (UTF-8, no NUL)"
 TIME = "not an ISO 8601 time (2018-06-01T12:00) from 1970 to 2199"
 RAW = {"AMOUNT": 5, "CHANNEL": "chip", "count_1d": 2, "rate_7d": None}
 

@@ -40,7 +40,12 @@ def test_rules_that_no_value_of_the_type_can_keep_are_refused(rules: dict[str, A
         ({"type": "number"}, [MAX_NUMBER, 1e39, np.inf], dict.fromkeys((1, 2), "not a finite number (32 bits)")),
         ({"type": "integer", "allowed": (1, 2)}, [1, 3], {1: "not one of 1, 2"}),
         ({"type": "text", "allowed": ("a", 1)}, ["a", "1", "A"], {2: "not one of a, 1"}),
-        ({"type": "text"}, ["x" * 1024, "x" * 1025], {1: "not text of at most 1024 characters (UTF-8)"}),
+        (
+            {"type": "text"},
+            ["x", "x\0", "\0"],
+            dict.fromkeys((1, 2), "not text of at most 1024 characters (UTF-8, no NUL)"),
+        ),
+        ({"type": "text"}, ["x" * 1024, "x" * 1025], {1: "not text of at most 1024 characters (UTF-8, no NUL)"}),
         ({"type": "boolean"}, [True, False], {}),
         (
             {"type": "timestamp"},

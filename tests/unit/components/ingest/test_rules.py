@@ -106,7 +106,10 @@ def test_types_of_the_source_do_not_matter() -> None:
         ({"amount": ["inf"]}, "amount: not a finite number (32 bits) (found 'inf')"),
         ({"amount": ["NaN"]}, "amount: missing"),
         ({"at": ["9999-12-31"]}, "at: not an ISO 8601 time (2018-06-01T12:00) from 1970 to 2199 (found '9999-12-31')"),
-        ({"who": ["x" * 1025]}, f"who: not text of at most 1024 characters (UTF-8) (found '{'x' * 27}...{'x' * 28}')"),
+        (
+            {"who": ["x" * 1025]},
+            f"who: not text of at most 1024 characters (UTF-8, no NUL) (found '{'x' * 27}...{'x' * 28}')",
+        ),
         ({"channel": ["mail"]}, "channel: not one of shop, web (found 'mail')"),
         (
             {"visits": ["9007199254740993"]},
