@@ -144,10 +144,10 @@ class EventSink:
         id of this version's would be no event's, or that of another event."""
         for log in self._logs.values():
             meta = self._store.meta(log)
-            key = EventSchema.model_validate_json(meta.schema).key if meta else log.events.key
-            if key != log.events.key:
+            schema = EventSchema.model_validate_json(meta.schema) if meta else log.events
+            if schema.key_in_order != log.events.key_in_order:
                 return (
-                    f"the events of {log.key} are known by {', '.join(key)} now, and were by "
+                    f"the events of {log.key} are known by {', '.join(schema.key)} now, and were by "
                     f"{', '.join(log.events.key)} when this version was trained; serve one that was trained since"
                 )
         return ""

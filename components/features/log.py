@@ -66,7 +66,7 @@ def _take_key(online: OnlineStore, log: LogPlan, before: EventSchema) -> None:
     """Give what was pushed the ids of the log's key, where that was another one before: an id of that would be no
     event's any more, or that of another event. What lacks a column of the key is forgotten, and so
     is a label whose event was not pushed."""
-    if before.key == log.events.key:
+    if before.key_in_order == log.events.key_in_order:
         return
     pushed = online.pushed(log)
     rows = {name: json.loads(row) for one in pushed.values() for name, row in one.pushed.items()}
@@ -112,7 +112,7 @@ def _has_all(there: LogMeta, wanted: EventSchema) -> bool:
     return (
         set(wanted.numbers) <= set(schema.numbers)
         and wanted.codes.items() <= schema.codes.items()
-        and (wanted.timestamp, wanted.key) == (schema.timestamp, schema.key)
+        and (wanted.timestamp, wanted.key_in_order) == (schema.timestamp, schema.key_in_order)
         and wanted.since <= there.end - there.start
     )
 

@@ -53,6 +53,11 @@ class EventSchema(BaseModel):
     codes: dict[str, TypeName] = {}
     since: int
 
+    @property
+    def key_in_order(self) -> tuple[tuple[str, TypeName], ...]:
+        """The key's columns with their types; in another order they make other ids."""
+        return tuple(self.key.items())
+
 
 @dataclass(frozen=True)
 class Tail:
