@@ -47,7 +47,7 @@ def log_plans(case: UseCase, views: Sequence[ServedView], project: str) -> dict[
 def event_schema(case: UseCase, views: Sequence[object]) -> EventSchema:
     """What window views of one entity take of an event, and how far back they reach; other views take nothing.
 
-    A column that the use case no longer has is left out: what an older version makes of it is missing then, and counted.
+    A column that the use case no longer has is left out: what older versions make of it is missing then, and counted.
     """
     windows = [view for view in views if isinstance(view, WindowView)]
     types: dict[str, TypeName] = {name: column.type for name, column in case.data.columns.items()}

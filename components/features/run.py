@@ -175,7 +175,8 @@ def _has_a_log(case: UseCase, view: ServedView, computed: Sequence[ServedView]) 
     if view in computed or not isinstance(view.definition, WindowView):
         return view in computed
     dropped = [f.column for f in view.definition.features if f.column and f.column not in case.data.columns]
-    return bool(dropped) and view.key in case.data.columns
+    column = case.data.columns.get(view.key)
+    return bool(dropped) and column is not None and column.type == view.types[view.key]
 
 
 def _is_of_the_log(case: UseCase, view: ServedView) -> bool:

@@ -28,6 +28,7 @@ from tests import services
 from tests.factories import make_case
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
+US = timedelta(microseconds=1)
 START = datetime(2026, 1, 1, tzinfo=UTC)
 MONDAY = START + 40 * DAY
 COLUMNS = {
@@ -322,3 +323,28 @@ def test_id_of_another_key_is_no_stored_event_and_stops_no_refresh(online):
     online.push_labels(log, [PushedEvent(name, 1, 0, b"1") for name in strange])
     publish(online, case, events, MONDAY + HOUR)
     assert labels(online, log) == set(strange)
+
+
+def test_column_that_the_use_case_dropped_leaves_the_other_features_as_they_are(online):
+    case, events = make(), transactions()
+    old = view_of(case)
+    plain = [feature for feature in FEATURES if feature.get("column") != "shop"]
+    less = make_case(
+        {name: kind for name, kind in COLUMNS.items() if name != "shop"},
+        data={"key": ["id"]},
+        timestamp="at",
+        label={"column": "fraud", "delay": "7d"},
+        entities={"card": "card"},
+        features={"service": "toy_v2", "windows": {"cards": {"entity": "card", "features": plain}}},
+    )
+    kept = events.drop_columns(["shop"])
+    publish_logs(online, "p", less, [old, view_of(less)], MONDAY, lambda time: before(kept, time))
+    log = log_of(less)
+    assert log.name == log_of(case).name
+    assert known(online.meta(log)).schema == log.events.model_copy(update={"since": 14 * DAY // US}).model_dump_json()
+    assert_served_as_trained(online, log, less, kept, first_of_each(following(events)))
+
+
+def test_entity_of_another_type_has_another_log():
+    log = log_of(make())
+    assert log.model_copy(update={"key_type": "text"}).name != log.name
