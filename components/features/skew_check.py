@@ -128,8 +128,8 @@ def check_columns(case: UseCase, manifest: Manifest, version: int) -> None:
         wanted |= {feature.column for feature in view.definition.features if feature.column}
     if lost := sorted(wanted - case.data.columns.keys()):
         raise DataError(
-            f"{case.name} v{version} was trained with {', '.join(lost)}, which data.columns no longer has: its features "
-            "can't be computed again; look at a version that was trained since"
+            f"{case.name} v{version} was trained with {', '.join(lost)}, which data.columns no longer has: its "
+            "features can't be computed again; look at a version that was trained since"
         )
 
 
