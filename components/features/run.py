@@ -144,7 +144,7 @@ def _publish(platform: Platform, case: UseCase, refreshed: Refreshed, as_of: dat
         platform.features.keep(case.name, refreshed.service, refreshed.served)
         services = still_needed(platform, case, refreshed.service) | {refreshed.service: refreshed.served}
         needed = {view.name: view for views in services.values() for view in views}
-        computed = [view for view in needed.values() if _can_be_computed(case, refreshed.events, view)]
+        computed = [view for view in needed.values() if _can_be_computed(refreshed.events, view)]
         windows = [view for view in needed.values() if _has_a_log(case, view, computed) and _is_of_the_log(case, view)]
 
         def events(before: datetime) -> pa.Table:
@@ -162,9 +162,8 @@ def _publish(platform: Platform, case: UseCase, refreshed: Refreshed, as_of: dat
                 write_table(table, platform.workspace.feature_file(case.name, view.view))
 
 
-def _can_be_computed(case: UseCase, events: pa.Table, view: ServedView) -> bool:
-    declared = events.select([name for name in events.column_names if name in case.data.columns])
-    if missing := lacking(declared, view):
+def _can_be_computed(events: pa.Table, view: ServedView) -> bool:
+    if missing := lacking(events, view):
         say(f"{view.name}, which a served version needs, stays as it is: the data lack {', '.join(missing)}")
     return not missing
 
@@ -172,11 +171,11 @@ def _can_be_computed(case: UseCase, events: pa.Table, view: ServedView) -> bool:
 def _has_a_log(case: UseCase, view: ServedView, computed: Sequence[ServedView]) -> bool:
     """Whether the event log is kept for a view: also for one that takes a column that the use case no longer has, whose
     other features are known."""
-    if view in computed or not isinstance(view.definition, WindowView):
-        return view in computed
-    dropped = [f.column for f in view.definition.features if f.column and f.column not in case.data.columns]
     column = case.data.columns.get(view.key)
-    return bool(dropped) and column is not None and column.type == view.types[view.key]
+    if not isinstance(view.definition, WindowView) or column is None or column.type != view.types[view.key]:
+        return False
+    dropped = [f.column for f in view.definition.features if f.column and f.column not in case.data.columns]
+    return view in computed or bool(dropped)
 
 
 def _is_of_the_log(case: UseCase, view: ServedView) -> bool:
