@@ -94,7 +94,8 @@ class OnlineFeatures:
 
         A value of a table view that is older at the event time than the view's ttl is missing, as it was in training,
         and so are a window view's where its log is; one that is younger than the event, as in a replay, is not too old.
-        So is a window that reaches before its log begins. An entity that nothing is known of is no error.
+        So is a window that reaches before its log begins. An entity that nothing is known of is no error; a log that
+        nobody filled is one where a value that is too old is.
         """
         if found is None:
             return Fetched.nothing(rows.count, self._names)
@@ -111,7 +112,7 @@ class OnlineFeatures:
             name: max(finite) for name, view in views.items() if (finite := view.ages[np.isfinite(view.ages)].tolist())
         }
         stale = {name: int(view.stale.sum()) for name, view in views.items()}
-        refusal = self._too_old(views, rows) if self._plan.stale == "error" else ""
+        refusal = (self._unfilled(found) or self._too_old(views, rows)) if self._plan.stale == "error" else ""
         late = {name: view.late for name, view in views.items()}
         values |= {name: [None] * rows.count for name in absent}
         return Fetched(values, misses, oldest, ages, stale, refusal, late)
@@ -133,6 +134,13 @@ class OnlineFeatures:
             computed = histories.windows(plans, events, meta)
             views |= {plan.view: _held(plan, computed[plan.view]) for plan in plans}
         return views
+
+    def _unfilled(self, found: Found) -> str:
+        """What is said of the first log that nobody filled, or that was lost since: it is older than any ttl."""
+        for key, meta in zip(self._plan.logs, found.meta, strict=True):
+            if meta is None:
+                return f"no events of {key} are online; `serin refresh` brings all that are stored there"
+        return ""
 
     def _too_old(self, views: Mapping[str, _View], rows: Rows) -> str:
         """What is said of the first value that is too old; nothing where none is."""

@@ -23,7 +23,7 @@ from serin.errors import RequestError, UnavailableError
 from serin.online.plan import LogPlan
 from serin.online.store import OnlineStore, PushedEvent
 from serin.times import micros
-from serin.windows.tail import event_id, label_bytes, row_bytes
+from serin.windows.tail import EventSchema, event_id, label_bytes, row_bytes
 
 AHEAD = timedelta(days=1)
 _PARTS = ("events", "labels")
@@ -36,6 +36,10 @@ class Pushed:
 
     accepted: int
     new: int
+
+
+class _KeyChangedError(UnavailableError):
+    """The use case has another `data.key` by now than the version that is served."""
 
 
 class EventSink:
@@ -117,11 +121,16 @@ class EventSink:
         new_events, new_labels = 0, 0
         done: list[str] = []
         try:
+            if refusal := self._other_key():
+                self._metrics.pushed("error", accepted)
+                raise _KeyChangedError(refusal)
             for key, log in self._logs.items():
                 new_events = max(new_events, self._store.push(log, self._of_entities(events, log)))
                 self._store.push_labels(log, self._of_labels(of_events, log))
                 new_labels = max(new_labels, self._store.push_labels(log, self._of_labels(labels, log)))
                 done.append(key)
+        except _KeyChangedError:
+            raise
         except UnavailableError as error:
             self._metrics.pushed("error", accepted)
             self._metrics.store_failed("push")
@@ -129,6 +138,19 @@ class EventSink:
             raise UnavailableError(f"{error}{took}; push them again: the same again changes nothing") from None
         self._metrics.pushed("ok", accepted)
         return Pushed(accepted, new_events + new_labels)
+
+    def _other_key(self) -> str:
+        """What is said where the logs know events by another key than this version does, since that was changed: an
+        id of this version's would be no event's, or that of another event."""
+        for log in self._logs.values():
+            meta = self._store.meta(log)
+            schema = EventSchema.model_validate_json(meta.schema) if meta else log.events
+            if schema.key_in_order != log.events.key_in_order:
+                return (
+                    f"the events of {log.key} are known by {', '.join(schema.key)} now, and were by "
+                    f"{', '.join(log.events.key)} when this version was trained; serve one that was trained since"
+                )
+        return ""
 
     def _of_entities(self, events: Sequence[Mapping[str, Any]], log: LogPlan) -> list[PushedEvent]:
         return [

@@ -6,6 +6,7 @@ since stays beside it, until the data have it.
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,9 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.features.plan import log_plans
-from serin.columns import TYPES
+from serin.columns import TYPES, TypeName
+from serin.errors import DataError
 from serin.online.plan import LogPlan
-from serin.online.store import EntityEvents, LogMeta, OnlineStore
+from serin.online.store import EntityEvents, LogMeta, OnlineStore, PushedEvent
 from serin.ports import ServedView
 from serin.progress import say
 from serin.times import DAY, EPOCH, micros
@@ -53,11 +55,57 @@ def publish_logs(
             # Without hops it reads as it did before there were any.
             schema=log.events.model_dump_json(exclude_defaults=True),
         )
+        if there:
+            _take_key(online, log, EventSchema.model_validate_json(there.schema))
         kept = _since(rows, log, meta.start)
         tails = pack(kept, log.key, log.events, log.events.raw_since(meta.start))
         count = online.publish(log, tails, meta)
         say(f"{len(kept):,} events of {count:,} of {log.key} as of {moment:%Y-%m-%d %H:%M} are online")
         _forget(online, log, rows, meta.start, case.label.column)
+
+
+def _take_key(online: OnlineStore, log: LogPlan, before: EventSchema) -> None:
+    """Give what was pushed the ids of the log's key, where that was another one before: an id of that would be no
+    event's any more, or that of another event. What lacks a column of the key is forgotten, and so
+    is a label whose event was not pushed."""
+    if before.key_in_order == log.events.key_in_order:
+        return
+    pushed = online.pushed(log)
+    rows = {name: json.loads(row) for one in pushed.values() for name, row in one.pushed.items()}
+    keyed = [name for name, row in rows.items() if all(row.get(column) is not None for column in log.events.key)]
+    ids = {name: event_id(log.events, rows[name]) for name in keyed}
+    of_events = {key: _changed(one.pushed, ids) for key, one in pushed.items()}
+    of_labels = {key: _changed(one.labels, ids) for key, one in pushed.items()}
+    online.push(
+        log,
+        [
+            PushedEvent(ids[name], key, rows[name][log.events.timestamp], row)
+            for key, name, row in _with_id(of_events, ids)
+        ],
+    )
+    online.push_labels(log, [PushedEvent(ids[name], key, 0, row) for key, name, row in _with_id(of_labels, ids)])
+    online.forget(log, of_events)
+    online.forget_labels(log, of_labels)
+    lost = {name for some in of_labels.values() for name in some} - ids.keys()
+    say(
+        f"{log.key}: events were known by {', '.join(before.key) or 'nothing'} and are by "
+        f"{', '.join(log.events.key) or 'nothing'} now (data.key); {len(ids):,} pushed events are taken over"
+    )
+    if lost or len(rows) > len(ids):
+        say(
+            f"{log.key}: {len(rows) - len(ids):,} pushed events and {len(lost):,} pushed labels can't be told by the "
+            "new key and are forgotten; push them again"
+        )
+
+
+def _with_id(pushed: Mapping[Any, Mapping[bytes, bytes]], ids: Mapping[bytes, bytes]) -> list[tuple[Any, bytes, bytes]]:
+    """Entity, id before and row of what has an id now."""
+    return [(key, name, row) for key, some in pushed.items() for name, row in some.items() if name in ids]
+
+
+def _changed(pushed: Mapping[bytes, bytes], ids: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    """What has another id by now, or none."""
+    return {name: row for name, row in pushed.items() if ids.get(name) != name}
 
 
 def _has_all(there: LogMeta, wanted: EventSchema) -> bool:
@@ -66,7 +114,7 @@ def _has_all(there: LogMeta, wanted: EventSchema) -> bool:
     return (
         set(wanted.numbers) <= set(schema.numbers)
         and wanted.codes.items() <= schema.codes.items()
-        and (wanted.timestamp, wanted.key) == (schema.timestamp, schema.key)
+        and (wanted.timestamp, wanted.key_in_order) == (schema.timestamp, schema.key_in_order)
         and wanted.since <= there.end - there.start
         and _is_as_fine(there, schema, wanted)
     )
@@ -103,8 +151,9 @@ def _forget(online: OnlineStore, log: LogPlan, events: pa.Table, start: int, lab
     stored = _stored(events, log.events, pushed.values(), label)
     old = {name for name, (time, _) in stored.items() if time < start}
 
-    def is_known_event(name: bytes, row: bytes) -> bool:
-        return name in stored or json.loads(row)[log.events.timestamp] < start
+    def is_known_event(_: bytes, row: bytes) -> bool:
+        event = json.loads(row)
+        return event_id(log.events, event) in stored or event[log.events.timestamp] < start
 
     def is_known_label(name: bytes, row: bytes) -> bool:
         return name in old or (name in stored and stored[name][1] == json.loads(row))
@@ -131,11 +180,26 @@ def _stored(
     events: pa.Table, schema: EventSchema, pushed: Iterable[EntityEvents], label: str
 ) -> dict[bytes, tuple[int, Any]]:
     """Of what was pushed, the time and the label of those events that the data have, by id, whatever their entity."""
-    names = {name for one in pushed for name in (*one.pushed, *one.labels)}
-    keys = [event_key(schema, name) for name in names]
+    keys_of: dict[bytes, Mapping[str, Any]] = {}
+    for one in pushed:
+        events_of = map(json.loads, one.pushed.values())
+        keys_of |= {
+            event_id(schema, row): {name: _typed(row.get(name), kind) for name, kind in schema.key.items()}
+            for row in events_of
+        }
+        for name in one.labels.keys() - keys_of.keys():
+            # One of another key is that of no stored event.
+            with suppress(DataError):
+                keys_of[name] = event_key(schema, name)
+    keys = list(keys_of.values())
     for column, kind in schema.key.items():
         some = pa.array(list({key[column] for key in keys}), TYPES[kind].arrow)
         events = events.filter(pc.is_in(events[column], value_set=some))
     times, labels = _times(events, schema).to_pylist(), events[label].to_pylist()
     ids = [event_id(schema, row) for row in events.select(list(schema.key)).to_pylist()]
-    return {name: (time, said) for name, time, said in zip(ids, times, labels, strict=True) if name in names}
+    return {name: (time, said) for name, time, said in zip(ids, times, labels, strict=True) if name in keys_of}
+
+
+def _typed(value: Any, kind: TypeName) -> Any:
+    """A value of a pushed row, whose times are microseconds."""
+    return EPOCH + timedelta(microseconds=value) if kind == "timestamp" and value is not None else value

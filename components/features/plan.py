@@ -48,19 +48,22 @@ def log_plans(case: UseCase, views: Sequence[ServedView], project: str) -> dict[
 
 
 def event_schema(case: UseCase, views: Sequence[object]) -> EventSchema:
-    """What window views of one entity take of an event, and how far back they reach; other views take nothing."""
+    """What window views of one entity take of an event, and how far back they reach; other views take nothing.
+
+    A column that the use case no longer has is left out: what older versions make of it is missing then, and counted.
+    """
     windows = [view for view in views if isinstance(view, WindowView)]
+    types: dict[str, TypeName] = {name: column.type for name, column in case.data.columns.items()}
     taken = {
         (AGGREGATIONS[feature.aggregation].takes, feature.column)
         for view in windows
         for feature in view.features
-        if feature.column
+        if feature.column in types
     }
-    types: dict[str, TypeName] = {name: column.type for name, column in case.data.columns.items()}
     return EventSchema(
         timestamp=case.timestamp or "",
         key={name: types[name] for name in case.data.key},
-        numbers=tuple(sorted(column for takes, column in taken if takes == "numbers")),
+        numbers=tuple(sorted(column for takes, column in taken if column and takes == "numbers")),
         codes={column: types[column] for takes, column in sorted(taken) if takes == "codes"},
         since=max((view.reach // _MICROSECOND for view in windows), default=0),
         **_merging(windows),

@@ -160,7 +160,7 @@ def _publish(
         services = still_needed(platform, case, refreshed.service) | {refreshed.service: refreshed.served}
         needed = {view.name: view for views in services.values() for view in views}
         computed = [view for view in needed.values() if _can_be_computed(refreshed.events, view)]
-        windows = [view for view in computed if _is_of_the_log(case, view)]
+        windows = [view for view in needed.values() if _has_a_log(case, view, computed) and _is_of_the_log(case, view)]
 
         def events(before: datetime) -> pa.Table:
             return refreshed.events if before == as_of else _events(platform, case, before)
@@ -179,6 +179,16 @@ def _can_be_computed(events: pa.Table, view: ServedView) -> bool:
     if missing := lacking(events, view):
         say(f"{view.name}, which a served version needs, stays as it is: the data lack {', '.join(missing)}")
     return not missing
+
+
+def _has_a_log(case: UseCase, view: ServedView, computed: Sequence[ServedView]) -> bool:
+    """Whether the event log is kept for a view: also for one that takes a column that the use case no longer has, whose
+    other features are known."""
+    column = case.data.columns.get(view.key)
+    if not isinstance(view.definition, WindowView) or column is None or column.type != view.types[view.key]:
+        return False
+    dropped = [f.column for f in view.definition.features if f.column and f.column not in case.data.columns]
+    return view in computed or bool(dropped)
 
 
 def _is_of_the_log(case: UseCase, view: ServedView) -> bool:

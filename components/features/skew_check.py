@@ -79,6 +79,7 @@ def check_skew(
     chosen = _version(platform, case, version)
     manifest = _manifest(platform, case, chosen)
     check_plan(manifest, chosen.version)
+    check_columns(case, manifest, chosen.version)
     start, end = _period(platform, case, start, end)
     entities = [column.name for column in manifest.entities]
     key = [name for name in case.data.key if name != manifest.timestamp]
@@ -118,6 +119,18 @@ class _Chosen:
     stored: NDArray[np.int64]
     events: NDArray[np.int64]
     asked: NDArray[np.int64]
+
+
+def check_columns(case: UseCase, manifest: Manifest, version: int) -> None:
+    """Raises DataError where the version's features are made of columns that the use case no longer has."""
+    wanted = {column.name for column in manifest.entities}
+    for view in manifest.online.windows:
+        wanted |= {feature.column for feature in view.definition.features if feature.column}
+    if lost := sorted(wanted - case.data.columns.keys()):
+        raise DataError(
+            f"{case.name} v{version} was trained with {', '.join(lost)}, which data.columns no longer has: its "
+            "features can't be computed again; look at a version that was trained since"
+        )
 
 
 def _version(platform: Platform, case: UseCase, number: int | None) -> RegisteredVersion:

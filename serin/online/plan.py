@@ -36,8 +36,11 @@ class LogPlan(_Model):
 
     @property
     def name(self) -> str:
-        """What the store calls it: shared by all versions of the use case's models, whatever windows they have."""
-        return f"{self.project}:{self.use_case}:{self.key}"
+        """What the store calls it: shared by all versions of the use case's models, whatever windows they have.
+
+        Not by those whose entity is of another type: they would find none of its entities, and count 0 events.
+        """
+        return f"{self.project}:{self.use_case}:{self.key}:{self.key_type}"
 
 
 class WindowPlan(_Model):

@@ -176,7 +176,9 @@ class SqliteStore:
         if not events:
             return 0
         places = [(log.name, codec.entity_value(log.key_type, each.entity), kind, each.id) for each in events]
-        with self._write() as connection:
+        # A file that was taken away is told: events in a new one would be lost once it is back, and until then whoever
+        # reads would find a store, and nothing in it.
+        with self._write(create=False) as connection:
             before = connection.total_changes
             connection.executemany("INSERT OR IGNORE INTO serin_pushed VALUES (?, ?, ?, ?, x'')", places)
             new = connection.total_changes - before
@@ -206,8 +208,8 @@ class SqliteStore:
         self._writer.close()
 
     @contextmanager
-    def _write(self) -> Iterator[sqlite3.Connection]:
-        with self._writer.transaction("BEGIN IMMEDIATE", create=True) as connection:
+    def _write(self, create: bool = True) -> Iterator[sqlite3.Connection]:
+        with self._writer.transaction("BEGIN IMMEDIATE", create) as connection:
             if not _has_logs(connection):
                 for statement in _SCHEMA:
                     connection.execute(statement)

@@ -66,6 +66,11 @@ class EventSchema(BaseModel):
         """From when on a log that begins at `start` (microseconds since 1970) has events one by one."""
         return start if self.raw is None else start + self.since - self.raw
 
+    @property
+    def key_in_order(self) -> tuple[tuple[str, TypeName], ...]:
+        """The key's columns with their types; in another order they make other ids."""
+        return tuple(self.key.items())
+
 
 @dataclass(frozen=True)
 class Tail:
@@ -105,11 +110,17 @@ def event_id(schema: EventSchema, row: Mapping[str, Any]) -> bytes:
 
 
 def event_key(schema: EventSchema, event: bytes) -> dict[str, Any]:
-    """The key that `event_id` made an id of; None where it is null."""
+    """The key that `event_id` made an id of; None where it is null. Raises DataError for an id of another key."""
     found: dict[str, Any] = {}
-    for name, kind in schema.key.items():
-        length = event.index(b"\0") + 1 if kind == "text" else 8
-        found[name], event = _of_bytes(event[:length], kind), event[length:]
+    rest = event
+    try:
+        for name, kind in schema.key.items():
+            length = rest.index(b"\0") + 1 if kind == "text" else 8
+            found[name], rest = _of_bytes(rest[:length], kind), rest[length:]
+    except (ValueError, OverflowError):
+        found = {}
+    if not found or rest or event_id(schema, found) != event:
+        raise DataError(f"an event's id is {event.hex()}, which is none of the key {', '.join(schema.key)}")
     return found
 
 

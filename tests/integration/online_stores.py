@@ -44,6 +44,7 @@ def opened(kind: str, folder: Path) -> Iterator[Opened]:
 @contextlib.contextmanager
 def _named(kind: str, folder: Path) -> Iterator[str]:
     if kind == "sqlite":
+        (folder / "online.db").touch()
         yield feast_repo.SQLITE
         return
     options: tuple[str, ...] = ()

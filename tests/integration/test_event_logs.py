@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from tests import services
 from tests.factories import make_case
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
+US = timedelta(microseconds=1)
 START = datetime(2026, 1, 1, tzinfo=UTC)
 MONDAY = START + 40 * DAY
 COLUMNS = {
@@ -51,10 +52,10 @@ FEATURES = [
 SAWTOOTH = [{**one, "window": "25d"} for one in FEATURES]
 
 
-def make(features: list[dict[str, Any]] = FEATURES, **view: Any) -> UseCase:
+def make(features: list[dict[str, Any]] = FEATURES, key: Sequence[str] = ("id",), **view: Any) -> UseCase:
     return make_case(
         COLUMNS,
-        data={"key": ["id"]},
+        data={"key": list(key)},
         timestamp="at",
         label={"column": "fraud", "delay": "7d"},
         entities={"card": "card"},
@@ -334,3 +335,66 @@ def test_log_holds_no_more_than_the_windows_reach(online):
     times = np.concatenate([unpack(one.tail, log.events).times for one in found])
     everything = np.asarray(events["at"].cast(pa.int64()))
     assert sorted(times) == [time for time in everything.tolist() if meta.start <= time < meta.end]
+
+
+@pytest.mark.parametrize(
+    ("first", "key"), [(["id"], ("shop", "id")), (["id", "shop"], ("shop", "id")), (["id"], ("at", "id"))]
+)
+def test_key_that_was_changed_leaves_pushed_events_and_their_labels_as_they_are(online, first, key, capsys):
+    case, events = make(key=first), transactions()
+    late = following(events, MONDAY, 4 * DAY)
+    log = publish(online, case, events)
+    push(online, log, late)
+    guilty = next(row for row in late if not row["fraud"])
+    push_label(online, log, guilty, 1)
+    stored = next(row for row in reversed(before(events, MONDAY).to_pylist()) if not row["fraud"])
+    push_label(online, log, stored, 1)
+    changed = make(key=key)
+    new = publish(online, changed, events)
+    assert pushed_ids(online, new) == {event_id(new.events, row) for row in late}
+    assert labels(online, new) == {event_id(new.events, guilty)}
+    said = capsys.readouterr().out
+    assert (
+        f"by {', '.join(first)} and are by {', '.join(key)} now (data.key); {len(late)} pushed events are taken over"
+        in said
+    )
+    assert "0 pushed events and 1 pushed labels can't be told by the new key and are forgotten" in said
+    truth = pc.if_else(pc.equal(events["id"], guilty["id"]), 1, events["fraud"])
+    corrected = events.set_column(5, "fraud", truth)
+    assert_served_as_trained(online, new, changed, corrected, [row for row in late if row["card"] == guilty["card"]])
+    publish(online, changed, corrected, MONDAY + 5 * DAY)
+    assert pushed_ids(online, new) == labels(online, new) == set()
+
+
+def test_id_of_another_key_is_no_stored_event_and_stops_no_refresh(online):
+    case, events = make(key=("shop", "id")), transactions()
+    log = publish(online, case, events)
+    strange = [b"x", b"", b"\0" * 8, b"shop 1\0", b"\xff\xfe\0" + b"\0" * 8, b"a\0b\0" + b"\0" * 8]
+    online.push_labels(log, [PushedEvent(name, 1, 0, b"1") for name in strange])
+    publish(online, case, events, MONDAY + HOUR)
+    assert labels(online, log) == set(strange)
+
+
+def test_column_that_the_use_case_dropped_leaves_the_other_features_as_they_are(online):
+    case, events = make(), transactions()
+    old = view_of(case)
+    plain = [feature for feature in FEATURES if feature.get("column") != "shop"]
+    less = make_case(
+        {name: kind for name, kind in COLUMNS.items() if name != "shop"},
+        data={"key": ["id"]},
+        timestamp="at",
+        label={"column": "fraud", "delay": "7d"},
+        entities={"card": "card"},
+        features={"service": "toy_v2", "windows": {"cards": {"entity": "card", "features": plain}}},
+    )
+    kept = events.drop_columns(["shop"])
+    publish_logs(online, "p", less, [old, view_of(less)], MONDAY, lambda time: before(kept, time))
+    log = log_of(less)
+    assert log.name == log_of(case).name
+    assert known(online.meta(log)).schema == log.events.model_copy(update={"since": 14 * DAY // US}).model_dump_json()
+    assert_served_as_trained(online, log, less, kept, first_of_each(following(events)))
+
+
+def test_entity_of_another_type_has_another_log():
+    log = log_of(make())
+    assert log.model_copy(update={"key_type": "text"}).name != log.name

@@ -70,6 +70,7 @@ def event(name: bytes, entity: Any = 1, time: int = 50, row: bytes = b"{}") -> P
 
 
 def test_log_that_was_never_filled_has_nothing(online: Opened) -> None:
+    (online.folder / "online.db").unlink(missing_ok=True)
     for _ in range(2):
         assert online.store.meta(log()) is None
         assert online.store.pushed(log()) == {}
@@ -432,3 +433,14 @@ def client(yaml: Path) -> Any:
 
     host, port = address_of(yaml)
     return redis.Redis(host=host, port=port)
+
+
+def test_push_makes_no_new_file_where_the_store_was_taken_away(tmp_path: Path) -> None:
+    with opened("sqlite", tmp_path) as online:
+        online.store.push(log(), [event(b"a")])
+        (tmp_path / "online.db").rename(tmp_path / "away.db")
+        with pytest.raises(UnavailableError, match="there is no file"):
+            online.store.push(log(), [event(b"b")])
+        (tmp_path / "away.db").rename(tmp_path / "online.db")
+        assert online.store.push(log(), [event(b"b")]) == 1
+        assert set(online.store.pushed(log())[1].pushed) == {b"a", b"b"}

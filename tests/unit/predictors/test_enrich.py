@@ -314,3 +314,13 @@ def test_a_store_that_is_away_is_an_error_or_all_is_missing(sealed: Manifest, tm
     (row,) = partitions.read(str(tmp_path)).table.to_pylist()
     assert (row[COUNT], row["missing_features"], row["feature_age_seconds"], row["score"]) == (None, 3, None, 0.1)
     assert registry.get_sample_value("model_online_store_errors_total", {**LABELS, "operation": "read"}) == 1
+
+
+def test_a_log_that_nobody_filled_is_an_error_where_a_value_that_is_too_old_is(
+    store: OnlineStore, sealed: Manifest
+) -> None:
+    set_up_log(store)
+    strict = with_plan(sealed, PLAN.model_copy(update={"stale": "error"}))
+    expected = "no events of CUSTOMER_ID are online; `serin refresh` brings all that are stored there"
+    assert fetched(store, strict, transaction(9, 0.1)).refusal == expected
+    assert fetched(store, sealed, transaction(9, 0.1)).refusal == ""

@@ -35,6 +35,7 @@ def manifest() -> Manifest:
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[OnlineStore]:
     opened = open_store(workspace(tmp_path / "root") / "feature_repo" / "feature_store.yaml")
+    fill(opened, PLAN, [])
     yield opened
     opened.close()
 
@@ -159,6 +160,7 @@ class _OneLog:
 
     def __init__(self, store: OnlineStore) -> None:
         self._store, self._taken = store, False
+        self.meta = store.meta
 
     def push(self, log: Any, events: Any) -> int:
         if self._taken:
@@ -186,3 +188,14 @@ def test_a_store_that_fails_half_way_is_told_and_the_same_again_mends_it(
     whole = EventSink(store, manifest(), Metrics(*LABELS.values(), CollectorRegistry()))
     assert whole.take(content, NOW) == Pushed(1, 1)
     assert len(store.pushed(CUSTOMERS)[1].pushed) == len(store.pushed(TERMINALS)[8].pushed) == 1
+
+
+def test_a_version_of_another_key_pushes_nothing(sink: EventSink, store: OnlineStore) -> None:
+    schema = CUSTOMERS.events.model_copy(update={"key": {"CHANNEL": "text"}})
+    other = CUSTOMERS.model_copy(update={"events": schema})
+    fill(store, PLAN.model_copy(update={"logs": {"CUSTOMER_ID": other, "TERMINAL_ID": TERMINALS}}), [])
+    with pytest.raises(
+        UnavailableError, match="known by CHANNEL now, and were by TRANSACTION_ID when this version was trained"
+    ):
+        sink.take(body(events=[transaction(5, 0.5)]), NOW)
+    assert store.pushed(TERMINALS) == store.pushed(CUSTOMERS) == {}

@@ -95,7 +95,7 @@ def test_views_of_one_entity_share_a_log_and_other_entities_have_another():
     parsed = case({"a": windows(SPENT), "b": {**windows(PLAIN), "features": [{"name": "n", **PLAIN}]}} | shops())
     plan = online_plan(parsed, served(parsed, timedelta(hours=2)), "serin_served")
     assert list(plan.logs) == ["card", "shop"]
-    assert plan.logs["card"].name == "serin_served:toy:card"
+    assert plan.logs["card"].name == "serin_served:toy:card:integer"
     assert plan.logs["card"].events.since == 7 * DAY
     assert (plan.logs["shop"].key_type, plan.logs["shop"].events.numbers) == ("text", ())
     assert [(one.key, one.ttl) for one in plan.windows] == [("card", 7200.0), ("card", 7200.0), ("shop", 7200.0)]

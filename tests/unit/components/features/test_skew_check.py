@@ -225,3 +225,13 @@ def test_no_row_of_the_version_is_no_proof(platform, events):
     served = as_served(events, of_period(events))
     log(platform, changed(served, "model_version", pa.array(["2"] * len(served))))
     assert check_skew(platform, CASE).verdict == "nothing_compared"
+
+
+def test_column_that_the_use_case_dropped_since_is_named(platform, events):
+    log(platform, as_served(events, of_period(events)))
+    windows = {f.column for view in CASE.features.windows.values() for f in view.features if f.column}
+    name = sorted(windows - {CASE.label.column})[0]
+    columns = {key: column for key, column in CASE.data.columns.items() if key != name}
+    less = CASE.model_copy(update={"data": CASE.data.model_copy(update={"columns": columns})})
+    with pytest.raises(DataError, match=f"v3 was trained with {name}, which data.columns no longer has"):
+        check_skew(platform, less)
