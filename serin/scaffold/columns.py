@@ -17,7 +17,7 @@ _TOLERATED = 0.01  # share of values that may not fit a column's type: they will
 _TOLERATED_TIMES = 0.5  # the same of a column that its user calls the time
 _WORDS = ("true", "false")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_ROW_NUMBERS = re.compile(r"(unnamed(_\d+)?|index|idx|row|row_?(id|no|nr|num|number|index)|level_\d+)")
+_ROW_NUMBERS = re.compile(r"(unnamed(_\d+)?|index|idx|row|row_?(id|no|nr|num|number|index)|(index_)?level_\d+)")
 _FEWEST_ROW_NUMBERS = 20  # fewer different integers may be in a row by chance
 
 Candidate = tuple[TypeName, Notation]
@@ -68,7 +68,7 @@ class Described:
 
     def is_index(self, name: str) -> bool:
         """Whether `name` says that the column counts rows, and its values do not say otherwise."""
-        is_named_so = bool(_ROW_NUMBERS.fullmatch(snake_case(name)))
+        is_named_so = bool(_ROW_NUMBERS.fullmatch(snake_case(name).strip("_")))
         return is_named_so and self.type == "integer" and self.is_unique
 
 

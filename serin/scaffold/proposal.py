@@ -119,6 +119,9 @@ def _key(table: NamedTable, notes: list[str]) -> list[str]:
 
 
 def _is_identifier(name: str, column: Described) -> bool:
+    # A table's own index starts anew in the next table, whose rows would be taken for corrections of these.
+    if column.is_index(name):
+        return False
     is_named_so = name.lower().endswith("id") and column.type in ("integer", "text")
     return column.is_unique and not column.values.hasnans and (is_named_so or column.is_row_number)
 

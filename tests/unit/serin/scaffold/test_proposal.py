@@ -301,6 +301,15 @@ def test_key_of_events_is_a_column_of_its_own_else_time_and_entities_else_nothin
     assert of_events(twice).case.data.key == ()
 
 
+@pytest.mark.parametrize("name", ["__index_level_0__", "Unnamed: 0", "row_id"])
+def test_index_of_a_table_is_no_key_of_its_events(name: str) -> None:
+    frame = events().drop(columns="order_id")
+    frame.insert(0, name, np.arange(len(frame)))
+    proposal = of_events(frame)
+    assert proposal.case.data.key == ("at", "USER_ID", "shop")
+    assert any("counts the rows, left out" in text for text in proposal.notes)
+
+
 def test_periods_are_left_to_each_training_and_those_of_this_table_are_told() -> None:
     proposal = of_events(events(rows=40_000, days=100))
     training = proposal.case.training
