@@ -20,6 +20,7 @@ from serin.artifact import VALIDATION, Manifest
 from serin.engines import load
 from serin.learning.encoding import encode
 from serin.learning.record import RECORD, TrainingRecord
+from tests import services
 from tests.training_process import rows
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DELAYS = (0.05, 1.2)
 
 
-def started(estimator: str, storage: Path, folder: Path) -> "subprocess.Popen[str]":
+def started(estimator: str, storage: Path | str, folder: Path) -> "subprocess.Popen[str]":
     """A training that has just begun to work."""
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.training_process", estimator, str(storage), str(folder)],
@@ -125,6 +126,21 @@ def test_told_to_end_it_keeps_what_it_has_and_exits_with_the_code_of_an_interrup
     assert codes == [75, 75]
     assert finished(started(estimator, tmp_path / "store", tmp_path / "model")) == 0
     assert assert_same(plain, tmp_path / "model").interruptions == 2
+
+
+def test_killed_it_goes_on_from_a_checkpoint_on_s3(
+    undisturbed: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    estimator, plain = "lightgbm", undisturbed("lightgbm")
+    with services.s3("checkpoints") as variables:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        store = "s3://checkpoints/serin"
+        assert told_off(started(estimator, store, tmp_path / "model"), signal.SIGKILL, 0.6) == -signal.SIGKILL
+        assert finished(started(estimator, store, tmp_path / "model")) == 0
+    record = assert_same(plain, tmp_path / "model")
+    assert record.interruptions == 1
+    assert record.lost_seconds <= 0.6
 
 
 def test_a_checkpoint_that_was_damaged_is_passed_over_and_the_model_is_the_same(
