@@ -191,7 +191,11 @@ class FeastStore:
     def _open(self) -> Any:
         from feast import FeatureStore as Feast
 
-        return Feast(repo_path=str(self._workspace.feature_repo), fs_yaml_file=self._workspace.feature_store_yaml)
+        yaml = self._workspace.feature_store_yaml
+        try:
+            return Feast(repo_path=str(self._workspace.feature_repo), fs_yaml_file=yaml)
+        except TypeError as error:  # of a file that is empty, or holds a list
+            raise UnavailableError(f"{yaml} is no configuration of Feast: {error}") from None
 
     def _served(self) -> Any:
         store = self._open()

@@ -1,6 +1,7 @@
 """Connections to a Redis server: those that write, and those of an event loop that reads."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ from redis.retry import Retry
 
 from serin.online.config import RedisConfig
 
-_READ_SECONDS, _WRITE_SECONDS = 5.0, 60.0
+_READ_SECONDS, _WRITE_SECONDS, _CLOSE_SECONDS = 5.0, 60.0, 1.0
 _IDLE = 64  # connections kept open a loop
 
 
@@ -90,7 +91,11 @@ class Readers:
         finally:
             self._leaving += self._idle
             self._idle.clear()
-            await self._leave()
+            # To the end of each, for nothing runs in this loop later; a server that hangs is not waited for.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_CLOSE_SECONDS):
+                    while self._leaving:
+                        await self._leaving.pop().disconnect()
             _OPEN.discard(self)
 
 

@@ -162,7 +162,7 @@ def test_no_rows_are_no_error(online: Opened) -> None:
 
 def test_view_without_a_table_is_told_on_sqlite(tmp_path: Path) -> None:
     with opened("sqlite", tmp_path) as found:
-        with pytest.raises(UnavailableError, match=r"feature_store\.yaml does not answer: .*there is no file"):
+        with pytest.raises(UnavailableError, match=r"feature_store\.yaml does not answer: .*no such table"):
             read(found.store, plan(), [1])
         found.store.write_rows(plan(), rows())
         other = plan().model_copy(update={"view": "other"})
