@@ -2,13 +2,13 @@
 
 python -m predictors --model_name card-fraud --model_dir DIR --model_version 12
 
-__main__     command line and start           server, rest, grpc_server   KServe's server and its two edges
-body         bodies of HTTP requests
-load         artifact to verified model       model                       KServe's interface to the scorer
-requests     requests to checked rows         score                       rows to scores
-fields       columns that are given           enrich                      features from the online store
-values       what one value may be            histories                   events of entities, and their windows
-rows         rows, and those refused          events                      events and labels that are pushed
-metrics      Prometheus                       answers                     scores to V1 and V2 answers
-log          the prediction log
+__main__     command line and start
+edge/        REST (V1, V2) and gRPC: bytes to rows, answers to bytes; KServe's server and its few patches
+requests/    what a request may hold, and the rows that it becomes
+dataplane    where REST and gRPC meet: every prediction is admitted, scored, counted and traced there
+scoring/     rows to answers: batches of the requests in flight, and the kinds of model that answer them
+online/      features, windows and events of the online store
+log/         the prediction log
+load         artifact to verified model
+metrics      Prometheus
 """

@@ -62,14 +62,15 @@ def serve(options: argparse.Namespace) -> None:
     # Before the costly imports: a changed artifact is refused at once.
     loaded = load(options.model_dir)
 
-    from predictors.enrich import OnlineFeatures
-    from predictors.events import EventSink
-    from predictors.log import PredictionLog, schema
+    from predictors.edge.kserve import PredictorServer
+    from predictors.edge.model import PredictorModel
+    from predictors.identity import Identity
+    from predictors.log.writer import PredictionLog, schema
     from predictors.metrics import Metrics
-    from predictors.model import PredictorModel
-    from predictors.requests import RequestSchema
-    from predictors.score import Identity, RowScorer
-    from predictors.server import PredictorServer
+    from predictors.online.enrich import OnlineFeatures
+    from predictors.online.events import EventSink
+    from predictors.requests.schema import RequestSchema
+    from predictors.scoring.tabular import RowScorer
     from serin import environment
     from serin.online.opening import open_store
     from serin.workspace import Workspace

@@ -155,7 +155,7 @@ def _by_place(view: ViewTable) -> pa.Table:
 
 
 def _fresh(value: str, alias: str, ttl: timedelta | None) -> str:
-    """The value, null where its row is older than the ttl; `predictors.enrich` holds online rows to the same rule."""
+    """The value, null where its row is older than the ttl; so does `predictors.online.enrich` online."""
     if ttl is None:
         return value
     microseconds = ttl // timedelta(microseconds=1)

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from components.features.plan import online_plan
 from components.features.run import refresh
 from components.ingest.run import run as ingest
-from predictors.requests import RequestSchema
+from predictors.requests.schema import RequestSchema
 from serin import tables
 from serin.artifact import Manifest, RequestColumn
 from serin.platform import Platform, build

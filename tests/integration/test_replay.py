@@ -16,10 +16,10 @@ from prometheus_client import CollectorRegistry
 from components.features.plan import online_plan
 from components.features.run import refresh
 from components.ingest.run import run as ingest
-from predictors.enrich import OnlineFeatures
-from predictors.events import EventSink
 from predictors.metrics import Metrics
-from predictors.requests import RequestSchema
+from predictors.online.enrich import OnlineFeatures
+from predictors.online.events import EventSink
+from predictors.requests.schema import RequestSchema
 from serin import partitions
 from serin.artifact import EventColumns, Manifest, RequestColumn
 from serin.columns import Column

@@ -10,13 +10,14 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from components.features.skew_check import check_skew
-from predictors.enrich import OnlineFeatures
-from predictors.events import EventSink
+from predictors.identity import Identity
 from predictors.load import LoadedModel
-from predictors.log import PredictionLog, schema
+from predictors.log.writer import PredictionLog, schema
 from predictors.metrics import Metrics
-from predictors.requests import RequestSchema
-from predictors.score import Identity, RowScorer
+from predictors.online.enrich import OnlineFeatures
+from predictors.online.events import EventSink
+from predictors.requests.schema import RequestSchema
+from predictors.scoring.tabular import RowScorer
 from serin import partitions
 from serin.artifact import EventColumns, RequestColumn
 from serin.columns import Column

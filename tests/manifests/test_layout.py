@@ -79,7 +79,7 @@ def test_endpoints_are_the_variables_that_serin_reads():
 
 
 def test_pods_have_the_time_to_end_that_the_predictor_takes():
-    from predictors.server import GRACE_SECONDS
+    from predictors.edge.kserve import GRACE_SECONDS
 
     (runtime,) = (document for document in overlay("dev") if document["kind"] == "ServingRuntime")
     pause = runtime["spec"]["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]

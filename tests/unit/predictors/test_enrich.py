@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
-from predictors.enrich import Fetched, OnlineFeatures
-from predictors.events import EventSink
+from predictors.identity import Identity
 from predictors.load import LoadedModel
-from predictors.log import PredictionLog, schema
+from predictors.log.writer import PredictionLog, schema
 from predictors.metrics import Metrics
-from predictors.requests import RequestSchema
-from predictors.score import Identity, RowScorer
+from predictors.online.enrich import Fetched, OnlineFeatures
+from predictors.online.events import EventSink
+from predictors.requests.schema import RequestSchema
+from predictors.scoring.tabular import RowScorer
 from serin import partitions
 from serin.artifact import Manifest
 from serin.errors import UnavailableError

@@ -9,9 +9,9 @@ import orjson
 import pytest
 from prometheus_client import CollectorRegistry
 
-from predictors.events import EventSink, Pushed
 from predictors.metrics import Metrics
-from predictors.requests import MAX_ROWS
+from predictors.online.events import EventSink, Pushed
+from predictors.requests.schema import MAX_ROWS
 from serin.artifact import Manifest
 from serin.errors import RequestError, UnavailableError
 from serin.online.opening import open_store

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from predictors.log import PredictionLog, schema
+from predictors.log.writer import PredictionLog, schema
 from serin import partitions
 from serin.artifact import Manifest
 from serin.errors import ArtifactError, UnavailableError

@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from predictors.requests import MAX_ROWS, RequestSchema, Tensor, check_id
+from predictors.requests.schema import MAX_ROWS, RequestSchema, Tensor, check_id
 from serin.artifact import EventColumns, RequestColumn
 from serin.errors import RequestError
 from tests.factories import make_manifest

@@ -9,10 +9,10 @@ from fastapi import Request
 from kserve.errors import InvalidInput
 from prometheus_client import CollectorRegistry
 
-from predictors.body import MAX_BODY
+from predictors.edge.app import EVENTS, RestEdge, bad_input
+from predictors.edge.body import MAX_BODY
+from predictors.edge.model import NoEvents, Unavailable
 from predictors.metrics import Metrics
-from predictors.model import NoEvents, Unavailable
-from predictors.rest import EVENTS, RestEdge, bad_input
 
 LABELS = {"model": "card-fraud", "model_version": "12", "deployment": "card-fraud-v12"}
 PREDICT = "/v1/models/card-fraud:predict"

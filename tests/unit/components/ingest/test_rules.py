@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from components.ingest.rules import check
-from predictors.requests import RequestSchema
+from predictors.requests.schema import RequestSchema
 from serin.artifact import RequestColumn
 from serin.errors import DataError
 from serin.schema import InputColumn, InputSchema

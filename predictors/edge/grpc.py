@@ -13,7 +13,7 @@ from kserve.protocol.grpc.interceptors import ExceptionToStatusInterceptor
 from kserve.protocol.grpc.servicer import InferenceServicer
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 
-from predictors.body import MAX_BODY
+from predictors.edge.body import MAX_BODY
 from predictors.metrics import Metrics, Status
 from serin.errors import ConflictError
 

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from predictors.enrich import Fetched, OnlineFeatures
-from predictors.events import EventSink
+from predictors.identity import Identity
 from predictors.load import LoadedModel
-from predictors.log import PredictionLog
+from predictors.log.writer import PredictionLog
 from predictors.metrics import Metrics
-from predictors.rows import Rows
+from predictors.online.enrich import Fetched, OnlineFeatures
+from predictors.online.events import EventSink
+from predictors.requests.rows import Rows
 from serin.artifact import Manifest
 from serin.derived import derived
 from serin.errors import UnavailableError
@@ -22,15 +23,6 @@ from serin.online.store import Found
 from serin.schema import calendar
 
 logger = logging.getLogger("kserve")
-
-
-@dataclass(frozen=True)
-class Identity:
-    """Who answers: the served name, the version and the deployment."""
-
-    model: str
-    version: str
-    deployment: str
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,11 @@ from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 from kserve.protocol.rest.server import RESTServer
 
-from predictors.grpc_server import MeasuredServicer, start_grpc
+from predictors.edge.app import RestEdge, bad_body, bad_input
+from predictors.edge.grpc import MeasuredServicer, start_grpc
+from predictors.edge.model import PredictorModel
+from predictors.identity import Identity
 from predictors.metrics import Metrics
-from predictors.model import PredictorModel
-from predictors.rest import RestEdge, bad_body, bad_input
-from predictors.score import Identity
 from serin.errors import ConflictError
 
 GRACE_SECONDS = 20

@@ -16,9 +16,9 @@ from dataclasses import fields as fields_of
 from datetime import datetime
 from typing import Any
 
-from predictors.fields import ABSENT, Field, Given, by_column, checked, nullable, unknown
-from predictors.rows import Options, Rows
-from predictors.values import is_utf8
+from predictors.requests.fields import ABSENT, Field, Given, by_column, checked, nullable, unknown
+from predictors.requests.rows import Options, Rows
+from predictors.requests.values import is_utf8
 from serin.artifact import Manifest, RequestColumn
 from serin.columns import TYPES, shown
 from serin.errors import RequestError

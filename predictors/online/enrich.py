@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from predictors.histories import Histories, Windows
-from predictors.rows import Rows
+from predictors.online.histories import Histories, Windows
+from predictors.requests.rows import Rows
 from serin.artifact import Manifest
 from serin.online.plan import TablePlan, WindowPlan
 from serin.online.store import Found, OnlineStore, Row

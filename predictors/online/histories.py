@@ -10,7 +10,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from predictors.rows import Rows
+from predictors.requests.rows import Rows
 from serin.online.plan import LogPlan, WindowPlan
 from serin.online.store import EntityEvents, LogMeta
 from serin.times import micros

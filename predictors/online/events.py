@@ -13,10 +13,10 @@ from typing import Any
 
 import orjson
 
-from predictors.fields import Field, by_column, checked, nullable
 from predictors.metrics import Metrics
-from predictors.requests import MAX_ROWS
-from predictors.rows import Rows, refusal
+from predictors.requests.fields import Field, by_column, checked, nullable
+from predictors.requests.rows import Rows, refusal
+from predictors.requests.schema import MAX_ROWS
 from serin.artifact import Manifest
 from serin.columns import problem, shown
 from serin.errors import RequestError, UnavailableError

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from predictors.values import read
+from predictors.requests.values import read
 from serin.artifact import RequestColumn
 from serin.columns import MISSING, shown
 

@@ -17,10 +17,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from kserve.errors import InvalidInput
 
-from predictors import body as bodies
-from predictors.body import BodyError, Headers, Message, Receive
+from predictors.edge import body as bodies
+from predictors.edge.body import BodyError, Headers, Message, Receive
+from predictors.edge.model import NoEvents, Unavailable
 from predictors.metrics import Metrics, Status
-from predictors.model import NoEvents, Unavailable
 
 Scope = Message
 Send = Callable[[Message], Awaitable[None]]

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from predictors.score import Scores
+from predictors.scoring.tabular import Scores
 
 # Name and V2 datatype of what every answer holds.
 OUTPUTS = (("score", "FP64"), ("decision", "BOOL"), ("model_version", "BYTES"))

@@ -12,11 +12,12 @@ from kserve import InferInput, InferOutput, InferRequest, InferResponse, Model
 from kserve.errors import InvalidInput, ModelNotFound, ServerNotReady
 from kserve.protocol.infer_type import to_http_parameters
 
-from predictors.answers import OUTPUTS, outputs, predictions
-from predictors.events import EventSink
-from predictors.requests import RequestSchema, Tensor, check_id
-from predictors.rows import Rows
-from predictors.score import Identity, RowScorer, Scores
+from predictors.edge.answers import OUTPUTS, outputs, predictions
+from predictors.identity import Identity
+from predictors.online.events import EventSink
+from predictors.requests.rows import Rows
+from predictors.requests.schema import RequestSchema, Tensor, check_id
+from predictors.scoring.tabular import RowScorer, Scores
 from serin.errors import RequestError, UnavailableError
 
 # Of KServe's own: how the answer is encoded, which is not for the scorer.

@@ -1,0 +1,12 @@
+"""Who answers."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who answers: the served name, the version and the deployment."""
+
+    model: str
+    version: str
+    deployment: str

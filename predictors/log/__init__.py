@@ -1,0 +1,1 @@
+"""The prediction log: every scored row, off the request path."""

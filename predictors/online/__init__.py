@@ -1,0 +1,1 @@
+"""What the online store has of a request's entities, and the events that go there."""

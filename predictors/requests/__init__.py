@@ -1,0 +1,1 @@
+"""Prediction requests: what they may hold, and the rows that they become."""
