@@ -8,6 +8,7 @@
     ├── ConflictError       somebody else moved first: an alias, a rollout, a port
     ├── NotFoundError       there is no such version, document or alias
     ├── UnavailableError    something that Serin needs is missing or does not answer
+    │   └── OverloadedError more requests are in flight than can be answered in time
     ├── InterruptedRunError whoever followed a run was interrupted; the run goes on
     └── InterruptedStepError the process was told to end; what it had is kept, and the step goes on from there
 
@@ -45,6 +46,14 @@ class NotFoundError(SerinError):
 
 class UnavailableError(SerinError):
     """Something that Serin needs is missing or does not answer."""
+
+
+class OverloadedError(UnavailableError):
+    """More requests are in flight than can be answered in time; `retry_after` is when to ask again, in seconds."""
+
+    def __init__(self, text: str, retry_after: int) -> None:
+        super().__init__(text)
+        self.retry_after = retry_after
 
 
 class InterruptedRunError(SerinError):

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from serin.errors import RequestError
@@ -25,18 +26,48 @@ class Options:
 
 @dataclass(frozen=True)
 class Rows:
-    """The good rows of a request by column; None is null. `times` are the event times (UTC).
+    """The good rows of a request: `records` has a tuple a row, its values in the order of `names`; None is null.
 
-    `numbers` are the rows' places in the request; `refused` says by place what is wrong with the others, which there
-    are only where the request asked for a partial answer.
+    `times` are the event times (UTC). `numbers` are the rows' places in the request; `refused` says by place what is
+    wrong with the others, which there are only where the request asked for a partial answer.
     """
 
-    columns: Mapping[str, list[Any]]
-    times: list[datetime]
+    names: tuple[str, ...]
+    records: Sequence[tuple[Any, ...]]
+    times: Sequence[datetime]
     raw: bool
     numbers: Sequence[int]
     refused: Mapping[int, str]
     options: Options
+
+    @classmethod
+    def of_columns(
+        cls, columns: Mapping[str, Sequence[Any]], times: Sequence[datetime], raw: bool, options: Options
+    ) -> "Rows":
+        """All rows of a request that was given by column, one value a time in each."""
+        records = list(zip(*columns.values(), strict=True)) if columns else [()] * len(times)
+        return cls(tuple(columns), records, times, raw, range(len(times)), {}, options)
+
+    @classmethod
+    def merged(cls, parts: "Sequence[Rows]") -> "Rows":
+        """The rows of several requests as one; they hold the same columns, and none asked for anything besides scores.
+
+        The numbers stay those in each row's own request.
+        """
+        first = parts[0]
+        if len(parts) == 1:
+            return first
+        return replace(
+            first,
+            records=[record for part in parts for record in part.records],
+            times=[time for part in parts for time in part.times],
+            numbers=[number for part in parts for number in part.numbers],
+        )
+
+    @cached_property
+    def columns(self) -> Mapping[str, Sequence[Any]]:
+        """The values by column."""
+        return dict(zip(self.names, zip(*self.records, strict=True), strict=True))
 
     @property
     def count(self) -> int:
@@ -56,7 +87,7 @@ class Rows:
             raise RequestError(refusal(refused, self.count + len(self.refused)))
         return replace(
             self,
-            columns={name: [values[index] for index in kept] for name, values in self.columns.items()},
+            records=[self.records[index] for index in kept],
             times=[self.times[index] for index in kept],
             numbers=[self.numbers[index] for index in kept],
             refused=refused,

@@ -117,7 +117,7 @@ class RequestSchema:
         count = len(next(iter(columns.values())))
         given_times = columns.pop(self._timestamp) if self._timestamp else [None] * count
         times: list[datetime] = [now if time is None else time for time in given_times]
-        rows = Rows(columns, times, fields is self._raw, range(count), {}, options)
+        rows = Rows.of_columns(columns, times, fields is self._raw, options)
         return rows.without({**{row: "; ".join(problems) for row, problems in wrong.items()}, **strange})
 
 

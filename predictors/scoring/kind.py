@@ -1,0 +1,81 @@
+"""What a kind of model declares, so that the data plane can serve it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, ClassVar
+
+from numpy.typing import NDArray
+
+from predictors.requests.rows import Rows
+from predictors.requests.schema import RequestSchema
+from serin.columns import TypeName
+
+Values = Sequence[Any] | NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Output:
+    """What an answer holds of each row: a name, and its datatype in V2."""
+
+    name: str
+    datatype: str
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What a kind says of n rows: its outputs by name, n plain values each, in the order of `Kind.outputs`.
+
+    `rows` are those that were answered. `logged` are the kind's columns of the prediction log, n values each: a list,
+    or an array in which NaN and NaT are null. `unknown` has, of each row, the values of categories that training did
+    not know, by column; it may be empty where there are none.
+    """
+
+    rows: Rows
+    outputs: Mapping[str, Sequence[Any]]
+    logged: Mapping[str, Values] = field(default_factory=dict)
+    unknown: Sequence[Mapping[str, str]] = ()
+
+
+class Kind(ABC):
+    """One model, as the data plane serves it: it checks requests by `schema`, merges those in flight into batches,
+    reads and answers them, and logs, counts and traces each.
+
+    `read` runs on the event loop and may wait for the network; `answer` runs on the event loop for few rows of a quick
+    model and in a thread otherwise, and may be called by several threads at once.
+    """
+
+    outputs: ClassVar[tuple[Output, ...]]
+
+    @property
+    @abstractmethod
+    def schema(self) -> RequestSchema:
+        """What a request may hold."""
+
+    @property
+    def logged(self) -> Mapping[str, TypeName]:
+        """The columns of the prediction log beyond the fixed ones, and their types."""
+        return {}
+
+    async def ready(self) -> None:  # noqa: B027
+        """Make sure that a request can be answered, once, before the first. Raises UnavailableError where it can't."""
+
+    async def read(self, rows: Rows) -> Any:  # noqa: ARG002
+        """What is needed of elsewhere to answer the rows. Raises UnavailableError."""
+        return None
+
+    @abstractmethod
+    def answer(self, rows: Rows, found: Any, now: datetime) -> Answered:
+        """Answer rows with what `read` gave for them. Nothing outside is changed: it may be called again for some of
+        them.
+
+        Raises RequestError for rows that can't be answered, UnavailableError where what was read does not allow it.
+        """
+
+    def answered(self, answered: Answered, now: datetime) -> None:  # noqa: B027
+        """Count what was answered, and do what follows from it; called once for each batch, and may wait for others."""
+
+    def explain(self, rows: Rows, found: Any) -> Sequence[Mapping[str, Any]]:
+        """Of each row what moved its answer. Raises RequestError where the kind explains nothing."""
+        raise NotImplementedError
