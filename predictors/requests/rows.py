@@ -65,9 +65,9 @@ class Rows:
         )
 
     @cached_property
-    def columns(self) -> Mapping[str, Sequence[Any]]:
+    def columns(self) -> Mapping[str, list[Any]]:
         """The values by column."""
-        return dict(zip(self.names, zip(*self.records, strict=True), strict=True))
+        return dict(zip(self.names, map(list, zip(*self.records, strict=True)), strict=True))
 
     @property
     def count(self) -> int:
