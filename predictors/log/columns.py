@@ -121,7 +121,14 @@ def _values(batch: Columns, name: str) -> Sequence[Any] | NDArray[Any]:
 def _array(parts: Sequence[Sequence[Any] | NDArray[Any]], type_: pa.DataType) -> pa.Array:
     if parts and all(isinstance(part, np.ndarray) for part in parts):
         return pa.array(np.concatenate(parts), type_, from_pandas=True)
-    return pa.array(list(chain.from_iterable(map(_plain, parts))), type_, from_pandas=True)
+    values = list(chain.from_iterable(map(_plain, parts)))
+    if not pa.types.is_integer(type_):
+        return pa.array(values, type_, from_pandas=True)
+    # Told the type, Arrow would make 1 of 1.5.
+    found = pa.array(values, from_pandas=True)
+    if not (pa.types.is_integer(found.type) or pa.types.is_floating(found.type) or pa.types.is_null(found.type)):
+        raise TypeError(f"values of type {found.type} in a column of type {type_}")
+    return found.cast(type_)
 
 
 def _plain(part: Sequence[Any] | NDArray[Any]) -> Iterable[Any]:
