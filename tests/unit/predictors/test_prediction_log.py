@@ -118,13 +118,41 @@ def test_arrays_and_lists_are_the_same_to_it(tmp_path: Path) -> None:
         "decision": [True, False],
         "missing_features": [1, 0],
     }
-    target = log(tmp_path, told := Told())
-    for given in (arrays, lists, {**lists, "AMOUNT": [1.5, float("nan")]}):
-        target.append({**rows([0, 1]), **given})
-    target.close()
+    told = Told()
+    for at_once in (True, False):
+        target = log(tmp_path, told)
+        for given in (arrays, lists, {**lists, "AMOUNT": [1.5, float("nan")]}):
+            target.append({**rows([0, 1]), **given})
+            if not at_once:
+                target.flush()
+        target.close()
     table = partitions.read(str(tmp_path / "log")).table
-    assert (told, table.num_rows) == ([], 6)
-    assert [table.slice(start, 2).to_pylist() for start in (2, 4)] == [table.slice(0, 2).to_pylist()] * 2
+    assert (told, table.num_rows) == ([], 12)
+    assert [table.slice(start, 2).to_pylist() for start in range(2, 12, 2)] == [table.slice(0, 2).to_pylist()] * 5
+
+
+def test_several_columns_may_come_as_one_array(tmp_path: Path) -> None:
+    target = log(tmp_path, told := Told())
+
+    def block(*numbers: int, **changes: Any) -> Columns:
+        values = np.array([[number, np.nan if number == 2 else -number] for number in numbers], float)
+        own = {name: column for name, column in rows(numbers).items() if name not in ("AMOUNT", "missing_features")}
+        return {**own, ("AMOUNT", "missing_features"): values, **changes}
+
+    target.append(block(1, 2))
+    target.append(block(3))
+    target.flush()
+    # A column of its own wins, and what is not alike is taken batch by batch.
+    target.append(block(4, 5, AMOUNT=[0.5, None]))
+    target.append(rows([6]))
+    target.append(block(7, missing_features=[0.5]))
+    target.append({**block(8, 9), ("AMOUNT", "missing_features"): np.ones((1, 2))})
+    target.close()
+    table = partitions.read(str(tmp_path / "log")).table.sort_by("row")
+    assert table["row"].to_pylist() == [1, 2, 3, 4, 5, 6]
+    assert table["AMOUNT"].to_pylist() == [1.0, 2.0, 3.0, 0.5, None, 6.0]
+    assert table["missing_features"].to_pylist() == [-1, None, -3, -4, -5, 0]
+    assert sorted(told) == [1, 2]
 
 
 def test_flush_with_nothing_to_write_writes_nothing(tmp_path: Path) -> None:
