@@ -104,7 +104,19 @@ _FAILURES = _Series(
 _DROPPED = _Series(
     Counter,
     "model_prediction_log_rows_dropped_total",
-    "Scored rows that the prediction log lost: its buffer was full, or a value did not fit its column",
+    "Scored rows that the prediction log lost: spool and buffer were full, or a value did not fit its column",
+)
+_UPLOADS = _Series(
+    Counter, "model_prediction_log_upload_failures_total", "How often the store did not take the prediction log"
+)
+_WAITING = _Series(
+    Gauge, "model_prediction_log_rows_waiting", "Scored rows that are in memory alone: a crash would lose them"
+)
+_SPOOLED = _Series(
+    Gauge, "model_prediction_log_spool_bytes", "What of the prediction log is on the local disk alone"
+)
+_OLDEST = _Series(
+    Gauge, "model_prediction_log_oldest_row_seconds", "Age of the oldest scored row that the store does not have yet"
 )
 _LOADED = _Series(Gauge, "model_load_timestamp", "When the model was ready, in seconds since 1970")
 
@@ -135,7 +147,8 @@ class Metrics:
         self._stale, self._late = _STALE.of(own, registry, views), _LATE.of(own, registry, views)
         self._pushed = _PUSHED.of(own, registry, PUSHED)
         self._failures = _FAILURES.of(own, registry, OPERATIONS)
-        self._dropped, self._loaded = one(_DROPPED), one(_LOADED)
+        self._dropped, self._uploads, self._loaded = one(_DROPPED), one(_UPLOADS), one(_LOADED)
+        self._waiting, self._spooled, self._oldest = one(_WAITING), one(_SPOOLED), one(_OLDEST)
 
     def answered(self, status: Status, seconds: float) -> None:
         """One request was answered after `seconds`."""
@@ -184,6 +197,18 @@ class Metrics:
     def dropped(self, rows: int) -> None:
         """The prediction log lost `rows` rows."""
         self._dropped.inc(rows)
+
+    def upload_failed(self) -> None:
+        """The store did not take the prediction log."""
+        self._uploads.inc()
+
+    def watch_log(
+        self, rows_waiting: Callable[[], int], spool_bytes: Callable[[], int], oldest_seconds: Callable[[], float]
+    ) -> None:
+        """Ask these for the state of the prediction log whenever it is scraped."""
+        self._waiting.set_function(rows_waiting)
+        self._spooled.set_function(spool_bytes)
+        self._oldest.set_function(oldest_seconds)
 
     def loaded(self, timestamp: float) -> None:
         """The model was ready at `timestamp`, in seconds since 1970."""
