@@ -44,8 +44,8 @@ _LEAST = 1e-7
 
 Scale = Literal["log-odds", "probability"]
 Matrix = NDArray[np.float64]
-# From n rows to their values, shape (n, columns), and the base.
-Values = Callable[[NDArray[np.float32]], tuple[Matrix, float]]
+# From n rows, as encoded or prepared, to their values, of their shape, and the base.
+Values = Callable[[NDArray[Any]], tuple[Matrix, float]]
 
 
 @dataclass(frozen=True)

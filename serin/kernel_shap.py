@@ -139,4 +139,5 @@ def _sampled(inputs: int, sizes: list[int], shares: Matrix, count: int) -> tuple
 
 def _equal(background: NDArray[np.float32], row: NDArray[np.float32]) -> NDArray[np.bool_]:
     """A missing value is equal to a missing one."""
-    return (background == row) | (np.isnan(background) & np.isnan(row))
+    same: NDArray[np.bool_] = (background == row) | (np.isnan(background) & np.isnan(row))
+    return same
