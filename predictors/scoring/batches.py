@@ -187,7 +187,8 @@ class Batches:
             return
         try:
             answered = self._score(batch, found)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
+            # Whatever it is, those who wait have to be told.
             self._failed(batch, error)
         else:
             self._finish(batch, answered)
@@ -218,7 +219,9 @@ class Batches:
         batch.seconds = time.perf_counter() - start
         count = answered.rows.count
         if odd := [name for name, values in answered.outputs.items() if len(values) != count]:
-            raise ValueError(f"{type(self._kind).__name__} gave another number of {', '.join(odd)} than of rows: {count}")
+            raise ValueError(
+                f"{type(self._kind).__name__} gave another number of {', '.join(odd)} than of rows: {count}"
+            )
         return answered
 
     def _span(self, name: str, batch: Batch) -> AbstractContextManager[None]:
@@ -230,6 +233,7 @@ class Batches:
     def _failed(self, batch: Batch, error: Exception) -> None:
         """Answer each request by itself, so that each gets its own error, or its answer."""
         if len(batch.parts) == 1:
+            self._kind.failed(error)
             batch.fail(error)
             return
         for part in batch.parts:
@@ -271,4 +275,3 @@ class Batches:
 def _give(future: "asyncio.Future[Answered]", answered: Answered) -> None:
     if not future.done():
         future.set_result(answered)
-
