@@ -52,10 +52,10 @@ class Batch:
     def __post_init__(self) -> None:
         self.rows = Rows.merged([part.rows for part in self.parts])
 
-    def request_ids(self, answered: Answered) -> list[str]:
-        """Of each row that was answered the id of its request."""
+    def request_ids(self) -> str | list[str]:
+        """The id of each row's request, or that of the only request."""
         if len(self.parts) == 1:
-            return [self.parts[0].request_id] * answered.rows.count
+            return self.parts[0].request_id
         return [part.request_id for part in self.parts for _ in range(part.rows.count)]
 
     def settle(self, answered: Answered) -> None:
@@ -149,12 +149,13 @@ class Batches:
         count = 0
         while queue:
             waiting = queue[0]
-            if parts and count + waiting.rows.count > limit:
+            rows = waiting.rows.count
+            if parts and count + rows > limit:
                 break
             queue.popleft()
             if not waiting.future.done():
                 parts.append(waiting)
-                count += waiting.rows.count
+                count += rows
         return parts
 
     def _begin(self, batch: Batch) -> None:
