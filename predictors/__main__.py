@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
+from predictors.log.options import add_options
 from serin.errors import SerinError
 
 MAX_THREADS = 4
@@ -36,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
         type=int,
         help="threads that score and look up features (default: cores, at most 4)",
     )
+    add_options(options)
     return options
 
 
@@ -65,7 +67,8 @@ def serve(options: argparse.Namespace) -> None:
     from predictors.edge.kserve import PredictorServer
     from predictors.edge.model import PredictorModel
     from predictors.identity import Identity
-    from predictors.log.writer import PredictionLog, schema
+    from predictors.log.columns import logged_of, schema
+    from predictors.log.opening import log_of
     from predictors.metrics import Metrics
     from predictors.online.enrich import OnlineFeatures
     from predictors.online.events import EventSink
@@ -90,9 +93,7 @@ def serve(options: argparse.Namespace) -> None:
         views=store.views if store else (),
     )
     events = EventSink.of(online, manifest, metrics)
-    log = PredictionLog(
-        workspace.predictions(manifest.use_case), identity.deployment, schema(manifest), metrics.dropped
-    )
+    log = log_of(options, workspace, manifest.use_case, identity, schema(logged_of(manifest)), metrics)
     own_events = events if manifest.online.requests_are_events else None
     scorer = RowScorer(identity, loaded, store, log, metrics, own_events)
     model = PredictorModel(identity, RequestSchema(manifest), scorer, options.max_threads, events)

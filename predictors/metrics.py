@@ -1,6 +1,6 @@
 """What Prometheus reads at /metrics. Every series is there, at 0, before the first request."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
@@ -93,7 +93,21 @@ class Metrics:
         dropped = series(
             Counter,
             "model_prediction_log_rows_dropped_total",
-            "Scored rows that the prediction log lost: its buffer was full, or a value did not fit its column",
+            "Scored rows that the prediction log lost: spool and buffer were full, or a value did not fit its column",
+        )
+        uploads = series(
+            Counter, "model_prediction_log_upload_failures_total", "How often the store did not take the prediction log"
+        )
+        waiting = series(
+            Gauge, "model_prediction_log_rows_waiting", "Scored rows that are in memory alone: a crash would lose them"
+        )
+        spooled = series(
+            Gauge, "model_prediction_log_spool_bytes", "What of the prediction log is on the local disk alone"
+        )
+        oldest = series(
+            Gauge,
+            "model_prediction_log_oldest_row_seconds",
+            "Age of the oldest scored row that the store does not have yet",
         )
         loaded = series(Gauge, "model_load_timestamp", "When the model was ready, in seconds since 1970")
         self._requests = {status: requests.labels(**own, status=status) for status in STATUSES}
@@ -106,6 +120,8 @@ class Metrics:
         self._latency, self._positive = latency.labels(**own), positive.labels(**own)
         self._misses, self._age = misses.labels(**own), age.labels(**own)
         self._dropped, self._loaded = dropped.labels(**own), loaded.labels(**own)
+        self._uploads = uploads.labels(**own)
+        self._waiting, self._spooled, self._oldest = (gauge.labels(**own) for gauge in (waiting, spooled, oldest))
 
     def answered(self, status: Status, seconds: float) -> None:
         """One request was answered after `seconds`."""
@@ -142,6 +158,18 @@ class Metrics:
     def dropped(self, rows: int) -> None:
         """The prediction log lost `rows` rows."""
         self._dropped.inc(rows)
+
+    def upload_failed(self) -> None:
+        """The store did not take the prediction log."""
+        self._uploads.inc()
+
+    def watch_log(
+        self, rows_waiting: Callable[[], int], spool_bytes: Callable[[], int], oldest_seconds: Callable[[], float]
+    ) -> None:
+        """Ask these for the state of the prediction log whenever it is scraped."""
+        self._waiting.set_function(rows_waiting)
+        self._spooled.set_function(spool_bytes)
+        self._oldest.set_function(oldest_seconds)
 
     def loaded(self, timestamp: float) -> None:
         """The model was ready at `timestamp`, in seconds since 1970."""
