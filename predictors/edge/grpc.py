@@ -23,14 +23,15 @@ from kserve.protocol.grpc.servicer import InferenceServicer
 
 from predictors.dataplane import DataPlane
 from predictors.edge import tensors
-from predictors.edge.answers import outputs
+from predictors.edge.answers import names, outputs
 from predictors.edge.body import MAX_BODY
 from predictors.edge.errors import RefusedError, told
 from predictors.faults import FaultLog
 from predictors.identity import Identity
 from predictors.requests.rows import Rows
-from predictors.requests.schema import RequestSchema, check_id
-from predictors.scoring.kind import Answered
+from predictors.requests.schema import check_id, options_of
+from predictors.scoring.kind import Answered, Kind
+from serin.columns import shown
 from serin.errors import ConflictError, NotFoundError, RequestError
 
 SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"]
@@ -43,8 +44,8 @@ Method = Callable[[bytes, Any], Awaitable[bytes]]
 class Inference:
     """ModelInfer of one model version."""
 
-    def __init__(self, identity: Identity, schema: RequestSchema, plane: DataPlane, faults: FaultLog) -> None:
-        self._identity, self._schema = identity, schema
+    def __init__(self, identity: Identity, kind: Kind, plane: DataPlane, faults: FaultLog) -> None:
+        self._identity, self._schema, self._outputs = identity, kind.schema, kind.outputs
         self._plane, self._faults = plane, faults
 
     async def __call__(self, data: bytes, context: Any) -> bytes:
@@ -67,7 +68,7 @@ class Inference:
         identity = self._identity
 
         def encode(answered: Answered) -> bytes:
-            found = outputs(answered, identity.version)
+            found = outputs(answered, self._outputs, identity.version)
             if wanted:
                 by_name = {output.name: output for output in found}
                 found = [by_name[name] for name in wanted]
@@ -98,6 +99,11 @@ class Inference:
     def _rows(self, request: Any) -> Rows:
         given = tensors.parameters(request.parameters) if request.parameters else {}
         given.pop(_ENCODING, None)
+        if request.outputs:
+            allowed = names(self._outputs, options_of(given))
+            for output in request.outputs:
+                if output.name not in allowed:
+                    raise RequestError(f"output {shown(output.name)} is unknown; allowed: {', '.join(allowed)}")
         return self._schema.from_v2(tensors.tensors(request), datetime.now(UTC), given)
 
 

@@ -10,7 +10,7 @@ from kserve import InferOutput, InferRequest, InferResponse, Model
 from kserve.protocol.infer_type import to_http_parameters
 
 from predictors.dataplane import DataPlane
-from predictors.edge.answers import OUTPUTS, outputs, predictions
+from predictors.edge.answers import VERSION, outputs, predictions
 from predictors.identity import Identity
 from predictors.requests.rows import Rows
 from predictors.requests.schema import RequestSchema, Tensor, check_id
@@ -34,7 +34,7 @@ class PredictorModel(Model):
 
     def get_output_types(self) -> list[dict[str, Any]]:
         """The answer's tensors, for the V2 metadata."""
-        return [_described(name, datatype) for name, datatype in OUTPUTS]
+        return [_described(output.name, output.datatype) for output in (*self._kind.outputs, VERSION)]
 
     def validate(self, payload: Any) -> Any:
         """Leave the checks to `RequestSchema`."""
@@ -69,8 +69,8 @@ class PredictorModel(Model):
 
         def encode(answered: Answered) -> InferResponse:
             tensors = [
-                InferOutput(output.name, [len(output.data)], output.datatype, output.data)
-                for output in outputs(answered, version)
+                InferOutput(output.name, [len(output.data)], output.datatype, list(output.data))
+                for output in outputs(answered, self._kind.outputs, version)
             ]
             return InferResponse(request_id, self.name, tensors, version)
 
