@@ -59,7 +59,7 @@ class Workspace:
 
     @property
     def spool(self) -> Path:
-        """Where predictors keep what the prediction log does not have yet, a folder a use case. Always on this machine."""
+        """Where predictors keep what the prediction log lacks yet, a folder a use case. Always on this machine."""
         return self.state / "spool"
 
     @property
