@@ -4,9 +4,10 @@ import argparse
 import asyncio
 import logging
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+
+from uvicorn import Config
 
 from predictors.dataplane import DataPlane
 from predictors.edge.app import RestEdge
@@ -24,6 +25,7 @@ from predictors.metrics import Metrics
 from predictors.online.enrich import OnlineFeatures
 from predictors.online.events import EventSink
 from predictors.scoring.tabular import TabularKind
+from predictors.tracing import tracer
 from serin import environment
 from serin.online.opening import open_store
 from serin.workspace import Workspace
@@ -57,15 +59,15 @@ def serve(options: argparse.Namespace, loaded: LoadedModel) -> bool:
         stack.callback(parts.faults.close)
         parts.log.start()
         stack.callback(parts.log.close)
-        edge = RestEdge(
-            kserve.application(), parts.identity, parts.kind, parts.plane, parts.events, parts.metrics, parts.faults
-        )
+        edge = RestEdge(kserve.application(), parts.identity, parts.kind, parts.plane, parts.faults, parts.events)
         config = kserve.uvicorn(edge)
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
             return runner.run(_serve(options, parts, model, kserve, config))
 
 
-async def _serve(options: argparse.Namespace, parts: Parts, model: PredictorModel, kserve: KServeParts, config) -> bool:
+async def _serve(
+    options: argparse.Namespace, parts: Parts, model: PredictorModel, kserve: KServeParts, config: Config
+) -> bool:
     await parts.plane.start()
     http = HttpServer(config, listen(options.host, options.http_port))
     infer = Inference(parts.identity, parts.kind, parts.plane, parts.faults)
@@ -104,6 +106,12 @@ def _parts(options: argparse.Namespace, loaded: LoadedModel, stack: ExitStack) -
     kind = TabularKind(loaded, store, metrics, events if manifest.online.requests_are_events else None)
     log = log_of(options, workspace, manifest.use_case, identity, schema(logged_of(manifest)), metrics)
     plane = DataPlane(
-        identity, kind, log, metrics, max_threads=options.max_threads, max_concurrency=options.max_concurrency
+        identity,
+        kind,
+        log,
+        metrics,
+        max_threads=options.max_threads,
+        max_concurrency=options.max_concurrency,
+        tracer=tracer(identity.deployment, {"serin.model": identity.model, "serin.version": identity.version}),
     )
     return Parts(identity, kind, plane, log, metrics, events, FaultLog(identity))

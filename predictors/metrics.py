@@ -112,9 +112,7 @@ _UPLOADS = _Series(
 _WAITING = _Series(
     Gauge, "model_prediction_log_rows_waiting", "Scored rows that are in memory alone: a crash would lose them"
 )
-_SPOOLED = _Series(
-    Gauge, "model_prediction_log_spool_bytes", "What of the prediction log is on the local disk alone"
-)
+_SPOOLED = _Series(Gauge, "model_prediction_log_spool_bytes", "What of the prediction log is on the local disk alone")
 _OLDEST = _Series(
     Gauge, "model_prediction_log_oldest_row_seconds", "Age of the oldest scored row that the store does not have yet"
 )

@@ -85,7 +85,7 @@ class Inference:
                 started=started,
                 headers=headers,
             )
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             await _abort(context, error, self._faults, request_id)
             raise
 
@@ -141,9 +141,7 @@ class GrpcServer:
         try:
             return int(self._server.add_insecure_port(address))
         except RuntimeError:
-            raise ConflictError(
-                f"gRPC port {port} on {host} can't be opened; another process may have it"
-            ) from None
+            raise ConflictError(f"gRPC port {port} on {host} can't be opened; another process may have it") from None
 
 
 def _guarded(servicer: InferenceServicer, method: Any, faults: FaultLog) -> Method:
@@ -161,7 +159,7 @@ def _guarded(servicer: InferenceServicer, method: Any, faults: FaultLog) -> Meth
         except InvalidInput as error:
             await _abort(context, RequestError(str(error)), faults, "")
             raise
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             await _abort(context, error, faults, "")
             raise
 
@@ -177,7 +175,7 @@ def _parsed(kind: Any, data: bytes) -> Any:
 
 async def _abort(context: Any, error: Exception, faults: FaultLog, request_id: str) -> None:
     found = told(error, request_id)
-    if found.counted == "error":
+    if found.ours:
         faults.fault(error, request_id)
     await context.abort(found.code, found.details, (*_id_metadata(request_id), *found.metadata))
 
@@ -188,5 +186,3 @@ def _id_metadata(request_id: str) -> tuple[tuple[str, str], ...]:
         return ()
     plain = request_id.isascii() and request_id.isprintable()
     return (("x-request-id", request_id if plain else quote(request_id, safe=" ")),)
-
-

@@ -7,7 +7,7 @@ from typing import Any
 
 import uvicorn
 from fastapi import Request, Response
-from fastapi.exceptions import FastAPIDeprecationWarning
+from fastapi.exceptions import FastAPIDeprecationWarning, RequestValidationError
 from kserve import ModelRepository, ModelServer
 from kserve.constants.constants import FASTAPI_APP_IMPORT_STRING
 from kserve.errors import InvalidInput, ModelNotFound, ServerNotReady
@@ -17,6 +17,7 @@ from kserve.protocol.grpc.servicer import InferenceServicer
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 from kserve.protocol.rest.server import RESTServer
 
+from predictors.edge.app import bad_body, bad_input
 from predictors.edge.errors import answer, told
 from predictors.edge.model import PredictorModel
 from predictors.faults import FaultLog
@@ -79,11 +80,14 @@ class KServeParts(ModelServer):
         """KServe's FastAPI application: health, metadata, repository, metrics and the page of the API."""
         rest = RESTServer(FASTAPI_APP_IMPORT_STRING, self.dataplane, self.model_repository_extension, self.http_port)
         rest.create_application()
+        app.add_exception_handler(RequestValidationError, bad_body)
+        app.add_exception_handler(InvalidInput, bad_input)
         # KServe's handler shows the caller the text of any error.
         app.add_exception_handler(Exception, self._failed)
         # It would redirect to where the client's Host header says.
         app.router.redirect_slashes = False
-        return app
+        application: App = app
+        return application
 
     def uvicorn(self, edge: App) -> uvicorn.Config:
         """KServe's way to run uvicorn (`RESTServer`), with our edge as the application and without a line a request."""
@@ -102,7 +106,7 @@ class KServeParts(ModelServer):
 
     async def _failed(self, request: Request, error: Exception) -> Response:
         request_id = request.headers.get("x-request-id", "")
-        if told(error, request_id).counted == "error":
+        if told(error).ours:
             self._faults.fault(error, request_id)
         status, body, headers = answer(error, request_id)
         response = Response(body, status)

@@ -28,6 +28,8 @@ _FIELDS = {
     "FP64": "fp64_contents",
     "BYTES": "bytes_contents",
 }
+
+
 def tensors(request: Any) -> list[Tensor]:
     """The inputs of a ModelInferRequest, whose contents are typed, or raw for all of them.
 
@@ -36,7 +38,9 @@ def tensors(request: Any) -> list[Tensor]:
     """
     raw = request.raw_input_contents
     if raw and len(raw) != len(request.inputs):
-        raise RequestError(f"the request has {len(request.inputs)} inputs and {len(raw)} raw contents; allowed: as many")
+        raise RequestError(
+            f"the request has {len(request.inputs)} inputs and {len(raw)} raw contents; allowed: as many"
+        )
     return [
         Tensor(
             item.name,
