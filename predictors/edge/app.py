@@ -143,10 +143,10 @@ class RestEdge:
             call.id = check_id(call.id or self._new_id())
         except RequestError:
             call.id = self._new_id()
-        counted = told(error).counted
+        found = told(error)
         if not call.counted and route in (self._predict, self._infer):
-            self._plane.count(counted, call.started)
-        if counted == "error":
+            self._plane.count(found.counted, call.started)
+        if found.ours:
             self._faults.fault(error, call.id)
         status, body, headers = answer(error, call.id)
         return status, body, [*headers, (b"x-request-id", _header(call.id))]

@@ -54,11 +54,12 @@ class Told:
     code: StatusCode
     text: str
     headers: Mapping[str, str]
+    counted: Status
 
     @property
-    def counted(self) -> Status:
-        """The outcome that the metrics count."""
-        return "error" if self.status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid"
+    def ours(self) -> bool:
+        """Whether the fault is ours, so that the log has to tell of it."""
+        return self.status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
     @property
     def body(self) -> bytes:
@@ -84,11 +85,13 @@ def told(error: BaseException, request_id: str = "") -> Told:
     if status is None:
         named = f" {utf8(request_id)}" if request_id else ""
         text = f"the predictor failed to answer request{named}; the fault is not the request's, and its log tells more"
-        return Told(HTTPStatus.INTERNAL_SERVER_ERROR, StatusCode.INTERNAL, text, {})
-    headers = dict(error.headers) if isinstance(error, RefusedError) else {}
+        return Told(HTTPStatus.INTERNAL_SERVER_ERROR, StatusCode.INTERNAL, text, {}, "error")
+    text = utf8(str(error))
     if isinstance(error, OverloadedError):
-        headers["retry-after"] = str(error.retry_after)
-    return Told(status, _CODES[status], utf8(str(error)), headers)
+        return Told(status, _CODES[status], text, {"retry-after": str(error.retry_after)}, "overloaded")
+    headers = dict(error.headers) if isinstance(error, RefusedError) else {}
+    counted: Status = "error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid"
+    return Told(status, _CODES[status], text, headers, counted)
 
 
 def answer(error: BaseException, request_id: str = "") -> tuple[int, bytes, list[tuple[bytes, bytes]]]:

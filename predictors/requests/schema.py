@@ -61,6 +61,17 @@ class RequestSchema:
         optional = {name: Field(nullable(field.column, True), required=False) for name, field in keys.items()}
         self.raw = {**optional, **common, **_calendar_fields(manifest), **_feature_fields(manifest)}
 
+    @classmethod
+    def of_columns(cls, columns: Sequence[RequestColumn]) -> "RequestSchema":
+        """Requests that hold these columns and no others: of a kind of model without a manifest.
+
+        One that may be null may also be left out.
+        """
+        schema = cls.__new__(cls)
+        schema._timestamp, schema._features = None, frozenset()
+        schema._keyed = schema._raw = {column.name: Field(column, not column.nullable) for column in columns}
+        return schema
+
     @property
     def inputs(self) -> list[tuple[str, str]]:
         """Name and usual V2 datatype of the columns of a keyed request."""

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,6 +17,7 @@ from predictors.online.enrich import Fetched, OnlineFeatures
 from predictors.online.events import EventSink
 from predictors.requests.rows import Rows
 from predictors.requests.schema import RequestSchema
+from predictors.scoring.explain import Explanations
 from predictors.scoring.kind import Answered, Kind, Output
 from serin.artifact import Manifest
 from serin.columns import TypeName
@@ -43,6 +44,7 @@ class TabularKind(Kind):
         """`events` is where scored rows go, if they are to count as events."""
         self._model, self._store, self._metrics, self._events = model, store, metrics, events
         self._schema = RequestSchema(model.manifest)
+        self._explanations = Explanations(model)
 
     @property
     def schema(self) -> RequestSchema:
@@ -121,6 +123,14 @@ class TabularKind(Kind):
                 self._metrics.unknown(column)
         if self._events and not answered.rows.raw:
             self._events.take_rows(answered.rows, now)
+
+    def explain(self, rows: Rows, found: Found | None) -> Sequence[Mapping[str, Any]]:
+        """Of each row which input moved its score by how much; see `Explanations.of`.
+
+        Raises as `answer`, RequestError for too many rows, UnavailableError where the artifact does not allow it.
+        """
+        self._explanations.check(rows.count)
+        return self._explanations.of(self.answer(rows, found, datetime.now(UTC)))
 
     def _scored(self, rows: Rows, features: Fetched, now: datetime) -> Answered:
         manifest = self._model.manifest

@@ -26,7 +26,7 @@ IDENTITY = Identity("card-fraud", "12", "card-fraud-v12")
         (RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "8 MiB"), 413, StatusCode.RESOURCE_EXHAUSTED, "invalid"),
         (RefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "gzip"), 415, StatusCode.INVALID_ARGUMENT, "invalid"),
         (UnavailableError("redis is away"), 503, StatusCode.UNAVAILABLE, "error"),
-        (OverloadedError("full", 2), 503, StatusCode.UNAVAILABLE, "error"),
+        (OverloadedError("full", 2), 503, StatusCode.UNAVAILABLE, "overloaded"),
         (ZeroDivisionError("secret"), 500, StatusCode.INTERNAL, "error"),
     ],
 )
@@ -35,6 +35,7 @@ def test_each_error_has_its_status_in_http_and_grpc_and_the_metrics(
 ) -> None:
     found = told(error, "r-1")
     assert (found.status, found.code, found.counted) == (status, code, counted)
+    assert found.ours == (status >= 500)
     assert answer(error, "r-1")[0] == status
 
 
