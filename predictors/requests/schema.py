@@ -72,6 +72,11 @@ class RequestSchema:
         """Name and usual V2 datatype of the columns of a keyed request."""
         return [(name, TYPES[field.column.type].v2[0]) for name, field in self._keyed.items()]
 
+    def of_given(self, given: set[str]) -> tuple[Mapping[str, Field], bool]:
+        """What rows that give these columns may hold, in order, and whether such rows are raw."""
+        fields = self._fields(given)
+        return fields, fields is self._raw
+
     def from_v1(self, body: Any, now: datetime) -> Rows:
         """Rows of a V1 body `{"instances": [{column: value, ...}, ...], "parameters": {...}}`.
 
