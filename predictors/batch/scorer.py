@@ -128,7 +128,7 @@ class TableScorer:
         if time := self._manifest.timestamp:
             undated = columns[time].null_count
             columns[time] = pc.fill_null(columns[time], pa.scalar(self._now, columns[time].type))
-        places = np.setdiff1d(np.arange(batch.rows), np.fromiter(refused, np.int64, len(refused)))
+        places = _without(batch.rows, refused)
         if refused:
             columns = {name: values.take(pa.array(places)) for name, values in columns.items()}
         return _Checked(columns, places), refused, undated
@@ -141,7 +141,7 @@ class TableScorer:
         scores, more = self._predicted(inputs[kept] if refused else inputs)
         if more:
             refused |= {int(checked.places[kept[place]]): text for place, text in more.items()}
-            good = np.setdiff1d(np.arange(len(kept)), list(more))
+            good = _without(len(kept), more)
             kept, scores = kept[good], scores[good]
         return kept, scores, scores >= self._manifest.threshold, refused
 
@@ -257,6 +257,13 @@ def _of_feature(values: pa.Array) -> NDArray[Any]:
         times: NDArray[np.datetime64] = values.to_numpy(zero_copy_only=False)
         return times
     return floats(values)
+
+
+def _without(count: int, problems: Mapping[int, str]) -> NDArray[np.int64]:
+    """Of `count` places those without problems."""
+    good = np.ones(count, bool)
+    good[list(problems)] = False
+    return np.flatnonzero(good)
 
 
 def _part(rows: Rows, part: slice) -> Rows:
