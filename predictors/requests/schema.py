@@ -68,8 +68,8 @@ class RequestSchema:
         One that may be null may also be left out.
         """
         schema = cls.__new__(cls)
-        schema._timestamp, schema._features = None, frozenset()
-        schema._keyed = schema._raw = {column.name: Field(column, not column.nullable) for column in columns}
+        schema.timestamp, schema.features, schema._features = None, (), frozenset()
+        schema.keyed = schema.raw = {column.name: Field(column, not column.nullable) for column in columns}
         return schema
 
     @property
@@ -80,7 +80,7 @@ class RequestSchema:
     def of_given(self, given: set[str]) -> tuple[Mapping[str, Field], bool]:
         """What rows that give these columns may hold, in order, and whether such rows are raw."""
         fields = self._fields(given)
-        return fields, fields is self._raw
+        return fields, fields is self.raw
 
     def from_v1(self, body: Any, now: datetime) -> Rows:
         """Rows of a V1 body `{"instances": [{column: value, ...}, ...], "parameters": {...}}`.
