@@ -1,9 +1,12 @@
 """Where REST and gRPC meet: every prediction is admitted, scored, counted and traced here."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -11,10 +14,18 @@ from predictors.identity import Identity
 from predictors.log.writer import PredictionLog
 from predictors.metrics import Metrics, Status
 from predictors.requests.rows import Rows
+from predictors.scoring.admission import Admission, Cost
+from predictors.scoring.batches import After, Batch, Batches
 from predictors.scoring.kind import Answered, Kind
-from serin.errors import RequestError, UnavailableError
+from predictors.tracing import Tracer
+from serin.errors import OverloadedError, RequestError, UnavailableError
+
+SMALL = 32 * 1024  # bytes of a body that is decoded, and answered, on the event loop
+_WARM_UP_SECONDS = 0.2
+_TRIES = 3
 
 _T = TypeVar("_T")
+logger = logging.getLogger("kserve")
 
 
 class DataPlane:
@@ -29,13 +40,17 @@ class DataPlane:
         *,
         max_threads: int,
         max_concurrency: int | None,
+        tracer: Tracer | None = None,
     ) -> None:
         """`max_concurrency` is how many requests may be in flight before others are refused; None measures it."""
-        self._identity, self._kind, self._log, self._metrics = identity, kind, log, metrics
-        self._max_concurrency = max_concurrency
+        self._kind, self._log, self._metrics, self._tracer = kind, log, metrics, tracer
+        self._identity, self._max_concurrency = identity, max_concurrency
         self._pool = ThreadPoolExecutor(max_threads, thread_name_prefix="score")
-        self._closing = False
-        self._in_flight: set[asyncio.Task[Any] | None] = set()
+        self._cost = Cost()
+        self._admission = Admission(self._cost, max_concurrency or self._cost.concurrency)
+        self._batches = Batches(kind, self._pool, max_threads, self._cost, self._answered, tracer)
+        self._idle: asyncio.Event | None = None
+        metrics.in_flight(lambda: self._admission.in_flight)
 
     async def start(self) -> None:
         """Warm up: a prediction with every engine, a read from the online store, the measured limits.
@@ -43,6 +58,14 @@ class DataPlane:
         Raises UnavailableError where `Kind.ready` does.
         """
         await self._kind.ready()
+        if sample := self._kind.sample():
+            await self._in_a_thread(self._measure, sample)
+        self._admission.most = self._max_concurrency or self._cost.concurrency
+        logger.info(
+            "%s: a batch takes about %.2f ms and %.1f us a row; those of up to %d rows are scored on the event loop; "
+            "at most %d requests are in flight",
+            self._identity, self._cost.base * 1e3, self._cost.row * 1e6, self._cost.quick_rows, self._admission.most,
+        )  # fmt: skip
 
     async def predict(
         self,
@@ -50,9 +73,9 @@ class DataPlane:
         encode: Callable[[Answered], _T],
         *,
         request_id: str,
-        size: int,  # noqa: ARG002
+        size: int,
         started: float,
-        headers: Mapping[str, str] | None = None,  # noqa: ARG002
+        headers: Mapping[str, str] | None = None,
     ) -> _T:
         """Decode, answer and encode one request, and count it by outcome with the time since `started`
         (time.perf_counter).
@@ -60,41 +83,37 @@ class DataPlane:
         Small bodies (`size` in bytes) are decoded on the event loop, large ones in a thread. `headers` may carry a
         trace (W3C traceparent). Raises RequestError, UnavailableError and OverloadedError.
         """
+        # What it is where a caller goes away before the answer is there: that it took too long is no fault of theirs.
         status: Status = "error"
-        task = asyncio.current_task()
-        self._in_flight.add(task)
         try:
-            if self._closing:
-                raise UnavailableError("the server is stopping")
-            rows = await self._in_a_thread(decode)
-            found = await self._kind.read(rows)
-            now = datetime.now(UTC)
-            answered = await self._in_a_thread(self._kind.answer, rows, found, now)
-            self._log.append(self._logged(answered, request_id, now))
-            await self._in_a_thread(self._kind.answered, answered, now)
-            result = encode(answered)
+            if self._tracer:
+                with self._tracer.span("predict", headers, request_id=request_id):
+                    result = await self._predict(decode, encode, request_id, size)
+            else:
+                result = await self._predict(decode, encode, request_id, size)
             status = "ok"
             return result
         except RequestError:
             status = "invalid"
             raise
+        except OverloadedError:
+            status = "overloaded"
+            raise
         finally:
-            self._in_flight.discard(task)
-            self.count(status, started)
+            self._metrics.answered(status, time.perf_counter() - started)
 
     async def explain(
-        self,
-        decode: Callable[[], Rows],
-        *,
-        request_id: str,  # noqa: ARG002
-        size: int,  # noqa: ARG002
-        headers: Mapping[str, str] | None = None,  # noqa: ARG002
+        self, decode: Callable[[], Rows], *, request_id: str, size: int, headers: Mapping[str, str] | None = None
     ) -> list[dict[str, Any]]:
         """An explanation a row. Raises as `predict`."""
-        rows = await self._in_a_thread(decode)
-        found = await self._kind.read(rows)
-        explained = await self._in_a_thread(self._kind.explain, rows, found)
-        return [dict(explanation) for explanation in explained]
+        self._enter()
+        try:
+            with self._tracer.span("explain", headers, request_id=request_id) if self._tracer else nullcontext():
+                rows = decode() if size <= SMALL else await self._in_a_thread(decode)
+                found = await self._kind.read(rows) if self._kind.reads(rows) else None
+                return [dict(told) for told in await self._in_a_thread(self._kind.explain, rows, found)]
+        finally:
+            self._leave()
 
     def count(self, status: Status, started: float) -> None:
         """Count a request that never came as far as `predict`, such as one whose body is too large."""
@@ -102,23 +121,66 @@ class DataPlane:
 
     async def close(self) -> None:
         """Wait for what is in flight; refuse what comes then."""
-        self._closing = True
-        while self._in_flight:
-            await asyncio.sleep(0.01)
+        self._idle = asyncio.Event()
+        if self._admission.in_flight:
+            await self._idle.wait()
         self._pool.shutdown()
+
+    async def _predict(
+        self, decode: Callable[[], Rows], encode: Callable[[Answered], _T], request_id: str, size: int
+    ) -> _T:
+        self._enter()
+        try:
+            rows = decode() if size <= SMALL else await self._in_a_thread(decode)
+            count = rows.count
+            self._admission.wait(count)
+            try:
+                answered = await self._batches.answer(rows, request_id)
+            finally:
+                self._admission.rows_left(count)
+            return encode(answered) if size <= SMALL else await self._in_a_thread(encode, answered)
+        finally:
+            self._leave()
+
+    def _enter(self) -> None:
+        if self._idle:
+            raise UnavailableError("the server is stopping")
+        self._admission.enter()
+
+    def _leave(self) -> None:
+        self._admission.leave()
+        if self._idle and not self._admission.in_flight:
+            self._idle.set()
+
+    def _answered(self, batch: Batch, answered: Answered) -> After | None:
+        """Log and count a batch."""
+        rows = answered.rows
+        self._metrics.batch(rows.count)
+        self._log.append(
+            {
+                "logged_at": batch.now,
+                "event_timestamp": rows.times,
+                "request_id": batch.request_ids(),
+                "row": rows.numbers,
+                **answered.logged,
+            }
+        )
+        return self._kind.answered(answered, batch.now)
 
     async def _in_a_thread(self, function: Callable[..., _T], *arguments: Any) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
 
-    def _logged(self, answered: Answered, request_id: str, now: datetime) -> dict[str, Any]:
-        rows, count = answered.rows, answered.rows.count
-        return {
-            "logged_at": [now] * count,
-            "event_timestamp": rows.times,
-            "request_id": [request_id] * count,
-            "row": rows.numbers,
-            "model": [self._identity.model] * count,
-            "model_version": [self._identity.version] * count,
-            "deployment": [self._identity.deployment] * count,
-            **answered.logged,
-        }
+    def _measure(self, sample: Rows) -> None:
+        """Time one row of the sample, and as many as can be afforded. Nothing of it is logged or counted."""
+        one = min(self._timed(sample, 1) for _ in range(_TRIES))
+        rows = min(sample.count, max(2, int(_WARM_UP_SECONDS / _TRIES / one)))
+        many = min(self._timed(sample, rows) for _ in range(_TRIES)) if rows > 1 else one
+        self._cost.measure(rows, one, many)
+
+    def _timed(self, sample: Rows, count: int) -> float:
+        rows = replace(
+            sample, records=sample.records[:count], times=sample.times[:count], numbers=sample.numbers[:count]
+        )
+        start = time.perf_counter()
+        self._kind.answer(rows, None, datetime.now(UTC))
+        return time.perf_counter() - start
