@@ -108,6 +108,9 @@ def _parts(options: argparse.Namespace, loaded: LoadedModel, stack: ExitStack) -
     events = EventSink.of(online, manifest, metrics)
     kind = TabularKind(loaded, store, metrics, events if manifest.online.requests_are_events else None)
     log = log_of(options, workspace, manifest.use_case, identity, schema(logged_of(manifest)), metrics)
+    traces = tracer(identity.deployment, {"serin.model": identity.model, "serin.version": identity.version})
+    if traces:
+        stack.callback(traces.close)
     plane = DataPlane(
         identity,
         kind,
@@ -115,6 +118,6 @@ def _parts(options: argparse.Namespace, loaded: LoadedModel, stack: ExitStack) -
         metrics,
         max_threads=options.max_threads,
         max_concurrency=options.max_concurrency,
-        tracer=tracer(identity.deployment, {"serin.model": identity.model, "serin.version": identity.version}),
+        tracer=traces,
     )
     return Parts(identity, kind, plane, log, metrics, events, FaultLog(identity))
