@@ -218,7 +218,9 @@ class Batches:
         batch.seconds = time.perf_counter() - start
         count = answered.rows.count
         if odd := [name for name, values in answered.outputs.items() if len(values) != count]:
-            raise ValueError(f"{type(self._kind).__name__} gave another number of {', '.join(odd)} than of rows: {count}")
+            raise ValueError(
+                f"{type(self._kind).__name__} gave another number of {', '.join(odd)} than of rows: {count}"
+            )
         return answered
 
     def _span(self, name: str, batch: Batch) -> AbstractContextManager[None]:
@@ -271,4 +273,3 @@ class Batches:
 def _give(future: "asyncio.Future[Answered]", answered: Answered) -> None:
     if not future.done():
         future.set_result(answered)
-
