@@ -48,7 +48,7 @@ class Inference:
         self._identity, self._schema, self._outputs = identity, kind.schema, kind.outputs
         self._plane, self._faults = plane, faults
 
-    async def __call__(self, data: bytes, context: Any) -> bytes:
+    async def answer(self, data: bytes, context: Any) -> bytes:
         """Answer the bytes of a ModelInferRequest with those of a ModelInferResponse."""
         started = time.perf_counter()
         headers: dict[str, Any] = dict(context.invocation_metadata() or ())
@@ -111,7 +111,7 @@ class GrpcServer:
     """V2's gRPC service on an address of our choice."""
 
     def __init__(self, servicer: InferenceServicer, infer: Method, faults: FaultLog, host: str, port: int) -> None:
-        """Bind the address; `port` 0 is any that is free. Raises ConflictError where it can't be had."""
+        """`infer` is a coroutine function. Binds the address; `port` 0 is any that is free. Raises ConflictError where it can't be had."""
         self._server = aio.server(
             ThreadPoolExecutor(1),
             options=[
