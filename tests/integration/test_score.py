@@ -317,7 +317,7 @@ def test_versions_and_formats_that_there_are_not_are_refused(platform: Platform,
         scored("scores.xlsx", "12")
     with pytest.raises(NotFoundError, match="has no version @challenger"):
         scored("scores.parquet", "@challenger")
-    with pytest.raises(NotFoundError, match="version 'twelve' of .*: allowed is a number"):
+    with pytest.raises(NotFoundError, match=r"version 'twelve' of .*: allowed is a number"):
         scored("scores.parquet", "twelve")
     assert scored("scores.parquet", "12").version == 12
 
