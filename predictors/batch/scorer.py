@@ -158,10 +158,11 @@ class TableScorer:
         for feature in manifest.derived:
             of = {name: _of_feature(columns[name]) for name in feature.ratio or feature.elapsed or ()}
             values[feature.name] = derived(feature, of)
-        inputs = np.empty((count, len(manifest.inputs.columns)), np.float32)
+        # By column first, and turned at once: half the time of filling a row's places one by one.
+        turned = np.empty((len(manifest.inputs.columns), count), np.float32)
         for place, column in enumerate(manifest.inputs.columns):
-            inputs[:, place] = encoded(column, values[column.name])
-        return inputs
+            turned[place] = encoded(column, values[column.name])
+        return np.ascontiguousarray(turned.T)
 
     def _predicted(self, inputs: NDArray[np.float32]) -> tuple[NDArray[np.float64], Wrong]:
         """Scores, and what is wrong with rows that the model can't take; those have NaN."""
