@@ -20,7 +20,7 @@ from predictors.batch.typed import Wrong, typed
 from predictors.load import LoadedModel
 from predictors.requests.rows import Options, Rows, RowsRefusedError
 from predictors.requests.schema import MAX_ROWS
-from predictors.scoring.tabular import TabularKind
+from predictors.scoring.tabular import NO_SCORE, TabularKind
 from serin.artifact import Manifest, RequestColumn
 from serin.columns import MISSING, TYPES
 from serin.derived import derived
@@ -139,6 +139,8 @@ class TableScorer:
         refused = {int(checked.places[place]): self._unknown(checked, int(place)) for place in np.flatnonzero(nothing)}
         kept = np.flatnonzero(~nothing)
         scores, more = self._predicted(inputs[kept] if refused else inputs)
+        # Infinite numbers may come to none.
+        more |= {int(place): NO_SCORE for place in np.flatnonzero(np.isnan(scores)) if int(place) not in more}
         if more:
             refused |= {int(checked.places[kept[place]]): text for place, text in more.items()}
             good = _without(len(kept), more)
