@@ -77,8 +77,9 @@ check: $(READY) ## format, lint, types, import rules
 	@$(BIN)/mypy
 	@out=$$($(BIN)/lint-imports --no-logo 2>&1) || { echo "$$out"; exit 1; }
 
-bench: $(READY) ## benchmarks, printed as ratios against the references
-	@$(BIN)/python -m tests.bench
+bench: $(READY) ## benchmarks, printed as ratios against the references; make bench PART=serving for one of them
+	@tests/bench/packages.sh
+	@$(BIN)/python -m tests.bench $(PART)
 
 # The image that Serin's are built on, with its digest; infra/README.md says how to find it.
 BASE ?=
@@ -104,4 +105,4 @@ lock: $(READY) ## resolve setup.cfg anew into requirements.lock
 	@sed -n '/^spark =/,/^[^ ]/s/^    *//p' setup.cfg | $(LOCK) -c requirements.lock - -o requirements-spark.lock
 
 clean: ## remove the environment and all state in .serin
-	@rm -rf $(VENV) $(VENV)-spark .serin build *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	@rm -rf $(VENV) $(VENV)-spark $(VENV)-bench-* .serin build *.egg-info .pytest_cache .ruff_cache .mypy_cache
