@@ -2,7 +2,7 @@
 
 import session
 from mlserver import MLModel
-from mlserver.codecs import NumpyCodec
+from mlserver.codecs import NumpyCodec, StringCodec
 from mlserver.types import InferenceResponse, ResponseOutput
 
 
@@ -18,7 +18,9 @@ class CardFraud(MLModel):
         """MLServer's method: scores for the rows of one request."""
         scores = self._model.of_columns({item.name: NumpyCodec.decode_input(item) for item in payload.inputs})
         outputs = [
-            ResponseOutput(name=name, datatype=datatype, shape=[len(data)], data=data)
+            StringCodec.encode_output(name, data)
+            if datatype == "BYTES"
+            else ResponseOutput(name=name, datatype=datatype, shape=[len(data)], data=data)
             for name, datatype, data in session.outputs(scores)
         ]
         return InferenceResponse(id=payload.id, model_name=self.name, model_version=session.VERSION, outputs=outputs)
