@@ -1,21 +1,21 @@
 """Serve one model version: python -m predictors --model_name NAME --model_dir DIR --model_version VERSION."""
 
 import argparse
-import logging
 import os
 import re
 import signal
 import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
+from predictors.log.options import add_options
 from serin.errors import SerinError
 
 MAX_THREADS = 4
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _VERSION = re.compile(r"[A-Za-z0-9._-]{1,63}")
+_MAX_PORT = 65535
 
 
 def parser() -> argparse.ArgumentParser:
@@ -28,94 +28,80 @@ def parser() -> argparse.ArgumentParser:
         "--deployment", type=_matching(_NAME), help="name in metrics and prediction log (default: NAME-vVERSION)"
     )
     options.add_argument("--host", default="0.0.0.0", help="address to listen on (default: all)")  # noqa: S104
-    options.add_argument("--http_port", default=8080, type=int, help="V1 and V2 REST and /metrics (default: 8080)")
-    options.add_argument("--grpc_port", default=8081, type=int, help="V2 gRPC (default: 8081)")
+    for name, default, what in (("http", 8080, "V1 and V2 REST and /metrics"), ("grpc", 8081, "V2 gRPC")):
+        options.add_argument(
+            f"--{name}_port",
+            default=default,
+            type=_whole(0, _MAX_PORT),
+            help=f"{what} (default: %(default)d; 0: any that is free, told when the predictor is ready)",
+        )
     options.add_argument(
         "--max_threads",
         default=min(MAX_THREADS, os.cpu_count() or 1),
-        type=int,
+        type=_whole(1),
         help="threads that score and look up features (default: cores, at most 4)",
     )
+    options.add_argument(
+        "--max_concurrency",
+        type=_whole(1),
+        help="requests in flight before others are refused with 503 (default: measured at the start)",
+    )
+    add_options(options)
     return options
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Load, serve until a signal, flush the prediction log. Returns the exit code."""
+    """Load, serve until a signal, flush the prediction log.
+
+    Returns the exit code: 0, or 1 where it can't serve or a second signal kept it from answering what was in flight.
+    """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)
     options = parser().parse_args(arguments)
+    who = f"predictor {options.model_name} version {options.model_version}"
     try:
-        serve(options)
+        at_once = serve(options)
     except SerinError as error:
-        print(f"predictor {options.model_name} version {options.model_version}: {error}", file=sys.stderr)
+        print(f"{who}: {error}", file=sys.stderr)
         return 1
-    return 0
+    if at_once:
+        print(f"{who}: told to end at once; requests in flight were not answered", file=sys.stderr)
+    return int(at_once)
 
 
-def serve(options: argparse.Namespace) -> None:
-    """Build the predictor from its parts and run it.
+def serve(options: argparse.Namespace) -> bool:
+    """Load the model and serve it until a signal; whether a second one ended it at once.
 
-    Raises ArtifactError, UnavailableError (online store) or ConflictError (a port is taken).
+    Raises ArtifactError, UnavailableError (online store, spool) or ConflictError (a port is taken).
     """
     from predictors.load import load
 
     # Before the costly imports: a changed artifact is refused at once.
     loaded = load(options.model_dir)
 
-    from predictors.edge.kserve import PredictorServer
-    from predictors.edge.model import PredictorModel
-    from predictors.identity import Identity
-    from predictors.log.writer import PredictionLog, schema
-    from predictors.metrics import Metrics
-    from predictors.online.enrich import OnlineFeatures
-    from predictors.online.events import EventSink
-    from predictors.requests.schema import RequestSchema
-    from predictors.scoring.tabular import RowScorer
-    from serin import environment
-    from serin.online.opening import open_store
-    from serin.workspace import Workspace
+    from predictors import composition
 
-    manifest = loaded.manifest
-    name, version = options.model_name, options.model_version
-    identity = Identity(name, version, options.deployment or f"{name}-v{version}".lower())
-    categories = [column.name for column in manifest.inputs.columns if column.kind == "category"]
-    workspace = Workspace.from_variables(environment.variables())
-    online = open_store(workspace.feature_store_yaml) if manifest.store_features else None
-    store = OnlineFeatures(online, manifest) if online else None
-    metrics = Metrics(
-        identity.model,
-        identity.version,
-        identity.deployment,
-        categories=categories,
-        views=store.views if store else (),
-    )
-    events = EventSink.of(online, manifest, metrics)
-    log = PredictionLog(
-        workspace.predictions(manifest.use_case), identity.deployment, schema(manifest), metrics.dropped
-    )
-    own_events = events if manifest.online.requests_are_events else None
-    scorer = RowScorer(identity, loaded, store, log, metrics, own_events)
-    model = PredictorModel(identity, RequestSchema(manifest), scorer, options.max_threads, events)
-    server = PredictorServer(identity, metrics, options.host, options.http_port, options.grpc_port)
-    logging.getLogger("kserve").info("%s scores with %s", identity, loaded.engines)
-    log.start()
-    metrics.loaded(time.time())
-    try:
-        server.start([model], scorer.try_store)
-    finally:
-        model.close()
-        log.close()
-        if online:
-            online.close()
+    return composition.serve(options, loaded)
 
 
-def _matching(pattern: re.Pattern[str]) -> "argparse._ActionType":
+def _matching(pattern: re.Pattern[str]) -> Callable[[str], str]:
     def text(value: str) -> str:
         if not pattern.fullmatch(value):
             raise argparse.ArgumentTypeError(f"{value!r} does not match {pattern.pattern}")
         return value
 
     return text
+
+
+def _whole(least: int, most: int | None = None) -> Callable[[str], int]:
+    allowed = f"{least} or more" if most is None else f"{least} to {most}"
+
+    def number(value: str) -> int:
+        if not re.fullmatch(r"\d{1,9}", value, re.ASCII) or not least <= (found := int(value)) <= (most or found):
+            raise argparse.ArgumentTypeError(f"found {value!r}, allowed: a whole number, {allowed}")
+        return found
+
+    return number
 
 
 def _leave(_number: int, _frame: FrameType | None) -> None:

@@ -1,15 +1,31 @@
 """Where REST and gRPC meet: every prediction is admitted, scored, counted and traced here."""
 
+import asyncio
+import logging
+import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from predictors.identity import Identity
 from predictors.log.writer import PredictionLog
 from predictors.metrics import Metrics, Status
 from predictors.requests.rows import Rows
+from predictors.scoring.admission import Admission, Cost
+from predictors.scoring.batches import After, Batch, Batches
 from predictors.scoring.kind import Answered, Kind
+from predictors.tracing import Tracer
+from serin.errors import OverloadedError, RequestError, UnavailableError
+
+SMALL = 32 * 1024  # bytes of a body that is decoded, and answered, on the event loop
+_WARM_UP_SECONDS = 0.2
+_TRIES = 3
 
 _T = TypeVar("_T")
+logger = logging.getLogger("kserve")
 
 
 class DataPlane:
@@ -24,16 +40,32 @@ class DataPlane:
         *,
         max_threads: int,
         max_concurrency: int | None,
+        tracer: Tracer | None = None,
     ) -> None:
         """`max_concurrency` is how many requests may be in flight before others are refused; None measures it."""
-        raise NotImplementedError
+        self._identity, self._kind, self._log, self._metrics, self._tracer = identity, kind, log, metrics, tracer
+        self._max_concurrency = max_concurrency
+        self._pool = ThreadPoolExecutor(max_threads, thread_name_prefix="score")
+        self._cost = Cost()
+        self._admission = Admission(self._cost, max_concurrency or self._cost.concurrency)
+        self._batches = Batches(kind, self._pool, max_threads, self._cost, self._answered, tracer)
+        self._idle: asyncio.Event | None = None
+        metrics.in_flight(lambda: self._admission.in_flight)
 
     async def start(self) -> None:
         """Warm up: a prediction with every engine, a read from the online store, the measured limits.
 
         Raises UnavailableError where `Kind.ready` does.
         """
-        raise NotImplementedError
+        await self._kind.ready()
+        if sample := self._kind.sample():
+            await self._in_a_thread(self._measure, sample)
+        self._admission.most = self._max_concurrency or self._cost.concurrency
+        logger.info(
+            "a batch takes about %.2f ms and %.1f us a row; batches of up to %d rows are scored on the event loop, and "
+            "at most %d requests are in flight",
+            self._cost.base * 1e3, self._cost.row * 1e6, self._cost.quick_rows, self._admission.most,
+        )  # fmt: skip
 
     async def predict(
         self,
@@ -51,18 +83,114 @@ class DataPlane:
         Small bodies (`size` in bytes) are decoded on the event loop, large ones in a thread. `headers` may carry a
         trace (W3C traceparent). Raises RequestError, UnavailableError and OverloadedError.
         """
-        raise NotImplementedError
+        # What it is where a caller goes away before the answer is there: that it took too long is no fault of theirs.
+        status: Status = "error"
+        try:
+            with self._span("predict", headers, request_id):
+                result = await self._predict(decode, encode, request_id, size)
+            status = "ok"
+            return result
+        except RequestError:
+            status = "invalid"
+            raise
+        except OverloadedError:
+            status = "overloaded"
+            raise
+        finally:
+            self.count(status, started)
 
     async def explain(
         self, decode: Callable[[], Rows], *, request_id: str, size: int, headers: Mapping[str, str] | None = None
     ) -> list[dict[str, Any]]:
         """An explanation a row. Raises as `predict`."""
-        raise NotImplementedError
+        self._enter()
+        try:
+            with self._span("explain", headers, request_id):
+                rows = decode() if size <= SMALL else await self._in_a_thread(decode)
+                found = await self._kind.read(rows) if self._kind.reads(rows) else None
+                return [dict(told) for told in await self._in_a_thread(self._kind.explain, rows, found)]
+        finally:
+            self._leave()
 
     def count(self, status: Status, started: float) -> None:
         """Count a request that never came as far as `predict`, such as one whose body is too large."""
-        raise NotImplementedError
+        self._metrics.answered(status, time.perf_counter() - started)
 
     async def close(self) -> None:
         """Wait for what is in flight; refuse what comes then."""
-        raise NotImplementedError
+        self._idle = asyncio.Event()
+        if self._admission.in_flight:
+            await self._idle.wait()
+        self._pool.shutdown()
+
+    async def _predict(
+        self, decode: Callable[[], Rows], encode: Callable[[Answered], _T], request_id: str, size: int
+    ) -> _T:
+        self._enter()
+        try:
+            if size <= SMALL:
+                return encode(await self._answer(decode(), request_id))
+            answered = await self._answer(await self._in_a_thread(decode), request_id)
+            return await self._in_a_thread(encode, answered)
+        finally:
+            self._leave()
+
+    async def _answer(self, rows: Rows, request_id: str) -> Answered:
+        count = rows.count
+        self._admission.wait(count)
+        try:
+            return await self._batches.answer(rows, request_id)
+        finally:
+            self._admission.rows_left(count)
+
+    def _enter(self) -> None:
+        if self._idle:
+            raise UnavailableError("the server is stopping")
+        self._admission.enter()
+
+    def _leave(self) -> None:
+        self._admission.leave()
+        if self._idle and not self._admission.in_flight:
+            self._idle.set()
+
+    def _answered(self, batch: Batch, answered: Answered) -> After | None:
+        """Log and count a batch."""
+        rows, count = answered.rows, answered.rows.count
+        self._metrics.batch(count)
+        self._log.append(
+            {
+                "logged_at": [batch.now] * count,
+                "event_timestamp": rows.times,
+                "request_id": batch.request_ids(answered),
+                "row": rows.numbers,
+                "model": [self._identity.model] * count,
+                "model_version": [self._identity.version] * count,
+                "deployment": [self._identity.deployment] * count,
+                **answered.logged,
+            }
+        )
+        return self._kind.answered(answered, batch.now)
+
+    async def _in_a_thread(self, function: Callable[..., _T], *arguments: Any) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
+
+    def _span(self, name: str, headers: Mapping[str, str] | None, request_id: str) -> AbstractContextManager[None]:
+        return self._tracer.span(name, headers, request_id=request_id) if self._tracer else _NO_SPAN
+
+    def _measure(self, sample: Rows) -> None:
+        """Time one row of the sample, and as many as can be afforded. Nothing of it is logged or counted."""
+        one = min(self._timed(sample, 1) for _ in range(_TRIES))
+        rows = min(sample.count, max(2, int(_WARM_UP_SECONDS / _TRIES / one)))
+        many = min(self._timed(sample, rows) for _ in range(_TRIES)) if rows > 1 else one
+        self._cost.measure(rows, one, many)
+
+    def _timed(self, sample: Rows, count: int) -> float:
+        rows = replace(
+            sample, records=sample.records[:count], times=sample.times[:count], numbers=sample.numbers[:count]
+        )
+        start = time.perf_counter()
+        self._kind.answer(rows, None, datetime.now(UTC))
+        return time.perf_counter() - start
+
+
+_NO_SPAN = nullcontext()

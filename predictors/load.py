@@ -28,12 +28,13 @@ _FAST = ("onnx",)
 class LoadedModel:
     """A verified model. `predict` takes (n, inputs) and gives n probabilities; any thread may call it.
 
-    `engines` tells with which engine, or from how many rows on with which.
+    `engines` tells with which engine, or from how many rows on with which. `folder` is where it was loaded from.
     """
 
     manifest: Manifest
     predict: Scorer
     engines: str = ""
+    folder: Path | None = None
 
 
 def load(folder: Path) -> LoadedModel:
@@ -53,11 +54,11 @@ def load(folder: Path) -> LoadedModel:
     for name, scorer in scorers.items():
         _self_test(folder, name, scorer, inputs[:SELF_TEST_ROWS], expected[:SELF_TEST_ROWS])
     if len(scorers) == 1:
-        return LoadedModel(manifest, _blaming_the_request(scorers[manifest.engine]), manifest.engine)
+        return LoadedModel(manifest, _blaming_the_request(scorers[manifest.engine]), manifest.engine, folder)
     native, fast = names
     found = measure(scorers[fast], scorers[native], inputs)
     chosen = found.scorer(scorers[fast], scorers[native])
-    return LoadedModel(manifest, _blaming_the_request(chosen), found.told(fast, native))
+    return LoadedModel(manifest, _blaming_the_request(chosen), found.told(fast, native), folder)
 
 
 def _check_plan(folder: Path, manifest: Manifest) -> None:

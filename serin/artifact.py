@@ -5,12 +5,15 @@ model.*             the model, once for each engine that can serve it (see serin
 reference.parquet   rows of the held-back period with their scores: what drift is measured against
 background.parquet  a few rows of training that explanations are measured against
 validation.parquet  the scores of the validation folds; only between the steps of a training, not in what is served
+
+The folder of another kind of model (see predictors.template) has a manifest, too, with nothing but the hashes.
 """
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -26,6 +29,8 @@ MANIFEST = "manifest.json"
 REFERENCE = "reference.parquet"
 BACKGROUND = "background.parquet"
 VALIDATION = "validation.parquet"
+
+_M = TypeVar("_M", bound=BaseModel)
 
 
 class RequestColumn(Column):
@@ -106,14 +111,18 @@ class Manifest(BaseModel):
         return tuple(columns[name] for name in self.events.key)
 
 
+class FileHashes(BaseModel):
+    """The manifest of a folder whose content is another kind's own: the SHA-256 of every other file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal["files-1"] = "files-1"
+    files: dict[str, str]
+
+
 def seal(folder: Path, manifest: Manifest) -> Manifest:
     """Hash every file in `folder` and write the manifest with the hashes; the last step of making an artifact."""
-    files = {
-        str(path.relative_to(folder)): _sha256(path)
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != MANIFEST
-    }
-    sealed = manifest.model_copy(update={"files": files})
+    sealed = manifest.model_copy(update={"files": _hashes(folder)})
     write_text(folder / MANIFEST, sealed.model_dump_json(indent=2) + "\n")
     return sealed
 
@@ -123,27 +132,63 @@ def verify(folder: Path) -> Manifest:
 
     Raises ArtifactError: no manifest or an unreadable one, a file missing, changed or not listed.
     """
+    manifest = _read(folder, Manifest)
+    _check_names(folder, manifest.files)
+    for engine, file in manifest.models.items():
+        if file not in manifest.files:
+            raise ArtifactError(f"{folder}: engine {engine} needs {file}")
+    _check_hashes(folder, manifest.files)
+    return manifest
+
+
+def seal_files(folder: Path) -> FileHashes:
+    """Hash every file in `folder`, which holds another kind of model, and write its manifest."""
+    sealed = FileHashes(files=_hashes(folder))
+    write_text(folder / MANIFEST, sealed.model_dump_json(indent=2) + "\n")
+    return sealed
+
+
+def verify_files(folder: Path) -> FileHashes:
+    """Check every file against the hashes of `seal_files`, before anything else is read. Raises as `verify` does."""
+    sealed = _read(folder, FileHashes)
+    _check_names(folder, sealed.files)
+    _check_hashes(folder, sealed.files)
+    return sealed
+
+
+def _read(folder: Path, kind: type[_M]) -> _M:
     path = folder / MANIFEST
     if not path.is_file():
         raise ArtifactError(f"{folder} is no model artifact: it holds no {MANIFEST}")
     try:
-        manifest = Manifest.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        return kind.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except (ValidationError, ValueError) as error:
         raise ArtifactError(f"{path} can't be read: {error}") from None
-    present = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST}
-    if present != set(manifest.files):
-        odd = ", ".join(sorted(present ^ set(manifest.files)))
+
+
+def _files(folder: Path) -> list[str]:
+    found = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != MANIFEST)
+    return [str(path.relative_to(folder)) for path in found]
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    return {name: _sha256(folder / name) for name in _files(folder)}
+
+
+def _check_names(folder: Path, files: Mapping[str, str]) -> None:
+    present = set(_files(folder))
+    if present != set(files):
+        odd = ", ".join(sorted(present ^ set(files)))
         raise ArtifactError(f"{folder}: files and manifest differ on {odd}")
-    for engine, file in manifest.models.items():
-        if file not in manifest.files:
-            raise ArtifactError(f"{folder}: engine {engine} needs {file}")
-    for name, expected in manifest.files.items():
+
+
+def _check_hashes(folder: Path, files: Mapping[str, str]) -> None:
+    for name, expected in files.items():
         found = _sha256(folder / name)
         if found != expected:
             raise ArtifactError(
                 f"{folder / name} was changed: its SHA-256 is {found[:12]}…, the manifest has {expected[:12]}…"
             )
-    return manifest
 
 
 def _sha256(path: Path) -> str:

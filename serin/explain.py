@@ -4,15 +4,17 @@ A row's values add up, with `base`, to what the model gives before it is calibra
 Approach to Interpreting Model Predictions", 2017). How they are had depends on the model:
 
     boosted trees            the libraries' own exact TreeSHAP, in log-odds
-    random forest            shap's TreeExplainer, in probability, for as many rows as trees of that size allow
+    random forest            shap's TreeExplainer, in probability, for as many rows as trees of that size allow, where
+                             shap may be used; as all others where not
     logistic regression      exact: the weight times the distance from the background's mean, in log-odds
-    all others, the stack    shap's KernelExplainer against the background, in log-odds: an estimate
+    all others, the stack    Kernel SHAP against the background (serin.kernel_shap), in log-odds: an estimate, but for
+                             models of few inputs
 
-It stands on the ground floor, as evaluation and predictor explain alike.
+It stands on the ground floor, as evaluation and predictor explain alike; the predictor's environment has no shap.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -23,15 +25,16 @@ from numpy.typing import NDArray
 from serin import engines
 from serin.artifact import Manifest
 from serin.engines import Scorer
-from serin.errors import UnavailableError
 from serin.estimators.kept import loads
+from serin.kernel_shap import coalitions, kernel_shap
+from serin.logistic import logits, sigmoid
 
 MAX_ROWS = 500
 # A forest's leaves times the square of their depth, over all trees and rows: some 20 s on one core.
 MAX_TREE_WORK = 2e10
 # Fewer rows of a forest than this show nothing of it as a whole.
 LEAST_ROWS = 20
-# Rows that the kernel explainer may have scored: rows to explain x coalitions x rows of background.
+# Rows that the kernel may have scored: rows to explain x coalitions x rows of background.
 MAX_EVALUATIONS = 200_000
 BACKGROUND_ROWS = 20
 # What the values may miss the score by; single precision alone makes 1e-6 of it.
@@ -41,6 +44,8 @@ _LEAST = 1e-7
 
 Scale = Literal["log-odds", "probability"]
 Matrix = NDArray[np.float64]
+# From n rows, as encoded or prepared, to their values, of their shape, and the base.
+Values = Callable[[NDArray[Any]], tuple[Matrix, float]]
 
 
 @dataclass(frozen=True)
@@ -72,67 +77,101 @@ class Explanation:
 
 
 @dataclass(frozen=True)
-class _Values:
-    places: NDArray[np.int64]
-    values: Matrix
-    base: float
+class _Way:
+    """How the values of a model are had; `most` rows at a time, None where there is no limit."""
+
+    values: Values
     scale: Scale
     method: str
+    most: int | None = None
+
+
+class Explainer:
+    """Explains rows of one model, which is read once. Any thread may call it; one at a time is answered."""
+
+    def __init__(
+        self, folder: Path, manifest: Manifest, background: NDArray[np.float32], seed: int = 0, walked: int = 0
+    ) -> None:
+        """`folder` is a verified artifact, `background` encoded rows of its training, of which some are drawn by
+        `seed`. `walked` is for how many rows shap may walk a forest's trees, where it is installed.
+        """
+        name = manifest.engine
+        path = folder / manifest.models[name]
+        self._names = manifest.inputs.names
+        self._score = engines.known()[name].load(path)
+        self._way = _by_engine(name, path, background, walked) or _kernel(self._score, background, seed)
+        self._lock = threading.Lock()
+
+    @property
+    def method(self) -> str:
+        """How the values are had, in words."""
+        return self._way.method
+
+    @property
+    def most(self) -> int | None:
+        """How many rows can be explained at a time; None where there is no limit."""
+        return self._way.most
+
+    def explain(self, rows: NDArray[np.float32]) -> Explanation:
+        """Explain encoded rows, shape (n, columns): the first `most` of them."""
+        rows = rows[: self.most]
+        way = self._way
+        with self._lock:
+            values, base = way.values(rows)
+        sums = base + values.sum(axis=1)
+        again = sigmoid(sums) if way.scale == "log-odds" else sums
+        gap = float(np.max(np.abs(again - self._score(rows)), initial=0.0))
+        return Explanation(self._names, values, base, rows, way.scale, way.method, gap)
 
 
 def explain(
     folder: Path, manifest: Manifest, inputs: NDArray[np.float32], background: NDArray[np.float32], seed: int
 ) -> Explanation:
-    """Explain up to MAX_ROWS of the encoded rows `inputs`, shape (n, columns), drawn by `seed`.
-
-    `folder` is a verified artifact, `background` encoded rows of its training. Raises UnavailableError where shap is
-    needed and missing here.
-    """
-    drawn = _drawn(len(inputs), MAX_ROWS, seed)
-    rows = inputs[drawn]
-    name = manifest.engine
-    path = folder / manifest.models[name]
-    scorer = engines.known()[name].load(path)
-    found = _by_engine(name, path, rows, background) or _kernel(scorer, rows, background, seed)
-    rows = rows[found.places]
-    sums = found.base + found.values.sum(axis=1)
-    again = _probability(sums) if found.scale == "log-odds" else sums
-    gap = float(np.max(np.abs(again - scorer(rows)), initial=0.0))
-    return Explanation(manifest.inputs.names, found.values, found.base, rows, found.scale, found.method, gap)
+    """Explain up to MAX_ROWS of the encoded rows `inputs`, shape (n, columns), drawn by `seed`; see `Explainer`."""
+    rows = inputs[_drawn(len(inputs), MAX_ROWS, seed)]
+    return Explainer(folder, manifest, background, seed, walked=len(rows)).explain(rows)
 
 
-def _by_engine(name: str, path: Path, rows: NDArray[np.float32], background: NDArray[np.float32]) -> _Values | None:
+def _by_engine(name: str, path: Path, background: NDArray[np.float32], walked: int) -> _Way | None:
     """What an engine's own model tells; None where only its scores are left to explain it by."""
     if name == "xgboost":
-        return _xgboost(path, rows)
+        return _xgboost(path)
     if name == "lightgbm":
-        return _lightgbm(path, rows)
-    return _sklearn(path, rows, background) if name == "sklearn" else None
+        return _lightgbm(path)
+    return _sklearn(path, background, walked) if name == "sklearn" else None
 
 
-def _xgboost(path: Path, rows: NDArray[np.float32]) -> _Values:
+def _xgboost(path: Path) -> _Way:
     import xgboost
 
     booster = xgboost.Booster()
     booster.load_model(path)
-    matrix = xgboost.DMatrix(rows, feature_types=booster.feature_types, enable_categorical=True)
-    return _contributions(booster.predict(matrix, pred_contribs=True), "XGBoost's own TreeSHAP, exact")
+    booster.set_param({"nthread": 1})
+
+    def values(rows: NDArray[np.float32]) -> tuple[Matrix, float]:
+        matrix = xgboost.DMatrix(rows, feature_types=booster.feature_types, enable_categorical=True, nthread=1)
+        return _contributions(booster.predict(matrix, pred_contribs=True))
+
+    return _Way(values, "log-odds", "XGBoost's own TreeSHAP, exact")
 
 
-def _lightgbm(path: Path, rows: NDArray[np.float32]) -> _Values:
+def _lightgbm(path: Path) -> _Way:
     import lightgbm
 
     booster = lightgbm.Booster(model_file=str(path))
-    found = np.asarray(booster.predict(rows, pred_contrib=True, num_threads=1))
-    return _contributions(found, "LightGBM's own TreeSHAP, exact")
+
+    def values(rows: NDArray[np.float32]) -> tuple[Matrix, float]:
+        return _contributions(np.asarray(booster.predict(rows, pred_contrib=True, num_threads=1)))
+
+    return _Way(values, "log-odds", "LightGBM's own TreeSHAP, exact")
 
 
-def _contributions(found: NDArray[Any], method: str) -> _Values:
+def _contributions(found: NDArray[Any]) -> tuple[Matrix, float]:
     """Both libraries give the base as one column more, the last."""
-    return _Values(np.arange(len(found)), found[:, :-1].astype(np.float64), float(found[0, -1]), "log-odds", method)
+    return found[:, :-1].astype(np.float64), float(found[0, -1])
 
 
-def _sklearn(path: Path, rows: NDArray[np.float32], background: NDArray[np.float32]) -> _Values | None:
+def _sklearn(path: Path, background: NDArray[np.float32], walked: int) -> _Way | None:
     """Of a pipeline that prepares the inputs (see serin.estimators.base); None for a model of another kind."""
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.linear_model import LogisticRegression
@@ -143,13 +182,25 @@ def _sklearn(path: Path, rows: NDArray[np.float32], background: NDArray[np.float
     if owners is None:
         return None
     preparation, core = model[:-1], model[-1]
-    prepared = np.asarray(preparation.transform(rows), dtype=np.float64)
-    found = None
+
+    def prepared(rows: NDArray[np.float32]) -> Matrix:
+        return np.asarray(preparation.transform(rows), dtype=np.float64)
+
+    way = None
     if isinstance(core, LogisticRegression):
-        found = _linear(core, prepared, np.asarray(preparation.transform(background), dtype=np.float64))
-    elif isinstance(core, RandomForestClassifier):
-        found = _forest(core, prepared)
-    return replace(found, values=_summed(found.values, owners, rows.shape[1])) if found else None
+        way = _linear(core, prepared(background))
+    elif isinstance(core, RandomForestClassifier) and walked:
+        way = _forest(core, walked)
+    if way is None:
+        return None
+
+    of_prepared = way.values
+
+    def values(rows: NDArray[np.float32]) -> tuple[Matrix, float]:
+        found, base = of_prepared(prepared(rows))
+        return _summed(found, owners, rows.shape[1]), base
+
+    return replace(way, values=values)
 
 
 def _owners(preparation: Any) -> NDArray[np.int64] | None:
@@ -177,68 +228,55 @@ def _summed(values: Matrix, owners: NDArray[np.int64], inputs: int) -> Matrix:
     return summed
 
 
-def _linear(core: Any, prepared: Matrix, background: Matrix) -> _Values:
+def _linear(core: Any, background: Matrix) -> _Way:
     """A linear model's SHAP values where inputs are taken as independent (Lundberg and Lee, corollary 1)."""
     weights, means = core.coef_[0], background.mean(axis=0)
     base = float(core.intercept_[0] + means @ weights)
-    places = np.arange(len(prepared))
-    return _Values(places, (prepared - means) * weights, base, "log-odds", "weight times distance from the mean, exact")
+    return _Way(
+        lambda prepared: ((prepared - means) * weights, base),
+        "log-odds",
+        "weight times distance from the mean, exact",
+    )
 
 
-def _forest(core: Any, prepared: Matrix) -> _Values | None:
-    """None where LEAST_ROWS would take too long."""
+def _forest(core: Any, rows: int) -> _Way | None:
+    """None where shap is missing, or LEAST_ROWS of `rows` would take too long."""
     work = sum(int(tree.tree_.n_leaves) * int(tree.tree_.max_depth) ** 2 for tree in core.estimators_)
-    count = min(len(prepared), int(MAX_TREE_WORK // max(work, 1)))
-    if count < min(LEAST_ROWS, len(prepared)) or len(core.classes_) != 2:
+    most = int(MAX_TREE_WORK // max(work, 1))
+    if most < min(LEAST_ROWS, rows) or len(core.classes_) != 2:
         return None
-    places = np.arange(count)  # Drawn by chance already.
-    explainer = _shap().TreeExplainer(core)
-    values = np.asarray(explainer.shap_values(prepared[places], check_additivity=False), dtype=np.float64)[..., 1]
-    return _Values(places, values, float(explainer.expected_value[1]), "probability", "shap's TreeExplainer, exact")
-
-
-def _kernel(scorer: Scorer, rows: NDArray[np.float32], background: NDArray[np.float32], seed: int) -> _Values:
-    """An estimate from coalitions drawn by `seed`, for as many rows as MAX_EVALUATIONS allows."""
-    drawn = background[_drawn(len(background), BACKGROUND_ROWS, seed)]
-    coalitions = 2 * rows.shape[1] + 128
-    places = np.arange(min(len(rows), max(1, MAX_EVALUATIONS // (coalitions * len(drawn)))))
-
-    def bounded(matrix: NDArray[Any]) -> Matrix:
-        return np.clip(scorer(matrix.astype(np.float32)), _LEAST, 1 - _LEAST)
-
-    with _seeded(seed):
-        explainer = _shap().KernelExplainer(bounded, drawn.astype(np.float64), link="logit")
-        values = explainer.shap_values(
-            rows[places].astype(np.float64), nsamples=coalitions, l1_reg=False, silent=True, gc_collect=False
-        )
-    method = f"shap's KernelExplainer, an estimate from {coalitions} coalitions and {len(drawn)} rows of background"
-    return _Values(places, np.asarray(values, dtype=np.float64), float(explainer.expected_value), "log-odds", method)
-
-
-def _shap() -> Any:
     try:
         import shap
-    except ImportError as error:
-        raise UnavailableError(f"this model is explained by shap, which can't be imported here: {error}") from None
-    return shap
+    except ImportError:
+        return None
+    explainer = shap.TreeExplainer(core)
+
+    def values(prepared: NDArray[Any]) -> tuple[Matrix, float]:
+        found = np.asarray(explainer.shap_values(prepared, check_additivity=False), dtype=np.float64)[..., 1]
+        return found, float(explainer.expected_value[1])
+
+    return _Way(values, "probability", "shap's TreeExplainer, exact", most)
 
 
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """shap draws from NumPy's global generator: seeded for the block, and as it was after."""
-    before = np.random.get_state()
-    np.random.seed(seed)
-    try:
-        yield
-    finally:
-        np.random.set_state(before)
+def _kernel(scorer: Scorer, background: NDArray[np.float32], seed: int) -> _Way:
+    """For as many rows at a time as MAX_EVALUATIONS allows."""
+    drawn = background[_drawn(len(background), BACKGROUND_ROWS, seed)]
+    inputs = background.shape[1]
+    count = 2 * inputs + 128
+    found = coalitions(inputs, count) if inputs > 1 else None
+    scored = len(found.members) if found else 1
+
+    def bounded(matrix: NDArray[np.float32]) -> Matrix:
+        return np.clip(scorer(matrix), _LEAST, 1 - _LEAST)
+
+    def values(rows: NDArray[np.float32]) -> tuple[Matrix, float]:
+        return kernel_shap(bounded, lambda scores: logits(scores, _LEAST), rows, drawn, count)
+
+    told = "exact, of all" if found is None or found.exact else "an estimate from"
+    method = f"Kernel SHAP, {told} {scored} coalitions and {len(drawn)} rows of background"
+    return _Way(values, "log-odds", method, max(1, MAX_EVALUATIONS // (count * len(drawn))))
 
 
 def _drawn(count: int, most: int, seed: int) -> NDArray[np.int64]:
     """Places of up to `most` of `count` rows, in an order of chance: the first of them are a sample too."""
     return np.random.default_rng(seed).permutation(count)[:most]
-
-
-def _probability(margin: Matrix) -> Matrix:
-    odds: Matrix = 1 / (1 + np.exp(-margin))
-    return odds

@@ -58,6 +58,11 @@ class Workspace:
         return self.root / ".serin"
 
     @property
+    def spool(self) -> Path:
+        """Where predictors keep what the prediction log lacks yet, a folder a use case. Always on this machine."""
+        return self.state / "spool"
+
+    @property
     def use_cases(self) -> Path:
         """The folder of use case files."""
         return self.root / "pipelines" / "use_cases"

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from serin import engines
-from serin.artifact import REFERENCE, EventColumns, Manifest, RequestColumn, seal
+from serin.artifact import BACKGROUND, REFERENCE, EventColumns, Manifest, RequestColumn, seal
 from serin.online.plan import LogPlan, OnlinePlan, TablePlan, WindowPlan
 from serin.schema import InputColumn, InputSchema, calendar
 from serin.use_case import DerivedFeature, UseCase, WindowView, parse
@@ -133,6 +133,7 @@ def make_artifact(
     kept = {name: columns[name] for name in schema.names}
     score = engine.load(folder / engine.file)(matrix)
     pq.write_table(pa.table({**kept, "label": label, "score": score}), folder / REFERENCE)
+    pq.write_table(pa.table(kept).slice(0, 50), folder / BACKGROUND)
     manifest = _manifest(use_case, estimator, engine, schema, threshold)
     if store or windows:
         manifest = manifest.model_copy(update={"online": online or TABLES})

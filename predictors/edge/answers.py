@@ -1,50 +1,64 @@
-"""Scores as the answers of V1 and V2."""
+"""What a kind of model answered, as V1 and V2 have it: its own outputs, then the version that answered."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
-from predictors.scoring.tabular import Scores
+from predictors.requests.rows import Options
+from predictors.scoring import kind
+from predictors.scoring.kind import Answered
 
-# Name and V2 datatype of what every answer holds.
-OUTPUTS = (("score", "FP64"), ("decision", "BOOL"), ("model_version", "BYTES"))
+VERSION = kind.Output("model_version", "BYTES")
 
 
 @dataclass(frozen=True)
 class Output:
-    """One V2 output of shape [n]."""
+    """One V2 output of shape [n], of plain values."""
 
     name: str
     datatype: str
-    data: list[Any]
+    data: Sequence[Any]
 
 
-def predictions(result: Scores, version: str) -> list[dict[str, Any]]:
+def predictions(answered: Answered, version: str) -> list[dict[str, Any]]:
     """V1: one object a row of the request, in its order; `error` is all that one of a refused row holds.
 
     Where asked for, `unknown_categories` has the values that training did not know, by column.
     """
-    options, refused = result.rows.options, result.rows.refused
-    answers: dict[int, dict[str, Any]] = {row: {"error": problem} for row, problem in refused.items()}
-    scored = zip(result.rows.numbers, result.scores, result.decisions, result.unknown, strict=True)
-    for row, score, decision, unknown in scored:
-        answers[row] = {"score": score, "decision": decision, "model_version": version}
-        if options.explain_unknown:
-            answers[row]["unknown_categories"] = unknown
+    columns = (*answered.outputs, VERSION.name)
+    found = [dict(zip(columns, row, strict=True)) for row in zip(*answered.outputs.values(), repeat(version))]
+    rows = answered.rows
+    if rows.options.explain_unknown:
+        for answer, unknown in zip(found, answered.unknown or repeat({}), strict=False):
+            answer["unknown_categories"] = unknown
+    if not rows.refused:
+        return found
+    answers = {row: {"error": problem} for row, problem in rows.refused.items()}
+    answers |= dict(zip(rows.numbers, found, strict=True))
     return [answers[row] for row in sorted(answers)]
 
 
-def outputs(result: Scores, version: str) -> list[Output]:
-    """V2: OUTPUTS, of n scored rows each.
+def names(declared: Sequence[kind.Output], options: Options) -> list[str]:
+    """The outputs that a V2 answer to a request with the options has."""
+    found = [*(output.name for output in declared), VERSION.name]
+    found += ["unknown_categories"] if options.explain_unknown else []
+    return found + (["row", "refused_row", "refusal"] if options.partial else [])
 
-    Where asked for, `unknown_categories` has an object in JSON a scored row. A partial answer says which rows of the
-    request were scored (`row`), and of the m others which and why not (`refused_row`, `refusal`).
+
+def outputs(answered: Answered, declared: Sequence[kind.Output], version: str) -> list[Output]:
+    """V2: the kind's `declared` outputs and the version, of n answered rows each.
+
+    Where asked for, `unknown_categories` has an object in JSON an answered row. A partial answer says which rows of the
+    request were answered (`row`), and of the m others which and why not (`refused_row`, `refusal`).
     """
-    rows = result.rows
-    data: tuple[list[Any], ...] = (result.scores, result.decisions, [version] * rows.count)
-    found = [Output(name, datatype, values) for (name, datatype), values in zip(OUTPUTS, data, strict=True)]
+    rows = answered.rows
+    found = [Output(output.name, output.datatype, answered.outputs[output.name]) for output in declared]
+    found.append(Output(VERSION.name, VERSION.datatype, [version] * rows.count))
     if rows.options.explain_unknown:
-        texts = [json.dumps(unknown, ensure_ascii=False) for unknown in result.unknown]
+        unknown = answered.unknown or [{}] * rows.count
+        texts = [json.dumps(dict(values), ensure_ascii=False) for values in unknown]
         found.append(Output("unknown_categories", "BYTES", texts))
     if rows.options.partial:
         refused = sorted(rows.refused)

@@ -1,48 +1,104 @@
-"""The HTTP edge in front of KServe's application: what it must not see, and what is counted.
+"""The HTTP edge in front of KServe's application: it answers the hot routes itself, and guards the others.
 
-It bounds and decompresses bodies, takes JSON as JSON whatever its Content-Type says (curl's default is a form),
-answers a path with a slash at its end as the one without (KServe's redirect would go where the client's Host header
-says), accepts this model's own version in a V2 path, and counts every prediction request by the status that leaves
-the server. Events and labels (POST /v1/events) are taken here, for KServe knows nothing of them.
+Hot are V1 :predict and :explain, V2 infer (for this model, under its own version, too) and POST /v1/events: none of
+them sees FastAPI. JSON is JSON there whatever the Content-Type says (curl's default is a form), and each answer has
+the request's id in X-Request-Id.
+
+Everything else is KServe's, with bodies that are bounded and decompressed and without CloudEvents. A path with a slash
+at its end is the one without (KServe's redirect would go where the client's Host header says), and another version of
+the model is not found.
 """
 
+import asyncio
+import os
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from functools import partial
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
+import orjson
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from kserve.errors import InvalidInput
 
+from predictors.dataplane import DataPlane
 from predictors.edge import body as bodies
-from predictors.edge.body import BodyError, Headers, Message, Receive
-from predictors.edge.model import NoEvents, Unavailable
-from predictors.metrics import Metrics, Status
+from predictors.edge.body import GoneError, Headers, Message, Receive
+from predictors.edge.errors import RefusedError, answer, told
+from predictors.edge.v1 import V1
+from predictors.edge.v2 import BINARY_HEADER, V2, Infer
+from predictors.faults import FaultLog
+from predictors.identity import Identity
+from predictors.online.events import EventSink
+from predictors.requests.fast import FastDecoder
+from predictors.requests.schema import check_id
+from predictors.scoring.kind import Answered, Kind
+from serin.errors import NotFoundError, RequestError
 
 Scope = Message
 Send = Callable[[Message], Awaitable[None]]
-Push = Callable[[bytes], Awaitable[dict[str, int]]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Pairs = list[tuple[bytes, bytes]]
 
 EVENTS = "/v1/events"
-_BINARY_HEADER = b"inference-header-content-length"
+# A larger body is parsed in a thread, so that others need not wait for it.
+LARGE = 64 * 1024
+_JSON, _OCTETS = (b"content-type", b"application/json"), (b"content-type", b"application/octet-stream")
 # They tell of the body as it was sent.
-_BODY_HEADERS = (b"content-type", b"content-encoding", b"content-length")
+_BODY_HEADERS = (b"content-type", b"content-encoding", b"content-length", BINARY_HEADER)
+
+
+class Call:
+    """A request to a hot route. `id` is the header's until the body says another; `counted` is whether the metrics
+    know of it, or need not."""
+
+    __slots__ = ("body", "counted", "headers", "id", "started")
+
+    def __init__(self, headers: Headers) -> None:
+        self.started = time.perf_counter()
+        self.headers = dict(headers)
+        given = self.headers.get(b"x-request-id")
+        self.id = given.decode("latin-1") if given else ""
+        self.body = b""
+        self.counted = False
+
+    @property
+    def trace(self) -> dict[str, str] | None:
+        """The headers that carry a trace, None where none does."""
+        if b"traceparent" not in self.headers:
+            return None
+        names = (b"traceparent", b"tracestate")
+        return {name.decode(): self.headers[name].decode("latin-1") for name in names if name in self.headers}
+
+
+# What answers a call: the body, and headers beyond length and id.
+Route = Callable[[Call], Awaitable[tuple[bytes, Pairs]]]
 
 
 class RestEdge:
-    """ASGI middleware around KServe's application."""
+    """The ASGI application that the server runs: hot routes, and `app` (KServe's) behind them."""
 
-    def __init__(self, app: App, model: str, version: str, metrics: Metrics, push: Push) -> None:
-        """`push` takes the body of POST /v1/events, and raises what `PredictorModel.push` does."""
-        self._app, self._push = app, push
-        self._metrics = metrics
-        self._v2 = f"/v2/models/{model}/infer"
-        self._predictions = {f"/v1/models/{model}:predict", self._v2}
-        self._version = re.compile(rf"(/v2/models/{re.escape(model)})/versions/{re.escape(version)}(?=/|$)")
+    def __init__(
+        self,
+        app: App,
+        identity: Identity,
+        kind: Kind,
+        plane: DataPlane,
+        faults: FaultLog,
+        events: EventSink | None = None,
+    ) -> None:
+        self._app, self._plane, self._faults, self._events = app, plane, faults, events
+        self._model = identity.model
+        fast = FastDecoder(kind.schema)
+        self._v1, self._v2 = V1(kind.schema, fast, identity.version), V2(identity, kind, fast)
+        self._new_id = _ids()
+        self._routes = self._hot(identity)
+        own = re.escape(identity.model), re.escape(identity.version)
+        self._version = re.compile(rf"(/v2/models/{own[0]})/versions/{own[1]}(?=/|$)")
         self._other_version = re.compile(r"/v2/models/([^/]+)/versions/([^/]+)")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -50,104 +106,185 @@ class RestEdge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        path = self._version.sub(r"\1", scope["path"].rstrip("/") or "/", count=1)
-        scope = {**scope, "path": path}
-        other = self._other_version.match(path)
-        if other:
-            text = f"Model with name {other[1]}, version {other[2]}, does not exist."
-            await JSONResponse({"error": text}, HTTPStatus.NOT_FOUND)(scope, receive, send)
-        elif path not in self._predictions and path != EVENTS:
-            await self._bounded(scope, receive, send)
-        elif scope["method"] != "POST":
-            what = "the events and labels to push" if path == EVENTS else "the rows to predict"
-            text = f"{scope['method']} {path}: allowed is POST, with {what}"
-            response = JSONResponse({"error": text}, HTTPStatus.METHOD_NOT_ALLOWED, {"allow": "POST"})
-            await response(scope, receive, send)
-        elif path == EVENTS:
-            await (await self._pushed(scope, receive))(scope, receive, send)
+        route = self._routes.get(scope["path"])
+        if route is not None and scope["method"] == "POST":
+            await self._answer(route, scope, receive, send)
         else:
-            await self._measured(scope, receive, send)
+            await self._other(scope, receive, send)
 
-    async def _pushed(self, scope: Scope, receive: Receive) -> JSONResponse:
+    def _hot(self, identity: Identity) -> dict[str, Route]:
+        v1, v2 = f"/v1/models/{identity.model}", f"/v2/models/{identity.model}"
+        routes: dict[str, Route] = {
+            f"{v1}:predict": self._predict,
+            f"{v1}:explain": self._explain,
+            f"{v2}/infer": self._infer,
+            f"{v2}/versions/{identity.version}/infer": self._infer,
+            EVENTS: self._push,
+        }
+        return routes | {f"{path}/": route for path, route in routes.items()}
+
+    async def _answer(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
+        call = Call(scope["headers"])
         try:
-            body = bodies.json_text(await bodies.read(receive, scope["headers"]))
-            return JSONResponse(await self._push(body))
-        except BodyError as error:
-            return JSONResponse({"error": str(error)}, error.status, error.headers)
-        except NoEvents as error:
-            return JSONResponse({"error": str(error)}, HTTPStatus.NOT_FOUND)
-        except Unavailable as error:
-            return JSONResponse({"error": str(error)}, HTTPStatus.SERVICE_UNAVAILABLE)
-        except InvalidInput as error:
-            return _refused(error)
+            call.body = await bodies.read(receive, scope["headers"])
+            body, headers = await route(call)
+            status = 200
+            headers += [(b"content-length", b"%d" % len(body)), (b"x-request-id", _header(call.id))]
+        except GoneError:
+            return
+        except Exception as error:  # noqa: BLE001
+            status, body, headers = self._refusal(error, call, route)
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
 
-    async def _measured(self, scope: Scope, receive: Receive, send: Send) -> None:
-        start = time.perf_counter()
-        code = 500
-
-        async def observed(message: Message) -> None:
-            nonlocal code
-            if message["type"] == "http.response.start":
-                code = message["status"]
-            await send(message)
-
+    def _refusal(self, error: Exception, call: Call, route: Route) -> tuple[int, bytes, Pairs]:
+        """What is told of an error, and whether others are told of it, too."""
         try:
-            await self._bounded(scope, receive, observed)
-        finally:
-            self._metrics.answered(_status(code), time.perf_counter() - start)
+            call.id = check_id(call.id or self._new_id())
+        except RequestError:
+            call.id = self._new_id()
+        found = told(error)
+        if not call.counted and route in (self._predict, self._infer):
+            self._plane.count(found.counted, call.started)
+        if found.ours:
+            self._faults.fault(error, call.id)
+        status, body, headers = answer(error, call.id)
+        return status, body, [*headers, (b"x-request-id", _header(call.id))]
+
+    async def _predict(self, call: Call) -> tuple[bytes, Pairs]:
+        call.id = check_id(call.id or self._new_id())
+        call.counted = True
+        body = await self._plane.predict(
+            partial(self._v1.rows, call.body),
+            self._v1.answer,
+            request_id=call.id,
+            size=len(call.body),
+            started=call.started,
+            headers=call.trace,
+        )
+        return body, [_JSON]
+
+    async def _explain(self, call: Call) -> tuple[bytes, Pairs]:
+        call.id = check_id(call.id or self._new_id())
+        explanations = await self._plane.explain(
+            partial(self._v1.rows, call.body), request_id=call.id, size=len(call.body), headers=call.trace
+        )
+        return orjson.dumps({"explanations": explanations}), [_JSON]
+
+    async def _infer(self, call: Call) -> tuple[bytes, Pairs]:
+        length = call.headers.get(BINARY_HEADER)
+        if len(call.body) > LARGE:
+            infer = await asyncio.to_thread(self._v2.request, call.body, length)
+        else:
+            infer = self._v2.request(call.body, length)
+        call.id = check_id(infer.id or call.id or self._new_id())
+        call.counted = True
+        body, text = await self._plane.predict(
+            infer.rows,
+            self._encoder(infer, call.id),
+            request_id=call.id,
+            size=len(call.body),
+            started=call.started,
+            headers=call.trace,
+        )
+        return body, [_JSON] if text is None else [_OCTETS, (BINARY_HEADER, b"%d" % text)]
+
+    def _encoder(self, infer: Infer, request_id: str) -> Callable[[Answered], tuple[bytes, int | None]]:
+        return partial(self._v2.answer, infer, request_id)
+
+    async def _push(self, call: Call) -> tuple[bytes, Pairs]:
+        call.id = check_id(call.id or self._new_id())
+        if self._events is None:
+            text = f"{self._model} takes no events: it has no window features, or its events have no `data.key`"
+            raise NotFoundError(text)
+        body = bodies.json_text(call.body)
+        pushed = await asyncio.to_thread(self._events.take, body, datetime.now(UTC))
+        return orjson.dumps({"accepted": pushed.accepted, "new": pushed.new}), [_JSON]
+
+    async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = self._version.sub(r"\1", scope["path"].rstrip("/") or "/", count=1)
+        route = self._routes.get(path)
+        if route is not None:
+            if scope["method"] == "POST":
+                await self._answer(route, scope, receive, send)
+            else:
+                await self._send(_not_allowed(scope["method"], path), send)
+            return
+        scope = {**scope, "path": path}
+        if other := self._other_version.match(path):
+            error: Exception = NotFoundError(f"Model with name {other[1]}, version {other[2]}, does not exist.")
+            await self._send(error, send)
+        elif scope["method"] == "POST":
+            await self._bounded(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
 
     async def _bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] != "POST":
-            await self._app(scope, receive, send)
-            return
-        is_binary = scope["path"] == self._v2 and any(name == _BINARY_HEADER for name, _ in scope["headers"])
         try:
             body = await bodies.read(receive, scope["headers"])
-            if scope["path"] in self._predictions and not is_binary:
-                body = bodies.json_text(body)
-        except BodyError as error:
-            await JSONResponse({"error": str(error)}, error.status, error.headers)(scope, receive, send)
+        except GoneError:
+            return
+        except RefusedError as error:
+            await self._send(error, send)
             return
         replayed = [{"type": "http.request", "body": body, "more_body": False}]
 
         async def replay() -> Message:
             return replayed.pop() if replayed else await receive()
 
-        await self._app({**scope, "headers": _headers(scope["headers"], is_binary)}, replay, send)
+        await self._app({**scope, "headers": _headers(scope["headers"])}, replay, send)
+
+    async def _send(self, error: Exception, send: Send) -> None:
+        status, body, headers = answer(error)
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
 
 
 async def bad_body(_: Request, error: Exception) -> JSONResponse:
-    """The answer to a V2 body that does not parse: FastAPI's own would repeat the body, which may be no JSON."""
-    problems = error.errors() if isinstance(error, RequestValidationError) else []
-    # The body may also be bytes (the binary extension); of a JSON body that alternative says nothing.
-    told = [_problem(problem) for problem in problems if "bytes" not in problem["loc"]]
-    text = "the body is no inference request: " + "; ".join(told[:3])
+    """The answer to a body that KServe's routes can't parse: FastAPI's own would repeat the body, which may be no
+    JSON."""
+    problems: Sequence[Any] = error.errors() if isinstance(error, RequestValidationError) else []
+    text = "the body is not as expected: " + "; ".join(_problem(problem) for problem in problems[:3])
     return JSONResponse({"error": text}, HTTPStatus.BAD_REQUEST)
 
 
 async def bad_input(_: Request, error: Exception) -> JSONResponse:
     """The answer to a refused request. Its text may repeat a lone surrogate of the request, which UTF-8 can't hold."""
-    return _refused(error)
-
-
-def _refused(error: Exception) -> JSONResponse:
     text = str(error).encode(errors="backslashreplace").decode()
     return JSONResponse({"error": text}, HTTPStatus.BAD_REQUEST)
 
 
 def _problem(problem: Any) -> str:
-    where = ".".join(str(part) for part in problem["loc"] if part not in ("body", "InferenceRequest"))
+    where = ".".join(str(part) for part in problem["loc"] if part != "body")
     return f"{where}: {problem['msg']}" if where else str(problem["msg"])
 
 
-def _status(code: int) -> Status:
-    if code >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return "error"
-    return "invalid" if code >= HTTPStatus.BAD_REQUEST else "ok"
+def _not_allowed(method: str, path: str) -> RefusedError:
+    what = "the events and labels to push" if path == EVENTS else "the rows to predict"
+    text = f"{method} {path}: allowed is POST, with {what}"
+    return RefusedError(HTTPStatus.METHOD_NOT_ALLOWED, text, {"allow": "POST"})
 
 
-def _headers(headers: Headers, is_binary: bool) -> list[tuple[bytes, bytes]]:
+def _ids() -> Callable[[], str]:
+    """What makes ids of 128 random bits in hexadecimal; the system is asked for many at once."""
+    pool: list[str] = []
+
+    def new() -> str:
+        if not pool:
+            text = os.urandom(16 * 256).hex()
+            pool.extend(text[place : place + 32] for place in range(0, len(text), 32))
+        return pool.pop()
+
+    return new
+
+
+def _header(request_id: str) -> bytes:
+    """The id as a header has it: percent-encoded where a header can't hold it."""
+    plain = request_id.isascii() and request_id.isprintable()
+    return (request_id if plain else quote(request_id, safe=" ")).encode()
+
+
+def _headers(headers: Headers) -> Pairs:
     """Headers without those of CloudEvents, which are not served, and with the body's true type."""
-    dropped = _BODY_HEADERS if is_binary else (*_BODY_HEADERS, _BINARY_HEADER)
-    kept = [(name, value) for name, value in headers if name not in dropped and not name.startswith(b"ce-")]
-    return [*kept, (b"content-type", b"application/octet-stream" if is_binary else b"application/json")]
+    kept = [(name, value) for name, value in headers if name not in _BODY_HEADERS and not name.startswith(b"ce-")]
+    return [*kept, _JSON]

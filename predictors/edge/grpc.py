@@ -1,80 +1,188 @@
-"""The gRPC edge: KServe's V2 service on an address of our choice, bounded and counted."""
+"""The gRPC edge: V2's service on the bytes of its messages, bounded, with ModelInfer answered by the data plane.
+
+Messages are parsed here, for gRPC itself would call one that is no message our own fault (INTERNAL) and log a
+traceback of it.
+"""
 
 import time
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
+from uuid import uuid4
 
+import grpc
+from google.protobuf.message import DecodeError
+from google.protobuf.message_factory import GetMessageClass
 from grpc import aio
 from kserve.errors import InvalidInput, ModelNotFound
-from kserve.protocol.dataplane import DataPlane
-from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
-from kserve.protocol.grpc.interceptors import ExceptionToStatusInterceptor
+from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc.servicer import InferenceServicer
-from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 
+from predictors.dataplane import DataPlane
+from predictors.edge import tensors
+from predictors.edge.answers import names, outputs
 from predictors.edge.body import MAX_BODY
-from predictors.metrics import Metrics, Status
-from serin.errors import ConflictError
+from predictors.edge.errors import RefusedError, told
+from predictors.faults import FaultLog
+from predictors.identity import Identity
+from predictors.requests.rows import Rows
+from predictors.requests.schema import check_id, options_of
+from predictors.scoring.kind import Answered, Kind
+from serin.columns import shown
+from serin.errors import ConflictError, NotFoundError, RequestError
 
-MAX_HEADER = 6000  # bytes; clients take 8 KiB of headers unless told otherwise
+SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"]
+# KServe's clients send it; it says how an answer is encoded in REST, and nothing in gRPC.
+_ENCODING = "binary_data_output"
+
+Method = Callable[[bytes, Any], Awaitable[bytes]]
 
 
-class MeasuredServicer(InferenceServicer):
-    """KServe's servicer that counts the prediction requests for `model` by outcome."""
+class Inference:
+    """ModelInfer of one model version."""
 
-    def __init__(
-        self, data_plane: DataPlane, repository: ModelRepositoryExtension, model: str, metrics: Metrics
-    ) -> None:
-        super().__init__(data_plane, repository)
-        self._model = model
-        self._metrics = metrics
+    def __init__(self, identity: Identity, kind: Kind, plane: DataPlane, faults: FaultLog) -> None:
+        self._identity, self._schema, self._outputs = identity, kind.schema, kind.outputs
+        self._plane, self._faults = plane, faults
 
-    async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """Answer a prediction request."""
-        if request.model_name != self._model:
-            return await super().ModelInfer(request, context)
-        start = time.perf_counter()
-        status: Status = "error"
+    async def answer(self, data: bytes, context: Any) -> bytes:
+        """Answer the bytes of a ModelInferRequest with those of a ModelInferResponse."""
+        started = time.perf_counter()
+        headers: dict[str, Any] = dict(context.invocation_metadata() or ())
+        request_id = ""
         try:
-            answer = await super().ModelInfer(request, context)
-            status = "ok"
-        except InvalidInput as error:
-            status = "invalid"
-            raise InvalidInput(fit_header(str(error))) from None
-        except ModelNotFound:
-            status = "invalid"
+            request = _parsed(pb.ModelInferRequest, data)
+            self._check_model(request)
+            request_id = check_id(request.id or headers.get("x-request-id") or uuid4().hex)
+        except RefusedError as error:
+            # Another model's or another version's, which are not counted as this one's.
+            await _abort(context, error, self._faults, request_id)
+        except RequestError as error:
+            self._plane.count("invalid", started)
+            await _abort(context, error, self._faults, request_id)
+        wanted = tuple(output.name for output in request.outputs)
+        raw = bool(request.raw_input_contents)
+        identity = self._identity
+
+        def encode(answered: Answered) -> bytes:
+            found = outputs(answered, self._outputs, identity.version)
+            if wanted:
+                by_name = {output.name: output for output in found}
+                found = [by_name[name] for name in wanted]
+            answer = tensors.response(identity.model, identity.version, request_id, found, raw=raw)
+            return bytes(answer.SerializeToString())
+
+        context.set_trailing_metadata(_id_metadata(request_id))
+        try:
+            return await self._plane.predict(
+                lambda: self._rows(request),
+                encode,
+                request_id=request_id,
+                size=len(data),
+                started=started,
+                headers=headers,
+            )
+        except Exception as error:
+            await _abort(context, error, self._faults, request_id)
             raise
-        finally:
-            self._metrics.answered(status, time.perf_counter() - start)
-        return answer
+
+    def _check_model(self, request: Any) -> None:
+        model, version = request.model_name, request.model_version
+        if model != self._identity.model:
+            raise RefusedError(HTTPStatus.NOT_FOUND, f"Model with name {model} does not exist.")
+        if version and version != self._identity.version:
+            raise RefusedError(HTTPStatus.NOT_FOUND, f"Model with name {model}, version {version}, does not exist.")
+
+    def _rows(self, request: Any) -> Rows:
+        given = tensors.parameters(request.parameters) if request.parameters else {}
+        given.pop(_ENCODING, None)
+        if request.outputs:
+            allowed = names(self._outputs, options_of(given))
+            for output in request.outputs:
+                if output.name not in allowed:
+                    raise RequestError(f"output {shown(output.name)} is unknown; allowed: {', '.join(allowed)}")
+        return self._schema.from_v2(tensors.tensors(request), datetime.now(UTC), given)
 
 
-def fit_header(text: str) -> str:
-    """The text, or as much of its beginning as gRPC can carry: an error travels in a header, percent-encoded."""
-    shown = text
-    while len(quote(shown, errors="replace")) > MAX_HEADER:
-        text = text[: len(text) * 3 // 4]
-        shown = text + "…"
-    return shown
+class GrpcServer:
+    """V2's gRPC service on an address of our choice."""
+
+    def __init__(self, servicer: InferenceServicer, infer: Method, faults: FaultLog, host: str, port: int) -> None:
+        """`infer` is a coroutine function. Binds the address; `port` 0 is any that is free. Raises ConflictError where it can't be had."""
+        self._server = aio.server(
+            ThreadPoolExecutor(1),
+            options=[
+                ("grpc.max_receive_message_length", MAX_BODY),
+                # An answer is about as large as its request; whoever takes less of it says so.
+                ("grpc.max_send_message_length", -1),
+                # Otherwise two servers share a port, and each answers some of the requests.
+                ("grpc.so_reuseport", 0),
+            ],
+        )
+        methods = {method.name: _guarded(servicer, method, faults) for method in SERVICE.methods}
+        methods["ModelInfer"] = infer
+        handlers = {name: grpc.unary_unary_rpc_method_handler(method) for name, method in methods.items()}
+        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE.full_name, handlers),))
+        self.port = self._bound(host, port)
+
+    async def start(self) -> None:
+        """Answer what comes."""
+        await self._server.start()
+
+    async def stop(self, grace: float) -> None:
+        """Take no new calls (GOAWAY), and let those in flight end within `grace` seconds."""
+        await self._server.stop(grace)
+
+    def _bound(self, host: str, port: int) -> int:
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        try:
+            return int(self._server.add_insecure_port(address))
+        except RuntimeError:
+            raise ConflictError(f"gRPC port {port} on {host} can't be opened; another process may have it") from None
 
 
-async def start_grpc(servicer: InferenceServicer, host: str, port: int) -> aio.Server:
-    """A started gRPC server. Raises ConflictError when the port is taken."""
-    server = aio.server(
-        ThreadPoolExecutor(1),
-        interceptors=(ExceptionToStatusInterceptor(),),
-        options=[
-            ("grpc.max_receive_message_length", MAX_BODY),
-            ("grpc.max_send_message_length", MAX_BODY),
-            # Otherwise two servers share a port, and each answers some of the requests.
-            ("grpc.so_reuseport", 0),
-        ],
-    )
-    add_GRPCInferenceServiceServicer_to_server(servicer, server)
+def _guarded(servicer: InferenceServicer, method: Any, faults: FaultLog) -> Method:
+    """One of KServe's methods, from bytes to bytes, with errors by our table."""
+    function: Callable[[Any, Any], Awaitable[Any]] = getattr(servicer, method.name)
+    kind = GetMessageClass(method.input_type)
+
+    async def answer(data: bytes, context: Any) -> bytes:
+        try:
+            found = await function(_parsed(kind, data), context)
+            return bytes(found.SerializeToString())
+        except ModelNotFound as error:
+            await _abort(context, NotFoundError(str(error)), faults, "")
+            raise
+        except InvalidInput as error:
+            await _abort(context, RequestError(str(error)), faults, "")
+            raise
+        except Exception as error:
+            await _abort(context, error, faults, "")
+            raise
+
+    return answer
+
+
+def _parsed(kind: Any, data: bytes) -> Any:
     try:
-        server.add_insecure_port(f"{host}:{port}")
-    except RuntimeError:
-        raise ConflictError(f"gRPC port {port} on {host} can't be opened; another process may have it") from None
-    await server.start()
-    return server
+        return kind.FromString(data)
+    except DecodeError:
+        raise RequestError(f"the request is no {kind.DESCRIPTOR.full_name} of the V2 protocol") from None
+
+
+async def _abort(context: Any, error: Exception, faults: FaultLog, request_id: str) -> None:
+    found = told(error, request_id)
+    if found.ours:
+        faults.fault(error, request_id)
+    await context.abort(found.code, found.details, (*_id_metadata(request_id), *found.metadata))
+
+
+def _id_metadata(request_id: str) -> tuple[tuple[str, str], ...]:
+    """The request's id as a caller finds it beside the answer; percent-encoded where a header can't hold it."""
+    if not request_id:
+        return ()
+    plain = request_id.isascii() and request_id.isprintable()
+    return (("x-request-id", request_id if plain else quote(request_id, safe=" ")),)

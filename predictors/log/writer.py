@@ -1,185 +1,204 @@
 """The prediction log: every scored row, with the features used, in Parquet by date of the event.
 
-<folder>/date=YYYY-MM-DD/<deployment>-<unique>.parquet
+<folder>/date=YYYY-MM-DD/<deployment>-<run>-<number>.parquet
+
+On its way there a row waits in memory (a fraction of a second), then in a spool file on the local disk (seconds, or for
+as long as the store is away). What is in the spool survives the process.
 """
 
 import logging
 import threading
+import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from itertools import chain
-from typing import Any
-from uuid import uuid4
+from collections.abc import Callable
+from pathlib import Path
 
 import pyarrow as pa
 
-from serin import partitions
-from serin.artifact import Manifest
-from serin.columns import TYPES
-from serin.errors import ArtifactError, SerinError
-from serin.prediction_log import COLUMNS
-from serin.storage import write_table
+from predictors.identity import Identity
+from predictors.log import frames
+from predictors.log.columns import Columns, record_batch, size, spooled
+from predictors.log.drops import Drops, Trouble
+from predictors.log.limits import Limits
+from predictors.log.spool import Spool
+from predictors.log.upload import Uploader
+from serin.errors import SerinError
 
-Columns = Mapping[str, Sequence[Any]]
-
-CAPACITY = 100_000
-INTERVAL = 1.0
 _WAKE_ROWS = 10_000
-# A place in a request, or a number of columns: the only numbers that no user declares.
-_ARROW: dict[str, pa.DataType] = {"index": pa.int32(), **{name: type_.arrow for name, type_ in TYPES.items()}}
-_UNCONVERTIBLE = (ValueError, TypeError, LookupError, OverflowError, pa.ArrowException)
+_FRAME_ROWS = 20_000
 logger = logging.getLogger(__name__)
 
 
-def schema(manifest: Manifest) -> pa.Schema:
-    """The log's columns: what is fixed, the keys of entities and of the event, and each model input under its own name.
-
-    Raises ArtifactError for an input or key whose name is one of the fixed ones.
-    """
-    types: dict[str, str] = {
-        column.name: "text" if column.kind == "category" else "number" for column in manifest.inputs.columns
-    }
-    types |= {column.name: column.type for column in (*manifest.entities, *manifest.event_key)}
-    taken = sorted(COLUMNS.keys() & types.keys())
-    if taken:
-        raise ArtifactError(f"columns {', '.join(taken)} have names that the prediction log keeps for itself")
-    return pa.schema([(name, _ARROW[type_]) for name, type_ in (COLUMNS | types).items()])
-
-
 class PredictionLog:
-    """A bounded buffer that a thread of its own empties into Parquet files.
+    """Takes rows from the event loop; two threads of its own bring them to the local disk and from there to the store.
 
-    `append` never waits for a disk. What was written survives a kill -9 of the process; at most the last second
-    (`interval`) is lost. While the storage can't be written, rows wait in the buffer; once `capacity` rows wait,
-    new ones are dropped and told to `on_drop`. So are rows that the schema can't hold, with
-    the others of their `append`.
+    `append` never waits for either. A SIGKILL loses at most the rows of the last second; all others are in the spool,
+    from where the next predictor that uses the folder stores them, each once. A crash of the machine may take what its
+    kernel had not written yet (no fsync): about half a minute. While the spool can't be written, or is full because the
+    store is away, rows wait in memory, and once `Limits.rows` of them do, new ones are dropped. So are rows that the
+    schema can't hold, with the others of their `append`. What is dropped is told to `on_drop` and in the process' log.
     """
 
     def __init__(
         self,
         folder: str,
-        deployment: str,
+        spool: Path,
+        identity: Identity,
         columns: pa.Schema,
         on_drop: Callable[[int], None],
-        *,
-        capacity: int = CAPACITY,
-        interval: float = INTERVAL,
+        on_upload_failure: Callable[[], None] = lambda: None,
+        limits: Limits | None = None,
     ) -> None:
+        """`folder` is the log's place in the store, a path or an s3:// URI; `spool` a local folder, which predictors
+        with the same `folder` may share; `columns` what `columns.schema` gives."""
         self._folder = folder
-        self._deployment = deployment
-        self._schema = columns
-        self._on_drop = on_drop
-        self._capacity = capacity
-        self._interval = interval
+        self._limits = limits or Limits()
+        self._schema = spooled(columns, identity)
+        self._spool = Spool(spool, self._schema, self._limits.spool_bytes)
+        self._drops = Drops(on_drop)
+        self._trouble = Trouble()
+        self._uploader = Uploader(self._spool, folder, self._drops, on_upload_failure)
         self._batches: deque[Columns] = deque()
-        self._unwritten: deque[tuple[str, pa.Table]] = deque()
+        self._frames: deque[tuple[bytes, int]] = deque()
         self._rows = 0
+        self._since: float | None = None
         self._lock = threading.Lock()
-        self._flushing = threading.Lock()
+        self._spooling = threading.Lock()
         self._wake = threading.Event()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
 
     def start(self) -> None:
-        """Start writing every `interval` seconds."""
+        """Start writing, and storing what processes that are gone have left. Raises UnavailableError for a spool that
+        can't be written."""
+        self._spool.hold()
         self._thread.start()
+        self._uploader.start()
 
     def append(self, columns: Columns) -> None:
-        """Take rows by column, one sequence of n values for each column of the schema."""
-        rows = self._size(columns)
+        """Take n rows by column: for each column of the schema but the constants (model, version, deployment) n values
+        as a list, or as an array in which NaN and NaT are null; or one time or text for all n.
+
+        `event_timestamp` is always by row. They must not be changed afterwards.
+        """
+        rows = size(columns)
         with self._lock:
-            fits = self._rows + rows <= self._capacity
+            fits = self._rows < self._limits.rows
             if fits:
                 self._batches.append(columns)
                 self._rows += rows
+                if self._since is None:
+                    self._since = time.time()
         if not fits:
-            self._on_drop(rows)
+            self._drops.add(rows, f"{self._limits.rows} rows wait already, as {self._spool.folder} can't be written")
         elif self._rows >= _WAKE_ROWS:
             self._wake.set()
 
-    def flush(self) -> None:
-        """Write all that waits.
+    def rows_waiting(self) -> int:
+        """How many rows are in memory alone."""
+        return self._rows
 
-        Raises UnavailableError when the storage can't be written; the rows stay for the next time.
+    def spool_bytes(self) -> int:
+        """The bytes of the spool that the store does not have yet."""
+        return self._spool.size
+
+    def oldest_seconds(self) -> float:
+        """The age of the oldest row that the store does not have yet; 0 where it has all."""
+        times = [since for since in (self._since, self._spool.since) if since is not None]
+        return max(0.0, time.time() - min(times)) if times else 0.0
+
+    def flush(self) -> None:
+        """Store all that waits.
+
+        Raises UnavailableError when spool or store can't be written; the rows stay for the next time.
         """
-        with self._flushing:
-            self._convert()
-            while self._unwritten:
-                location, table = self._unwritten[0]
-                write_table(table, location)
-                self._unwritten.popleft()
-                with self._lock:
-                    self._rows -= table.num_rows
+        self._to_spool(rotate=True)
+        self._uploader.drain()
 
     def close(self) -> None:
-        """Stop the thread and write what is left; rows that can't be written now are dropped and counted."""
+        """Stop the threads and store what is left, for `Limits.close_seconds` at most.
+
+        What can't be stored by then stays in the spool, and is said; what can't even be spooled is lost and counted.
+        """
         self._closing = True
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join()
-        self._try_flush()
+        self._try_to_spool(rotate=True)
+        self._uploader.finish(self._limits.close_seconds)
+        # A store that is back has made room in the spool.
+        self._try_to_spool(rotate=True)
         if self._rows:
-            self._on_drop(self._rows)
-            logger.error("%d rows of the prediction log are lost: %s can't be written", self._rows, self._folder)
+            self._drops.add(self._rows, f"{self._spool.folder} can't be written")
+        self._drops.tell(now=True)
+        if files := self._spool.waiting():
+            logger.error(
+                "%d files (%d bytes) of the prediction log are not in %s and stay in %s; the next predictor that uses "
+                "this spool stores them",
+                len(files), self._spool.size, self._folder, self._spool.folder,
+            )  # fmt: skip
+        self._spool.close()
 
     def _run(self) -> None:
         while not self._closing:
-            self._wake.wait(self._interval)
+            self._wake.wait(self._limits.seconds)
             self._wake.clear()
-            self._try_flush()
+            self._try_to_spool()
 
-    def _try_flush(self) -> None:
+    def _try_to_spool(self, *, rotate: bool = False) -> None:
         try:
-            self.flush()
+            self._to_spool(rotate=rotate)
         except SerinError as error:
-            logger.error("the prediction log can't be written to %s, trying again: %s", self._folder, error)
+            self._trouble.tell("the prediction log can't be spooled; %d rows wait: %s", self._rows, error)
         except Exception:
             # Without its thread the log would stay silent until the process ends.
             logger.exception("the prediction log failed unexpectedly, trying again")
+        self._drops.tell()
+
+    def _to_spool(self, *, rotate: bool) -> None:
+        with self._spooling:
+            try:
+                self._convert()
+                self._write()
+            finally:
+                if self._rotated(rotate=rotate):
+                    self._uploader.wake()
 
     def _convert(self) -> None:
-        """Make tables of what waits. Batches leave the buffer only when that worked, so that no failure loses them."""
+        """Make frames of what waits. Batches leave the buffer only when that worked, so that no failure loses them."""
         with self._lock:
             batches = list(self._batches)
         if not batches:
             return
-        try:
-            table = self._table(batches)
-        except _UNCONVERTIBLE:
-            table = self._table([batch for batch in batches if self._converts(batch)])
-        tables = self._by_date(table)
-        dropped = sum(map(self._size, batches)) - table.num_rows
+        refused: list[tuple[int, Exception]] = []
+        converted = record_batch(batches, self._schema, lambda rows, cause: refused.append((rows, cause)))
+        made = []
+        for start in range(0, converted.num_rows, _FRAME_ROWS):
+            part = converted.slice(start, _FRAME_ROWS)
+            made.append((frames.frame(part.serialize(), part.num_rows), part.num_rows))
         with self._lock:
             for _ in batches:
                 self._batches.popleft()
-            self._rows -= dropped
-        self._unwritten.extend(tables)
-        if dropped:
-            self._on_drop(dropped)
+            self._rows -= sum(rows for rows, _ in refused)
+            if not self._rows:
+                self._since = None
+        self._frames.extend(made)
+        for rows, cause in refused:
+            self._drops.add(rows, cause)
 
-    def _converts(self, batch: Columns) -> bool:
-        try:
-            self._table([batch])
-        except _UNCONVERTIBLE as error:
-            logger.error("%d rows of the prediction log are lost: %s", self._size(batch), error)
-            return False
-        return True
+    def _write(self) -> None:
+        while self._frames:
+            frame, rows = self._frames[0]
+            self._spool.append(frame, rows, self._since or time.time())
+            self._frames.popleft()
+            with self._lock:
+                self._rows -= rows
+                if not self._rows:
+                    self._since = None
+        self._trouble.over()
 
-    def _size(self, batch: Columns) -> int:
-        return len(batch[self._schema.names[0]])
-
-    def _table(self, batches: Sequence[Columns]) -> pa.Table:
-        return pa.table(
-            [
-                pa.array(list(chain.from_iterable(batch[field.name] for batch in batches)), field.type)
-                for field in self._schema
-            ],
-            schema=self._schema,
-        )
-
-    def _by_date(self, table: pa.Table) -> list[tuple[str, pa.Table]]:
-        # The place is fixed here, so a write whose outcome is unknown is repeated onto itself.
-        return [
-            (partitions.location(self._folder, date, f"{self._deployment}-{uuid4().hex}.parquet"), rows)
-            for date, rows in partitions.by_date(table, "event_timestamp")
-        ]
+    def _rotated(self, *, rotate: bool) -> bool:
+        if rotate:
+            return self._spool.rotate()
+        due = time.time() - self._limits.file_seconds
+        return self._spool.rotate(size=self._limits.file_bytes, before=due)

@@ -40,10 +40,15 @@ class Tensor:
 
 
 class RequestSchema:
-    """What requests for one model may hold."""
+    """What requests for one model may hold: `keyed` and `raw` are the columns of rows of either shape, `features` those
+    whose presence makes a row raw (without any, all rows are), `timestamp` the column of the event time."""
+
+    keyed: Mapping[str, Field]
+    raw: Mapping[str, Field]
 
     def __init__(self, manifest: Manifest) -> None:
-        self._timestamp = manifest.timestamp
+        self.timestamp = manifest.timestamp
+        self.features = manifest.store_features
         self._features = frozenset(manifest.store_features)
         common = {column.name: Field(column, not column.nullable) for column in manifest.request}
         if manifest.timestamp:
@@ -52,14 +57,25 @@ class RequestSchema:
         keys = {column.name: Field(nullable(column, False), required=True) for column in manifest.entities}
         event = {column.name: Field(nullable(column, True), required=False) for column in manifest.event_key}
         common |= {name: field for name, field in event.items() if name not in common | keys}
-        self._keyed = {**keys, **common}
+        self.keyed = {**keys, **common}
         optional = {name: Field(nullable(field.column, True), required=False) for name, field in keys.items()}
-        self._raw = {**optional, **common, **_calendar_fields(manifest), **_feature_fields(manifest)}
+        self.raw = {**optional, **common, **_calendar_fields(manifest), **_feature_fields(manifest)}
+
+    @classmethod
+    def of_columns(cls, columns: Sequence[RequestColumn]) -> "RequestSchema":
+        """Requests that hold these columns and no others: of a kind of model without a manifest.
+
+        One that may be null may also be left out.
+        """
+        schema = cls.__new__(cls)
+        schema._timestamp, schema._features = None, frozenset()
+        schema._keyed = schema._raw = {column.name: Field(column, not column.nullable) for column in columns}
+        return schema
 
     @property
     def inputs(self) -> list[tuple[str, str]]:
         """Name and usual V2 datatype of the columns of a keyed request."""
-        return [(name, TYPES[field.column.type].v2[0]) for name, field in self._keyed.items()]
+        return [(name, TYPES[field.column.type].v2[0]) for name, field in self.keyed.items()]
 
     def from_v1(self, body: Any, now: datetime) -> Rows:
         """Rows of a V1 body `{"instances": [{column: value, ...}, ...], "parameters": {...}}`.
@@ -69,8 +85,8 @@ class RequestSchema:
         instances = body.get("instances") if isinstance(body, dict) else None
         if not isinstance(instances, list):
             raise RequestError('the body is not as expected; allowed: {"instances": [{column: value, ...}, ...]}')
-        _check_count(len(instances))
-        options = _options(body.get("parameters"))
+        check_count(len(instances))
+        options = options_of(body.get("parameters"))
         fields = self._fields(set().union(*(row for row in instances if isinstance(row, dict))))
         given, strange = by_column(fields, instances)
         return self._rows(fields, given, strange, options, now)
@@ -82,9 +98,9 @@ class RequestSchema:
         """
         if not tensors:
             raise RequestError("the request has no inputs; allowed: one tensor a column")
-        options = _options(parameters)
+        options = options_of(parameters)
         count = _tensor_rows(tensors[0])
-        _check_count(count)
+        check_count(count)
         names = [str(tensor.name) for tensor in tensors]
         fields = self._fields(set(names))
         if problem := unknown(fields, names):
@@ -98,7 +114,7 @@ class RequestSchema:
         return self._rows(fields, {name: given.get(name, absent) for name in fields}, {}, options, now)
 
     def _fields(self, given: set[str]) -> Mapping[str, Field]:
-        return self._raw if not self._features or given & self._features else self._keyed
+        return self.raw if not self._features or given & self._features else self.keyed
 
     def _rows(
         self,
@@ -115,9 +131,9 @@ class RequestSchema:
             for row, problem in problems.items():
                 wrong[row].append(f"{name}: {problem}")
         count = len(next(iter(columns.values())))
-        given_times = columns.pop(self._timestamp) if self._timestamp else [None] * count
+        given_times = columns.pop(self.timestamp) if self.timestamp else [None] * count
         times: list[datetime] = [now if time is None else time for time in given_times]
-        rows = Rows.of_columns(columns, times, fields is self._raw, options)
+        rows = Rows.of_columns(columns, times, fields is self.raw, options)
         return rows.without({**{row: "; ".join(problems) for row, problems in wrong.items()}, **strange})
 
 
@@ -131,7 +147,8 @@ def check_id(request_id: str) -> str:
     return request_id
 
 
-def _options(parameters: Any) -> Options:
+def options_of(parameters: Any) -> Options:
+    """What the parameters of a request ask for. Raises RequestError for those that are not allowed."""
     names = [option.name for option in fields_of(Options)]
     given = {} if parameters is None else parameters
     if not isinstance(given, Mapping):
@@ -159,7 +176,8 @@ def _feature_fields(manifest: Manifest) -> dict[str, Field]:
     }
 
 
-def _check_count(count: int) -> None:
+def check_count(count: int) -> None:
+    """Raises RequestError for a number of rows that is not allowed."""
     if not 1 <= count <= MAX_ROWS:
         raise RequestError(f"the request has {count} rows; allowed: 1 to {MAX_ROWS}")
 

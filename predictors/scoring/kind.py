@@ -1,7 +1,7 @@
 """What a kind of model declares, so that the data plane can serve it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar
@@ -29,13 +29,14 @@ class Answered:
 
     `rows` are those that were answered. `logged` are the kind's columns of the prediction log, n values each: a list,
     or an array in which NaN and NaT are null. `unknown` has, of each row, the values of categories that training did
-    not know, by column; it may be empty where there are none.
+    not know, by column; it may be empty where there are none. `context` is the kind's own, for its `answered`.
     """
 
     rows: Rows
     outputs: Mapping[str, Sequence[Any]]
     logged: Mapping[str, Values] = field(default_factory=dict)
     unknown: Sequence[Mapping[str, str]] = ()
+    context: Any = None
 
 
 class Kind(ABC):
@@ -61,6 +62,15 @@ class Kind(ABC):
     async def ready(self) -> None:  # noqa: B027
         """Make sure that a request can be answered, once, before the first. Raises UnavailableError where it can't."""
 
+    def sample(self) -> Rows | None:
+        """Rows to warm up with, that need no `read`; the first of them, and all, are timed before the first request.
+        None where there are none: then the model counts as slow until its requests say otherwise."""
+        return None
+
+    def reads(self, rows: Rows) -> bool:  # noqa: ARG002
+        """Whether `read` has to be asked for such rows: for those with the same names, and raw or not, it is the same."""
+        return type(self).read is not Kind.read
+
     async def read(self, rows: Rows) -> Any:  # noqa: ARG002
         """What is needed of elsewhere to answer the rows. Raises UnavailableError."""
         return None
@@ -73,8 +83,10 @@ class Kind(ABC):
         Raises RequestError for rows that can't be answered, UnavailableError where what was read does not allow it.
         """
 
-    def answered(self, answered: Answered, now: datetime) -> None:  # noqa: B027
-        """Count what was answered, and do what follows from it; called once for each batch, and may wait for others."""
+    def answered(self, answered: Answered, now: datetime) -> Callable[[], None] | None:  # noqa: ARG002
+        """Count what was answered, on the event loop, once for each batch. What is given back has still to be done, in a
+        thread, before the answers leave."""
+        return None
 
     def explain(self, rows: Rows, found: Any) -> Sequence[Mapping[str, Any]]:
         """Of each row what moved its answer. Raises RequestError where the kind explains nothing."""

@@ -3,8 +3,8 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +16,150 @@ from predictors.metrics import Metrics
 from predictors.online.enrich import Fetched, OnlineFeatures
 from predictors.online.events import EventSink
 from predictors.requests.rows import Rows
+from predictors.requests.schema import RequestSchema
+from predictors.scoring.explain import Explanations
+from predictors.scoring.kind import Answered, Kind, Output
 from serin.artifact import Manifest
+from serin.columns import TypeName
 from serin.derived import derived
 from serin.errors import UnavailableError
 from serin.online.store import Found
 from serin.schema import calendar
 
 logger = logging.getLogger("kserve")
+
+
+class TabularKind(Kind):
+    """A model of an artifact folder: its rows are completed from the online store, and scored."""
+
+    outputs: ClassVar = (Output("score", "FP64"), Output("decision", "BOOL"))
+
+    def __init__(
+        self,
+        model: LoadedModel,
+        store: OnlineFeatures | None,
+        metrics: Metrics,
+        events: EventSink | None = None,
+    ) -> None:
+        """`events` is where scored rows go, if they are to count as events."""
+        self._model, self._store, self._metrics, self._events = model, store, metrics, events
+        self._schema = RequestSchema(model.manifest)
+        self._explanations = Explanations(model)
+
+    @property
+    def schema(self) -> RequestSchema:
+        """See Kind."""
+        return self._schema
+
+    @property
+    def logged(self) -> Mapping[str, TypeName]:
+        """What the log has of a row besides its request: the answer, what was missing, each input under its own name,
+        and the keys of the row's entities and its event."""
+        manifest = self._model.manifest
+        types: dict[str, TypeName] = {
+            "score": "number",
+            "decision": "boolean",
+            "feature_age_seconds": "number",
+            "missing_features": "integer",
+        }
+        types |= {column.name: "text" if column.kind == "category" else "number" for column in manifest.inputs.columns}
+        return types | {column.name: column.type for column in (*manifest.entities, *manifest.event_key)}
+
+    async def ready(self) -> None:
+        """Read from the online store once, and tell of what is empty there.
+
+        Raises UnavailableError where it does not answer and the use case wants no scores then.
+        """
+        if self._store is None:
+            return
+        try:
+            empty = await self._store.never_filled()
+        except UnavailableError as error:
+            if self._model.manifest.online.unavailable == "error":
+                raise
+            logger.error("%s; scores are of what the requests bring", error)
+            return
+        for key in empty:
+            logger.warning("no events of %s are online yet: their features are missing until `serin refresh`", key)
+
+    async def read(self, rows: Rows) -> Found | None:
+        """What the online store has of the rows' entities; None where nothing is read, or where the store does not
+        answer and the use case wants scores all the same.
+
+        Raises UnavailableError where it does not answer and the use case wants none.
+        """
+        if rows.raw or self._store is None:
+            return None
+        try:
+            return await self._store.read(rows.columns)
+        except UnavailableError:
+            self._metrics.store_failed("read")
+            if self._model.manifest.online.unavailable == "error":
+                raise
+            return None
+
+    def answer(self, rows: Rows, found: Found | None, now: datetime) -> Answered:
+        """Score rows with what was read for them.
+
+        Raises RequestError for rows of which nothing is known (unless the request is partial) or that the model can't
+        take, UnavailableError where what was read is too old and the use case wants no score then.
+        """
+        features = Fetched.nothing(rows.count)
+        if not rows.raw and self._store:
+            features = self._store.features(rows, found)
+        if features.refusal:
+            raise UnavailableError(features.refusal)
+        return self._scored(rows, features, now)
+
+    def answered(self, answered: Answered, now: datetime) -> None:
+        """Count the rows, and take them for events where the use case says so."""
+        features = answered.context
+        for view, stale in features.stale.items():
+            self._metrics.view(view, features.ages.get(view), stale, features.late.get(view, 0))
+        age = None if np.isnan(features.age_seconds).all() else float(np.nanmax(features.age_seconds))
+        self._metrics.scored(sum(answered.outputs["decision"]), int(features.misses.sum()), age)
+        for unknown in answered.unknown:
+            for column in unknown:
+                self._metrics.unknown(column)
+        if self._events and not answered.rows.raw:
+            self._events.take_rows(answered.rows, now)
+
+    def explain(self, rows: Rows, found: Found | None) -> Sequence[Mapping[str, Any]]:
+        """Of each row which input moved its score by how much; see `Explanations.of`.
+
+        Raises as `answer`, RequestError for too many rows, UnavailableError where the artifact does not allow it.
+        """
+        self._explanations.check(rows.count)
+        return self._explanations.of(self.answer(rows, found, datetime.now(UTC)))
+
+    def _scored(self, rows: Rows, features: Fetched, now: datetime) -> Answered:
+        manifest = self._model.manifest
+        values: dict[str, Any] = {**rows.columns, **features.values}
+        for name in manifest.calendar:
+            values[name] = _calendar(name, rows)
+        own = {manifest.timestamp: rows.times} if manifest.timestamp else {}
+        for feature in manifest.derived:
+            values[feature.name] = derived(feature, values | own)
+        inputs = manifest.inputs.encode(values)
+        if nothing := _nothing_known(inputs, rows, manifest):
+            kept = [place for place, number in enumerate(rows.numbers) if number not in nothing]
+            return self._scored(rows.without(nothing), features.of(kept), now)
+        scores = self._model.predict(inputs)
+        outputs = {"score": scores.tolist(), "decision": (scores >= manifest.threshold).tolist()}
+        return Answered(
+            rows,
+            outputs,
+            {
+                **outputs,
+                "feature_age_seconds": [None if np.isnan(age) else float(age) for age in features.age_seconds],
+                "missing_features": features.misses.tolist(),
+                **{column.name: _plain(column.kind, values[column.name]) for column in manifest.inputs.columns},
+                **{column.name: rows.columns[column.name] for column in manifest.entities},
+                **{column.name: _key(column.name, rows, manifest) for column in manifest.event_key},
+            },
+            _unknown_categories(inputs, values, manifest),
+            features,
+        )
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from prometheus_client import CollectorRegistry
 from components.features.skew_check import check_skew
 from predictors.identity import Identity
 from predictors.load import LoadedModel
-from predictors.log.writer import PredictionLog, schema
+from predictors.log.columns import logged_of, schema
+from predictors.log.writer import PredictionLog
 from predictors.metrics import Metrics
 from predictors.online.enrich import OnlineFeatures
 from predictors.online.events import EventSink
@@ -66,10 +67,13 @@ def refreshed(store, manifest, events):
 def served(platform, store, manifest, rows):
     """Score rows in the order of time, a request each; as many as are scored are in the prediction log after it."""
     metrics = Metrics(*NAMES, CollectorRegistry(), categories=["KIND"], views=["activity"])
-    log = PredictionLog(platform.workspace.predictions("cards"), "v3", schema(manifest), metrics.dropped)
+    identity, columns = Identity(*NAMES), schema(logged_of(manifest))
+    log = PredictionLog(
+        platform.workspace.predictions("cards"), platform.workspace.spool, identity, columns, metrics.dropped
+    )
     model = LoadedModel(manifest, lambda matrix: np.full(len(matrix), 0.5))
     sink = EventSink.of(store, manifest, metrics) if manifest.online.requests_are_events else None
-    scoring = RowScorer(Identity(*NAMES), model, OnlineFeatures(store, manifest), log, metrics, sink)
+    scoring = RowScorer(identity, model, OnlineFeatures(store, manifest), log, metrics, sink)
     requests = RequestSchema(manifest)
     sent = rows.drop_columns(["FRAUD"]).set_column(1, "AT", [[at.isoformat() for at in rows["AT"].to_pylist()]])
 
@@ -79,7 +83,7 @@ def served(platform, store, manifest, rows):
             scoring.score(checked, await scoring.read(checked), "r", END)
 
     asyncio.run(replay())
-    log.flush()
+    log.close()
 
 
 def checked(tmp_path, events, store, manifest):

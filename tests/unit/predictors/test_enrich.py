@@ -12,7 +12,8 @@ from prometheus_client import CollectorRegistry
 
 from predictors.identity import Identity
 from predictors.load import LoadedModel
-from predictors.log.writer import PredictionLog, schema
+from predictors.log.columns import logged_of, schema
+from predictors.log.writer import PredictionLog
 from predictors.metrics import Metrics
 from predictors.online.enrich import Fetched, OnlineFeatures
 from predictors.online.events import EventSink
@@ -257,10 +258,11 @@ def scorer(
 ) -> tuple[RowScorer, PredictionLog]:
     features = OnlineFeatures(store, manifest)
     metrics = Metrics(*LABELS.values(), registry, categories=["CHANNEL"], views=features.views)
-    log = PredictionLog(str(folder), "v12", schema(manifest), metrics.dropped)
+    identity, columns = Identity(*LABELS.values()), schema(logged_of(manifest))
+    log = PredictionLog(str(folder), folder.with_name("spool"), identity, columns, metrics.dropped)
     model = LoadedModel(manifest, lambda matrix: np.nan_to_num(matrix[:, 0].astype(np.float64)) / 100)
     events = EventSink.of(store, manifest, metrics) if manifest.online.requests_are_events else None
-    return RowScorer(Identity(*LABELS.values()), model, features, log, metrics, events), log
+    return RowScorer(identity, model, features, log, metrics, events), log
 
 
 def scored(scoring: RowScorer, manifest: Manifest, *rows: dict[str, Any]) -> None:

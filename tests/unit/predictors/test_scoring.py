@@ -9,7 +9,8 @@ from prometheus_client import CollectorRegistry
 from predictors.edge.answers import outputs, predictions
 from predictors.identity import Identity
 from predictors.load import LoadedModel
-from predictors.log.writer import PredictionLog, schema
+from predictors.log.columns import logged_of, schema
+from predictors.log.writer import PredictionLog
 from predictors.metrics import Metrics
 from predictors.requests.schema import RequestSchema
 from predictors.scoring.tabular import RowScorer
@@ -42,8 +43,9 @@ def metrics(registry: CollectorRegistry) -> Metrics:
 def scorer(used: Manifest, folder: Path, registry: CollectorRegistry) -> tuple[RowScorer, PredictionLog]:
     """A scorer whose model gives a tenth of the first input, 0 where that is missing, and its log."""
     model = LoadedModel(used, lambda matrix: np.nan_to_num(matrix[:, 0].astype(np.float64)) / 10)
-    log = PredictionLog(str(folder), "card-fraud-v12", schema(used), metrics(CollectorRegistry()).dropped)
-    return RowScorer(Identity(*LABELS.values()), model, None, log, metrics(registry)), log
+    identity, dropped = Identity(*LABELS.values()), metrics(CollectorRegistry()).dropped
+    log = PredictionLog(str(folder), folder / "spool", identity, schema(logged_of(used)), dropped)
+    return RowScorer(identity, model, None, log, metrics(registry)), log
 
 
 def test_rows_are_scored_decided_logged_and_counted(tmp_path: Path, registry: CollectorRegistry) -> None:

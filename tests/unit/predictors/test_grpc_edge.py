@@ -2,7 +2,7 @@ from urllib.parse import quote
 
 import pytest
 
-from predictors.edge.grpc import MAX_HEADER, fit_header
+from predictors.edge.errors import MAX_HEADER, fit_header
 
 
 @pytest.mark.parametrize("text", ["", "row 0: AMOUNT: missing", "é" * 900])

@@ -1,0 +1,117 @@
+"""The one place where a predictor is put together. What it imports is costly: `__main__` checks the artifact first."""
+
+import argparse
+import asyncio
+import logging
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from uvicorn import Config
+
+from predictors.dataplane import DataPlane
+from predictors.edge.app import RestEdge
+from predictors.edge.grpc import GrpcServer, Inference
+from predictors.edge.kserve import GRACE_SECONDS, KServeParts
+from predictors.edge.model import PredictorModel
+from predictors.edge.server import HttpServer, Ports, listen
+from predictors.faults import FaultLog
+from predictors.identity import Identity
+from predictors.load import LoadedModel
+from predictors.log.columns import logged_of, schema
+from predictors.log.opening import log_of
+from predictors.log.writer import PredictionLog
+from predictors.metrics import Metrics
+from predictors.online.enrich import OnlineFeatures
+from predictors.online.events import EventSink
+from predictors.scoring.tabular import TabularKind
+from predictors.tracing import tracer
+from serin import environment
+from serin.online.opening import open_store
+from serin.workspace import Workspace
+
+logger = logging.getLogger("kserve")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a predictor consists of, but for its ports."""
+
+    identity: Identity
+    kind: TabularKind
+    plane: DataPlane
+    log: PredictionLog
+    metrics: Metrics
+    events: EventSink | None
+    faults: FaultLog
+
+
+def serve(options: argparse.Namespace, loaded: LoadedModel) -> bool:
+    """Serve a loaded model until a signal; whether a second one ended it at once.
+
+    Raises UnavailableError (online store, spool) or ConflictError (a port is taken).
+    """
+    with ExitStack() as stack:
+        parts = _parts(options, loaded, stack)
+        logger.info("%s scores with %s", parts.identity, loaded.engines)
+        model = PredictorModel(parts.identity, parts.kind, parts.plane)
+        kserve = KServeParts(parts.identity, model, parts.faults)
+        stack.callback(parts.faults.close)
+        parts.log.start()
+        stack.callback(parts.log.close)
+        edge = RestEdge(kserve.application(), parts.identity, parts.kind, parts.plane, parts.faults, parts.events)
+        config = kserve.uvicorn(edge)
+        with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+            return runner.run(_serve(options, parts, model, kserve, config))
+
+
+async def _serve(
+    options: argparse.Namespace, parts: Parts, model: PredictorModel, kserve: KServeParts, config: Config
+) -> bool:
+    await parts.plane.start()
+    http = HttpServer(config, listen(options.host, options.http_port))
+    infer = Inference(parts.identity, parts.kind, parts.plane, parts.faults)
+    grpc = GrpcServer(kserve.servicer(), infer.answer, parts.faults, options.host, options.grpc_port)
+
+    def ready(yes: bool) -> None:
+        model.ready = yes
+        if yes:
+            parts.metrics.loaded(time.time())
+            logger.info("%s, HTTP port %d, gRPC port %d", parts.identity, http.port, grpc.port)
+
+    at_once = await Ports(http, grpc, GRACE_SECONDS).serve(ready)
+    if not at_once:
+        await parts.plane.close()
+    return at_once
+
+
+def _parts(options: argparse.Namespace, loaded: LoadedModel, stack: ExitStack) -> Parts:
+    manifest = loaded.manifest
+    name, version = options.model_name, options.model_version
+    identity = Identity(name, version, options.deployment or f"{name}-v{version}".lower())
+    workspace = Workspace.from_variables(environment.variables())
+    online = open_store(workspace.feature_store_yaml) if manifest.store_features else None
+    if online:
+        stack.callback(online.close)
+    store = OnlineFeatures(online, manifest) if online else None
+    categories = [column.name for column in manifest.inputs.columns if column.kind == "category"]
+    metrics = Metrics(
+        identity.model,
+        identity.version,
+        identity.deployment,
+        categories=categories,
+        views=store.views if store else (),
+    )
+    events = EventSink.of(online, manifest, metrics)
+    kind = TabularKind(loaded, store, metrics, events if manifest.online.requests_are_events else None)
+    log = log_of(options, workspace, manifest.use_case, identity, schema(logged_of(manifest)), metrics)
+    plane = DataPlane(
+        identity,
+        kind,
+        log,
+        metrics,
+        max_threads=options.max_threads,
+        max_concurrency=options.max_concurrency,
+        tracer=tracer(identity.deployment, {"serin.model": identity.model, "serin.version": identity.version}),
+    )
+    return Parts(identity, kind, plane, log, metrics, events, FaultLog(identity))

@@ -1,0 +1,20 @@
+"""How long and how much of the prediction log waits."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long and how much waits.
+
+    rows: in memory, before new ones are dropped; seconds: in memory, before they are in the spool; file_seconds and
+    file_bytes: in a spool file, before it goes to the store; spool_bytes: in the spool, before rows stay in memory;
+    close_seconds: for the end of the process to store what is left.
+    """
+
+    rows: int = 100_000
+    seconds: float = 0.25
+    file_seconds: float = 10.0
+    file_bytes: int = 16 * 1024**2
+    spool_bytes: int = 1024**3
+    close_seconds: float = 8.0

@@ -1,0 +1,277 @@
+"""Bodies whose meaning is beyond doubt, straight into rows: decoders that are built from a RequestSchema.
+
+RequestSchema stays the only definition of a request. What a decoder here takes, the schema takes with equal rows
+(tests/unit/predictors/test_fast_decoding.py holds it); what it does not take (None) says nothing of the request: the
+schema then reads the body, and tells what is wrong with it. So a decoder refuses whatever it need not understand: a
+whole number that is written as a float, parameters, base64, a tensor as lists of one.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import reduce
+from operator import attrgetter, or_
+from types import GenericAlias
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from predictors.requests.fields import Field
+from predictors.requests.rows import Options, Rows
+from predictors.requests.schema import MAX_ROWS, RequestSchema, check_count
+from serin.columns import MAX_NUMBER, MAX_TEXT, TYPES, YEARS, Column
+from serin.errors import SerinError
+from serin.times import parse_time
+
+_PLAIN = Options()
+_NONE: Mapping[int, str] = {}
+# The only way to spell NUL in JSON, which no text may hold.
+_NUL = b"\\u0000"
+_INT64 = (-(2**63), 2**63 - 1)
+_MAX_NUMBERS = (-MAX_NUMBER, MAX_NUMBER)
+# KServe takes no tensor of these in JSON.
+_NO_JSON = frozenset({"FP16"})
+_REFUSED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError, OverflowError)
+
+
+@dataclass(frozen=True)
+class Infer:
+    """A V2 request in JSON: its id, where it has one, and its rows."""
+
+    id: str | None
+    rows: Rows
+
+
+class FastDecoder:
+    """Decodes what it can of the requests of one schema; any thread may use it."""
+
+    def __init__(self, schema: RequestSchema) -> None:
+        self._raw = _Shape.of(schema, schema.raw, True)
+        # Rows are raw where they give one feature, and then have to give all of them.
+        self._feature = _key(schema.features[0]) if schema.features else None
+        self._keyed = _Shape.of(schema, schema.keyed, False) if schema.features else None
+
+    def v1(self, body: bytes) -> Rows | None:
+        """The rows of a V1 body without parameters, or None. Raises RequestError for a number of rows that is not
+        allowed."""
+        shape = self._shape(body)
+        if shape is None or _NUL in body:
+            return None
+        try:
+            return shape.of_objects(shape.v1.decode(body).instances)
+        except _REFUSED:
+            return None
+
+    def v2(self, body: bytes) -> Infer | None:
+        """The rows and the id of a V2 body without parameters and requested outputs, or None. Raises as `v1`."""
+        shape = self._shape(body)
+        if shape is None or _NUL in body:
+            return None
+        try:
+            request = shape.v2.decode(body)
+            rows = shape.of_tensors(request.inputs)
+        except _REFUSED:
+            return None
+        return None if rows is None else Infer(request.id, rows)
+
+    def _shape(self, body: bytes) -> "_Shape | None":
+        """The shape that the body's rows seem to have: a wrong guess is only slower, for that shape refuses them."""
+        return self._raw if self._feature is None or self._feature in body else self._keyed
+
+
+class _Shape:
+    """Decoders for rows with the same columns. `time` is the event time's place among the fields, None without one."""
+
+    def __init__(self, fields: Mapping[str, Field], types: Sequence[Any], timestamp: str | None, raw: bool) -> None:
+        attributes = [f"c{place}" for place in range(len(fields))]
+        names = list(fields)
+        self._required = [field.required for field in fields.values()]
+        self._places = {name: place for place, name in enumerate(names)}
+        self._time = self._places[timestamp] if timestamp else None
+        kept = [place for place in range(len(names)) if place != self._time]
+        self._kept, self._raw = kept, raw
+        self.names = tuple(names[place] for place in kept)
+        self._values = _values([attributes[place] for place in kept])
+        self._event_time = attrgetter(attributes[self._time]) if self._time is not None else None
+        checks = [(at, _CHECKS.get(fields[name].column.type)) for at, name in enumerate(self.names)]
+        self._checks = [(at, check) for at, check in checks if check]
+        self.v1 = msgspec.json.Decoder(_body_v1(fields, types, attributes))
+        self._of_tensor: dict[type, int] = {}
+        self.v2 = msgspec.json.Decoder(self._body_v2(fields, types))
+
+    @classmethod
+    def of(cls, schema: RequestSchema, fields: Mapping[str, Field], raw: bool) -> "_Shape | None":
+        """The shape of rows with the fields; None where their rules can't be told to a decoder."""
+        types = [_type_of(field.column) for field in fields.values()]
+        if not types or any(of is None for of in types):
+            return None
+        return cls(fields, types, schema.timestamp, raw)
+
+    def of_objects(self, instances: Sequence[Any]) -> Rows:
+        """Rows of decoded objects. Raises ValueError for what the decoder could not check, RequestError for their
+        number."""
+        check_count(len(instances))
+        records = [self._values(instance) for instance in instances]
+        given = map(self._event_time, instances) if self._event_time else None
+        return self._rows(records, None if given is None else list(given), len(instances))
+
+    def of_tensors(self, inputs: Sequence[Any]) -> Rows | None:
+        """Rows of decoded tensors, None where something is amiss. Raises as `of_objects`."""
+        columns: list[Sequence[Any] | None] = [None] * len(self._required)
+        count = inputs[0].shape[0] if inputs and inputs[0].shape else -1
+        for tensor in inputs:
+            place, shape = self._of_tensor[type(tensor)], tensor.shape
+            if columns[place] is not None or len(tensor.data) != count or shape not in ([count], [count, 1]):
+                return None
+            columns[place] = tensor.data
+        if count < 0 or any(column is None and needed for column, needed in zip(columns, self._required, strict=True)):
+            return None
+        check_count(count)
+        nulls = [None] * count
+        given = [nulls if column is None else column for column in columns]
+        records = list(zip(*[given[place] for place in self._kept], strict=True)) if self._kept else [()] * count
+        return self._rows(records, None if self._time is None else given[self._time], count)
+
+    def _rows(self, records: list[tuple[Any, ...]], given: Sequence[str | None] | None, count: int) -> Rows:
+        if self._checks:
+            records = [self._checked(record) for record in records]
+        if given is None or None in given:
+            now = datetime.now(UTC)
+            times = [now if time is None else _time_of(time) for time in given or [None] * count]
+        else:
+            times = [_time_of(time) for time in given if time is not None]
+        return Rows(self.names, records, times, self._raw, range(count), _NONE, _PLAIN)
+
+    def _checked(self, record: tuple[Any, ...]) -> tuple[Any, ...]:
+        values = list(record)
+        for place, check in self._checks:
+            if values[place] is not None:
+                values[place] = check(values[place])
+        return tuple(values)
+
+    def _body_v2(self, fields: Mapping[str, Field], types: Sequence[Any]) -> Any:
+        """The type of a V2 body: its tensors are told apart by their names, so the data of each are of its type."""
+        tensors = []
+        for place, (field, of) in enumerate(zip(fields.values(), types, strict=True)):
+            column = field.column
+            datatypes = tuple(name for name in TYPES[column.type].v2 if name not in _NO_JSON)
+            parts: list[Any] = [("datatype", _literal(datatypes)), ("shape", list[int]), ("data", _list(of))]
+            tensor = msgspec.defstruct(
+                f"Tensor{place}", parts, tag_field="name", tag=column.name, forbid_unknown_fields=True, gc=False
+            )
+            self._of_tensor[tensor] = place
+            tensors.append(tensor)
+        of_all: list[Any] = [
+            ("inputs", _list(reduce(or_, tensors))),
+            ("id", str | None, None),
+            ("model_name", str | None, None),
+        ]
+        return msgspec.defstruct("Infer", of_all, forbid_unknown_fields=True, kw_only=True, gc=False)
+
+
+def _body_v1(fields: Mapping[str, Field], types: Sequence[Any], attributes: Sequence[str]) -> Any:
+    parts: list[Any] = []
+    for attribute, field, of in zip(attributes, fields.values(), types, strict=True):
+        parts.append((attribute, of) if field.required else (attribute, of, None))
+    row = msgspec.defstruct(
+        "Row",
+        parts,
+        rename=dict(zip(attributes, fields, strict=True)),
+        forbid_unknown_fields=True,
+        kw_only=True,
+        gc=False,
+    )
+    return msgspec.defstruct("Predict", [("instances", _list(row))], forbid_unknown_fields=True, gc=False)
+
+
+def _type_of(column: Column) -> Any:
+    """What msgspec calls the values of the column, None where it has no word for them."""
+    if column.allowed is not None:
+        return _listed(column)
+    if column.type == "number":
+        low, high = _MAX_NUMBERS
+        low = low if column.min is None else max(low, column.min)
+        high = high if column.max is None else min(high, column.max)
+        of: Any = Annotated[float, msgspec.Meta(ge=low, le=high)]
+    elif column.type == "integer":
+        bottom, top = _INT64
+        bottom = bottom if column.min is None else max(bottom, math.ceil(column.min))
+        top = top if column.max is None else min(top, math.floor(column.max))
+        if not _INT64[0] <= bottom <= top <= _INT64[1]:
+            return None
+        of = Annotated[int, msgspec.Meta(ge=bottom, le=top)]
+    elif column.type == "boolean":
+        of = bool
+    else:
+        of = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
+    return of | None if column.nullable else of
+
+
+def _listed(column: Column) -> Any:
+    if column.type not in ("integer", "text"):
+        return None
+    convert: Callable[[Any], Any] = str if column.type == "text" else int
+    rules = column.rules()
+    values = tuple({convert(value) for value in column.allowed or ()})
+    values = tuple(value for value in values if not any(breaks(value) for _, breaks in rules))
+    if not values or (column.type == "integer" and not all(_INT64[0] <= value <= _INT64[1] for value in values)):
+        return None
+    of = _literal(values)
+    return of | None if column.nullable else of
+
+
+def _list(of: Any) -> Any:
+    return GenericAlias(list, of)
+
+
+def _literal(values: tuple[Any, ...]) -> Any:
+    return Literal.__getitem__(values)
+
+
+def _time_of(text: str) -> datetime:
+    try:
+        time = parse_time(text)
+    except SerinError:
+        raise ValueError from None
+    if not YEARS[0] <= time.year <= YEARS[1]:
+        raise ValueError
+    return time
+
+
+_CHECKS: Mapping[str, Callable[[Any], Any]] = {"timestamp": _time_of}
+
+
+def _values(attributes: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:
+    """What gives the named attributes as a tuple, of however many."""
+    if not attributes:
+        return lambda _: ()
+    get = attrgetter(*attributes)
+    return get if len(attributes) > 1 else lambda row: (get(row),)
+
+
+def _key(name: str) -> bytes:
+    return msgspec.json.encode(name)
+
+
+class _Anything(msgspec.Struct, gc=False):
+    """An object, whatever it holds: nothing of it is kept."""
+
+
+class _Counted(msgspec.Struct, gc=False):
+    instances: list[_Anything]
+
+
+_COUNTED = msgspec.json.Decoder(_Counted)
+
+
+def check_objects(body: bytes) -> None:
+    """Raises RequestError for a V1 body of more rows than allowed, before anybody builds them all: a body of some
+    megabytes may hold a million."""
+    if body.count(b"{") <= MAX_ROWS + 1:
+        return
+    try:
+        count = len(_COUNTED.decode(body).instances)
+    except _REFUSED:
+        return  # not as expected, which whoever reads it tells
+    check_count(count)

@@ -1,0 +1,81 @@
+"""Another kind of model is one short class; its folder is checked before the class sees it."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from predictors.template import load_kind
+from serin.artifact import MANIFEST, seal_files
+from serin.errors import ArtifactError, NotFoundError, RequestError
+from tests.topics import TOPIC, make_topics
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+README = Path(__file__).parents[3] / "README.md"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_topics(tmp_path_factory.mktemp("topics"))
+
+
+def test_texts_are_answered_with_their_topics_and_logged(folder: Path) -> None:
+    kind = load_kind(TOPIC, folder)
+    rows = kind.schema.from_v1({"instances": [{"text": "the bank raised its rates"}, {"text": "a late goal"}]}, NOW)
+    answered = kind.answer(rows, None, NOW)
+    assert answered.outputs["topic"] == ["money", "sport"]
+    assert all(0.5 < score <= 1 for score in answered.outputs["score"])
+    assert list(answered.logged) == list(kind.logged) == ["text", "topic", "score"]
+    assert {output.name for output in kind.outputs} == answered.outputs.keys()
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ({}, "text: missing"),
+        ({"text": 5}, "text: not text of at most 1024 characters"),
+        ({"text": "a", "txt": "b"}, "column 'txt' is unknown; allowed: text"),
+    ],
+)
+def test_its_requests_are_checked_as_all_are(folder: Path, row: dict[str, object], told: str) -> None:
+    with pytest.raises(RequestError, match=told):
+        load_kind(TOPIC, folder).schema.from_v1({"instances": [row]}, NOW)
+
+
+def test_a_changed_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"one")
+    seal_files(tmp_path)
+    (tmp_path / "model.onnx").write_bytes(b"other")
+    with pytest.raises(ArtifactError, match=r"model\.onnx was changed: its SHA-256"):
+        load_kind(TOPIC, tmp_path)
+
+
+def test_a_file_beside_the_sealed_ones_is_refused(tmp_path: Path) -> None:
+    seal_files(tmp_path)
+    (tmp_path / "more.txt").write_text("x")
+    with pytest.raises(ArtifactError, match=r"files and manifest differ on more\.txt"):
+        load_kind(TOPIC, tmp_path)
+
+
+def test_a_folder_that_nobody_sealed_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=f"is no model artifact: it holds no {MANIFEST}"):
+        load_kind(TOPIC, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("tests.topic_kind", "allowed is package.module:Class"),
+        ("tests.no_such_module:Topic", "No module named"),
+        ("tests.topic_kind:Nothing", "tests.topic_kind has no class Nothing"),
+        ("tests.topic_kind:Path", "has no class Path that is a predictors.scoring.kind.Kind"),
+    ],
+)
+def test_what_is_no_kind_is_told(tmp_path: Path, name: str, told: str) -> None:
+    with pytest.raises(NotFoundError, match=told):
+        load_kind(name, tmp_path)
+
+
+def test_the_readme_shows_the_kind_that_is_tested() -> None:
+    code = (README.parent / "tests/topic_kind.py").read_text()
+    assert f"```python\n{code}```" in README.read_text()
