@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo unit test images images-test cluster-test cluster-test-node spark-test crds cluster cluster-down check format bench lock clean
+.PHONY: help setup demo unit test images images-test cluster-test cluster-test-node spark-test crds cluster cluster-down check format fuzz bench lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +76,9 @@ check: $(READY) ## format, lint, types, import rules
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@out=$$($(BIN)/lint-imports --no-logo 2>&1) || { echo "$$out"; exit 1; }
+
+fuzz: $(READY) ## ten times the requests that `make test` has for a running predictor (SERIN_FUZZ=N: N times)
+	@SERIN_FUZZ=$${SERIN_FUZZ:-10} $(BIN)/python -m pytest tests/integration/test_fuzz.py
 
 bench: $(READY) ## benchmarks, printed as ratios against the references; make bench PART=serving for one of them
 	@tests/bench/packages.sh
