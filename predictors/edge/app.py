@@ -25,7 +25,7 @@ from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
-from predictors.dataplane import DataPlane
+from predictors.dataplane import SMALL, DataPlane
 from predictors.edge import body as bodies
 from predictors.edge.body import GoneError, Headers, Message, Receive
 from predictors.edge.errors import RefusedError, answer, told
@@ -45,8 +45,6 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Pairs = list[tuple[bytes, bytes]]
 
 EVENTS = "/v1/events"
-# A larger body is parsed in a thread, so that others need not wait for it.
-LARGE = 64 * 1024
 _JSON, _OCTETS = (b"content-type", b"application/json"), (b"content-type", b"application/octet-stream")
 # They tell of the body as it was sent.
 _BODY_HEADERS = (b"content-type", b"content-encoding", b"content-length", BINARY_HEADER)
@@ -173,7 +171,7 @@ class RestEdge:
 
     async def _infer(self, call: Call) -> tuple[bytes, Pairs]:
         length = call.headers.get(BINARY_HEADER)
-        if len(call.body) > LARGE:
+        if len(call.body) > SMALL:
             infer = await asyncio.to_thread(self._v2.request, call.body, length)
         else:
             infer = self._v2.request(call.body, length)

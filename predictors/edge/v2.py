@@ -69,9 +69,9 @@ class V2:
             if fast is not None:
                 rows = fast.rows
                 return Infer(fast.id, lambda: rows, None)
-            return self._slow(body, None)
+            return self.slow(body, None)
         size = _size(length, len(body))
-        return self._slow(body[:size], memoryview(body)[size:])
+        return self.slow(body[:size], memoryview(body)[size:])
 
     def answer(self, infer: Infer, request_id: str, answered: Answered) -> tuple[bytes, int | None]:
         """The body of an answer, and the length of its JSON where raw contents follow."""
@@ -94,7 +94,9 @@ class V2:
         identity = self._identity
         return {"id": request_id, "model_name": identity.model, "model_version": identity.version, "outputs": told}
 
-    def _slow(self, text: bytes, raw: memoryview | None) -> Infer:
+    def slow(self, text: bytes, raw: memoryview | None) -> Infer:
+        """What the JSON of a body asks for, with the raw contents that follow it; every word of it is understood, or
+        refused with RequestError."""
         try:
             request = msgspec.convert(bodies.parsed(text), _Infer)
         except (msgspec.ValidationError, RecursionError) as error:

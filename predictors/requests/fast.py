@@ -20,6 +20,7 @@ import msgspec
 from predictors.requests.fields import Field
 from predictors.requests.rows import Options, Rows
 from predictors.requests.schema import MAX_ROWS, RequestSchema, check_count
+from predictors.requests.values import is_utf8
 from serin.columns import MAX_NUMBER, MAX_TEXT, TYPES, YEARS, Column
 from serin.errors import SerinError
 from serin.times import parse_time
@@ -104,7 +105,7 @@ class _Shape:
     def of(cls, schema: RequestSchema, fields: Mapping[str, Field], raw: bool) -> "_Shape | None":
         """The shape of rows with the fields; None where their rules can't be told to a decoder."""
         types = [_type_of(field.column) for field in fields.values()]
-        if not types or any(of is None for of in types):
+        if not types or any(of is None for of in types) or not all(map(_is_plain, fields)):
             return None
         return cls(fields, types, schema.timestamp, raw)
 
@@ -219,6 +220,11 @@ def _listed(column: Column) -> Any:
         return None
     of = _literal(values)
     return of | None if column.nullable else of
+
+
+def _is_plain(name: str) -> bool:
+    """Whether JSON spells the name without escapes, which msgspec can't take as a field's name."""
+    return is_utf8(name) and _key(name) == f'"{name}"'.encode()
 
 
 def _list(of: Any) -> Any:

@@ -12,6 +12,14 @@ MAX_TOLD = 20  # rows that a refusal names
 _MAX_TEXT = 4000  # characters of a refusal
 
 
+class RowsRefusedError(RequestError):
+    """Rows are refused, and with them the request; `refused` says by place what is wrong with each."""
+
+    def __init__(self, refused: Mapping[int, str], count: int) -> None:
+        super().__init__(refusal(refused, count))
+        self.refused = refused
+
+
 @dataclass(frozen=True)
 class Options:
     """What a request asks for besides scores.
@@ -57,11 +65,14 @@ class Rows:
         first = parts[0]
         if len(parts) == 1:
             return first
-        return replace(
-            first,
-            records=[record for part in parts for record in part.records],
-            times=[time for part in parts for time in part.times],
-            numbers=[number for part in parts for number in part.numbers],
+        return cls(
+            first.names,
+            [record for part in parts for record in part.records],
+            [time for part in parts for time in part.times],
+            first.raw,
+            [number for part in parts for number in part.numbers],
+            {},
+            first.options,
         )
 
     @cached_property
@@ -77,14 +88,14 @@ class Rows:
     def without(self, problems: Mapping[int, str]) -> "Rows":
         """The rows but for those with `problems`, by their places in the request.
 
-        Raises RequestError where the request asked for all rows, or none is left.
+        Raises RowsRefusedError where the request asked for all rows, or none is left.
         """
         if not problems:
             return self
         refused = {**self.refused, **problems}
         kept = [index for index, number in enumerate(self.numbers) if number not in problems]
         if not kept or not self.options.partial:
-            raise RequestError(refusal(refused, self.count + len(self.refused)))
+            raise RowsRefusedError(refused, self.count + len(self.refused))
         return replace(
             self,
             records=[self.records[index] for index in kept],

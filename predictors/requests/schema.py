@@ -68,14 +68,19 @@ class RequestSchema:
         One that may be null may also be left out.
         """
         schema = cls.__new__(cls)
-        schema._timestamp, schema._features = None, frozenset()
-        schema._keyed = schema._raw = {column.name: Field(column, not column.nullable) for column in columns}
+        schema.timestamp, schema.features, schema._features = None, (), frozenset()
+        schema.keyed = schema.raw = {column.name: Field(column, not column.nullable) for column in columns}
         return schema
 
     @property
     def inputs(self) -> list[tuple[str, str]]:
         """Name and usual V2 datatype of the columns of a keyed request."""
         return [(name, TYPES[field.column.type].v2[0]) for name, field in self.keyed.items()]
+
+    def of_given(self, given: set[str]) -> tuple[Mapping[str, Field], bool]:
+        """What rows that give these columns may hold, in order, and whether such rows are raw."""
+        fields = self._fields(given)
+        return fields, fields is self.raw
 
     def from_v1(self, body: Any, now: datetime) -> Rows:
         """Rows of a V1 body `{"instances": [{column: value, ...}, ...], "parameters": {...}}`.

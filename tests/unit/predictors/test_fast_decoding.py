@@ -1,0 +1,282 @@
+"""What the fast decoders take, the schema takes with equal rows: that is the whole of their contract."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from predictors.edge.v2 import V2
+from predictors.identity import Identity
+from predictors.requests.fast import FastDecoder, check_objects
+from predictors.requests.rows import Rows
+from predictors.requests.schema import RequestSchema
+from predictors.scoring.kind import Output
+from serin.artifact import EventColumns, RequestColumn
+from serin.errors import RequestError
+from tests.factories import make_manifest
+
+NOW = datetime(2018, 6, 1, 12, tzinfo=UTC)
+EVERY_TYPE = (
+    RequestColumn(name="AMOUNT", type="number", min=0, max=1000),
+    RequestColumn(name="ANY", type="number", nullable=True),
+    RequestColumn(name="CHANNEL", type="text", nullable=True),
+    RequestColumn(name="KIND", type="text", allowed=("a", "é", 1)),
+    RequestColumn(name="COUNT", type="integer", min=-1.5, nullable=True),
+    RequestColumn(name="CODE", type="integer", allowed=(0, 1, 2**53 + 1), max=2**60, nullable=True),
+    RequestColumn(name="FLAG", type="boolean", nullable=True),
+    RequestColumn(name="BEFORE", type="timestamp", nullable=True),
+    RequestColumn(name="odd é-name", type="number", nullable=True),
+)
+EVENT = EventColumns(columns=(RequestColumn(name="PAYMENT", type="integer"),), key=("PAYMENT",), label="FRAUD")
+SCHEMA = RequestSchema(make_manifest(request=EVERY_TYPE, events=EVENT))
+WITHOUT_STORE = RequestSchema(make_manifest(request=EVERY_TYPE, features=(), timestamp=None, entities=()))
+SCHEMAS = {"store": SCHEMA, "no store": WITHOUT_STORE}
+FAST = {name: FastDecoder(schema) for name, schema in SCHEMAS.items()}
+COLUMNS = [*SCHEMA.raw, "UNKNOWN"]
+
+# Values as JSON spells them, one a line, each of which somebody may take for another, or not at all.
+SPELLED = r"""
+0 -0 -0.0 1 -1 1.0 1e0 5E-1 1e2 1000 1000.0000000000001 999.9999999999999 1e400 -1e400 1e-400 5e-324 0.1 01 1. .5 +1
+2.2250738585072011e-308 9007199254740993 9007199254740993.0 1152921504606846976 1152921504606846977 0.30000000000000004
+9223372036854775807 9223372036854775808 -9223372036854775808 -9223372036854775809 18446744073709551615 3.403e38
+18446744073709551616 123456789012345678901234567890 3.4028234663852886e38 3.4028234663852887e38 -3.4028234663852889e38
+340282346638528859811704183484516925440 NaN Infinity -Infinity null true false [] [1] {} {"a":1} "" "a" "A" "1" "0" "é"
+"\u00e9" "e\u0301" "\u0000" "a\u0000b" "\\u0000" "\ud800" "\udc00x" "\ud83d\ude00" "💳" "\u0061" "null" "\/" "\x"
+"2018-06-01" "2018-06-01T12:00" "2018-06-01T12:00:00" "2018-06-01T12:00:00.5" "2018-06-01T12:00:00.1234567"
+"2018-06-01T12:00:00.9999999" "2018-06-01T12:00:60" "2018-06-01T23:59:60Z" "2018-06-01T24:00:00" "2018-06-01T12:00:00Z"
+"2018-06-01t12:00:00z" "2018-06-01T12:00:00+02:00" "2018-06-01T12:00:00-00:00" "2018-06-01T12:00:00+0200" "20180601"
+"2018-06-01T12:00:00+23:59:59" "2018-06-01T12:00:00+24:00" "20180601T120000" "2018-W22-5" "2018-02-30" "99999-01-01"
+"1969-12-31T23:59:59Z" "1970-01-01T00:30:00+01:00" "2199-12-31T23:59:59.999999" "2200-01-01" "soon"
+"0001-01-01T00:00:00+23:00" "9999-12-31T23:59:59-23:00"
+"""
+SPELLINGS = [
+    *SPELLED.split(),
+    '"2018-06-01 12:00:00"',
+    '" 2018-06-01T12:00:00"',
+    '"a b"',
+    f'"{"x" * 1024}"',
+    f'"{"é" * 1025}"',
+]
+# Most values are good ones, or hardly any body would be taken.
+GOOD = {
+    "CUSTOMER": ["1", "7"],
+    "AMOUNT": ["5", "0.5", "1000"],
+    "KIND": ['"a"', '"1"'],
+    "CHANNEL": ['"chip"', "null"],
+    "COUNT": ["3", "null"],
+    "CODE": ["1", "9007199254740993"],
+    "FLAG": ["true", "null"],
+    "BEFORE": ['"2018-06-01T12:00:00+02:00"', "null"],
+    "TIME": ['"2018-06-01T12:00:00.5"', "null"],
+    "PAYMENT": ["9007199254740993", "null"],
+}
+spellings = st.one_of(
+    st.sampled_from(SPELLINGS),
+    st.floats(allow_nan=False, allow_infinity=False).map(repr),
+    st.integers(-(2**65), 2**65).map(str),
+    st.text(max_size=5).map(lambda text: orjson.dumps(text.encode(errors="ignore").decode()).decode()),
+    st.datetimes().map(lambda time: f'"{time.isoformat()}"'),
+)
+
+
+def odd(draw: st.DrawFn, one_in: int) -> bool:
+    return draw(st.integers(0, one_in - 1)) == one_in // 2
+
+
+@st.composite
+def values(draw: st.DrawFn, name: str) -> str:
+    return draw(spellings) if odd(draw, 30) else draw(st.sampled_from(GOOD.get(name, ["0.25", "null"])))
+
+
+@st.composite
+def given_columns(draw: st.DrawFn, schema: RequestSchema) -> list[str]:
+    """Columns of one of the shapes, most of them complete, and some with a column too much, or twice."""
+    fields = draw(st.sampled_from([schema.raw, schema.keyed]))
+    names = [name for name, field in fields.items() if field.required or draw(st.booleans())]
+    if odd(draw, 10):
+        names.append(draw(st.sampled_from(COLUMNS)))
+    if odd(draw, 20):
+        names.pop(draw(st.integers(0, len(names) - 1)))
+    return draw(st.permutations(names))
+
+
+@st.composite
+def v1_bodies(draw: st.DrawFn, schema: RequestSchema) -> bytes:
+    columns = draw(given_columns(schema))
+    rows = [v1_row({name: draw(values(name)) for name in columns}) for _ in range(draw(st.integers(0, 3)))]
+    begin = draw(st.sampled_from(['{"x":1,"instances":[', '{"instances":1,"instances":['])) if odd(draw, 20) else V1[0]
+    ends = ["]} ", "]},", ",1]}", '],"parameters":{}}', '],"parameters":{"partial":true}}']
+    return (begin + ",".join(rows) + (draw(st.sampled_from(ends)) if odd(draw, 10) else V1[1])).encode()
+
+
+@st.composite
+def v2_bodies(draw: st.DrawFn, schema: RequestSchema) -> bytes:
+    count = draw(st.integers(0, 3))
+    tensors = []
+    for name in draw(given_columns(schema)):
+        datatype, shape = datatype_of(schema, name), draw(st.sampled_from([[count], [count, 1]]))
+        if odd(draw, 60):
+            datatype = draw(st.sampled_from(["FP32", "FP16", "INT8", "BYTES", "fp64", "FP8"]))
+        if odd(draw, 60):
+            shape = draw(st.sampled_from([[], [-1], [1, 2], [1.0], [True], [count, 2]]))
+        tensors.append(v2_tensor(name, datatype, [draw(values(name)) for _ in range(count)], shape))
+    ends = ['],"id":"r-1"}', '],"id":null}', '],"id":1}', '],"model_name":"x"}', '],"outputs":[]}', '],"more":[[]]}']
+    end = draw(st.sampled_from([*ends, '],"parameters":{"explain_unknown":true}}'])) if odd(draw, 3) else V2_ENDS[1]
+    return (V2_ENDS[0] + ",".join(tensors) + end).encode()
+
+
+V1, V2_ENDS = ('{"instances":[', "]}"), ('{"inputs":[', "]}")
+
+
+def v1_row(values: Mapping[str, str]) -> str:
+    return "{" + ",".join(f"{_text(name)}:{value}" for name, value in values.items()) + "}"
+
+
+def v2_tensor(name: str, datatype: str, values: Sequence[str], shape: Sequence[Any]) -> str:
+    head = f'"name":{_text(name)},"datatype":"{datatype}","shape":{orjson.dumps(shape).decode()}'
+    return f'{{{head},"data":[{",".join(values)}]}}'
+
+
+def datatype_of(schema: RequestSchema, name: str) -> str:
+    fields = {**schema.keyed, **schema.raw}
+    usual = {"integer": "INT64", "number": "FP64", "boolean": "BOOL"}
+    return usual.get(fields[name].column.type, "BYTES") if name in fields else "FP64"
+
+
+def _text(name: str) -> str:
+    return orjson.dumps(name).decode()
+
+
+def told(rows: Rows) -> tuple[Any, ...]:
+    """The rows such that -0.0 is not 0.0, and 1 not 1.0; a time of arrival is NOW."""
+    times = [NOW if abs(time - datetime.now(UTC)) < timedelta(minutes=5) else time for time in rows.times]
+    return (rows.names, repr(list(rows.records)), repr(times), rows.raw, list(rows.numbers), rows.refused, rows.options)
+
+
+class _Kind:
+    """As much of a kind of model as V2 asks of one."""
+
+    outputs = (Output("score", "FP64"),)
+
+    def __init__(self, schema: RequestSchema) -> None:
+        self.schema = schema
+
+
+EDGES: Mapping[str, V2] = {
+    name: V2(Identity("card-fraud", "12", "card-fraud-v12"), _Kind(schema), FAST[name])  # type: ignore[arg-type]
+    for name, schema in SCHEMAS.items()
+}
+
+
+def same_as_v1(name: str, body: bytes) -> bool:
+    """Whether the body is taken; then, or where its number of rows is refused, the schema does the same."""
+    return _same(lambda: FAST[name].v1(body), lambda: SCHEMAS[name].from_v1(orjson.loads(body), NOW))
+
+
+def same_as_v2(name: str, body: bytes) -> bool:
+    """As `same_as_v1`."""
+
+    def fast() -> Rows | None:
+        found = FAST[name].v2(body)
+        assert found is None or found.id == EDGES[name].slow(body, None).id
+        return found and found.rows
+
+    return _same(fast, lambda: EDGES[name].slow(body, None).rows())
+
+
+def _same(fast: Callable[[], Rows | None], slow: Callable[[], Rows]) -> bool:
+    try:
+        found = fast()
+    except RequestError as error:
+        text = str(error)
+    else:
+        assert found is None or told(found) == told(slow())
+        return found is not None
+    with pytest.raises(RequestError) as caught:
+        slow()
+    assert str(caught.value) == text
+    return False
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+@given(data=st.data())
+@settings(max_examples=100, deadline=None)
+def test_rows_that_are_taken_are_those_of_the_schema(name: str, data: st.DataObject) -> None:
+    same_as_v1(name, data.draw(v1_bodies(SCHEMAS[name])))
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+@given(data=st.data())
+@settings(max_examples=100, deadline=None)
+def test_tensors_that_are_taken_are_those_of_the_schema(name: str, data: st.DataObject) -> None:
+    same_as_v2(name, data.draw(v2_bodies(SCHEMAS[name])))
+
+
+@pytest.mark.parametrize("column", SCHEMA.raw)
+def test_every_spelling_of_every_column_is_taken_as_the_schema_does(column: str) -> None:
+    shapes = [("store", SCHEMA.raw), ("store", SCHEMA.keyed), ("no store", WITHOUT_STORE.raw)]
+    for name, fields in shapes:
+        good = {field: GOOD.get(field, ["0.25"])[0] for field in fields}
+        for spelling in (*SPELLINGS, good.get(column, "0")):
+            row = {**good, column: spelling}
+            first = same_as_v1(name, (V1[0] + v1_row(row) + V1[1]).encode())
+            tensors = [v2_tensor(key, datatype_of(SCHEMAS[name], key), [value], [1]) for key, value in row.items()]
+            second = same_as_v2(name, (V2_ENDS[0] + ",".join(tensors) + V2_ENDS[1]).encode())
+            assert first == second, (name, spelling)
+            if column in good and spelling == good[column]:
+                assert first
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_usual_bodies_are_taken(name: str) -> None:
+    for fields in (SCHEMAS[name].raw, SCHEMAS[name].keyed) if name == "store" else (SCHEMAS[name].raw,):
+        row = {field: GOOD.get(field, ["0.25"])[0] for field, of in fields.items() if of.required}
+        assert same_as_v1(name, f" {V1[0]} {v1_row(row)} , {v1_row(row)}{V1[1]}\n".encode())
+        for shape in ([2], [2, 1]):
+            tensors = [
+                v2_tensor(key, datatype_of(SCHEMAS[name], key), [value] * 2, shape) for key, value in row.items()
+            ]
+            assert same_as_v2(name, f'{V2_ENDS[0]}{",".join(tensors)}],"id":"r-1","model_name":"m"}}'.encode())
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        RequestColumn(name='odd "name"', type="number"),
+        RequestColumn(name="LISTED", type="number", allowed=(1, 2)),
+        RequestColumn(name="NONE", type="integer", allowed=(1, 2), min=3),
+        RequestColumn(name="BETWEEN", type="integer", min=0.1, max=0.9),
+    ],
+)
+def test_schema_that_can_not_be_told_to_a_decoder_takes_nothing_fast(column: RequestColumn) -> None:
+    schema = RequestSchema(make_manifest(request=(column,)))
+    fast = FastDecoder(schema)
+    row = {"CUSTOMER": 1, column.name: 1}
+    assert fast.v1(orjson.dumps({"instances": [row]})) is None
+    tensors = [{"name": name, "datatype": "INT64", "shape": [1], "data": [1]} for name in row]
+    assert fast.v2(orjson.dumps({"inputs": tensors})) is None
+
+
+@pytest.mark.parametrize("row", [b"{}", b'{"AMOUNT": 1, "X": [[{}]]}'])
+def test_too_many_rows_are_refused_before_they_are_built(row: bytes) -> None:
+    with pytest.raises(RequestError) as caught:
+        check_objects(b'{"x": 1, "instances": [' + b",".join([row] * 5000) + b"]}")
+    assert str(caught.value) == "the request has 5000 rows; allowed: 1 to 4096"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"instances": [' + b",".join([b'{"AMOUNT": {"x": {}}}'] * 4096) + b"]}",
+        b'{"instances": [' + b",".join([b"{}"] * 5000) + b",1]}",
+        b'{"instances": [' + b"{" * 5000,
+        b'{"instances": ' + b'{"a":' * 5000 + b"1" + b"}" * 5001,
+        b"{" * 5000,
+    ],
+)
+def test_rows_that_are_not_too_many_or_none_are_left_to_the_schema(body: bytes) -> None:
+    check_objects(body)
