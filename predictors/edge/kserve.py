@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from asyncio import CancelledError
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ from fastapi import Request, Response
 from fastapi.exceptions import FastAPIDeprecationWarning, RequestValidationError
 from kserve import ModelRepository, ModelServer
 from kserve.constants.constants import FASTAPI_APP_IMPORT_STRING
-from kserve.errors import InvalidInput, ModelNotFound, ServerNotReady
+from kserve.errors import InvalidInput, ModelNotFound, ModelNotReady, ServerNotReady
 from kserve.model_server import app
 from kserve.protocol.dataplane import DataPlane as KServeDataPlane
 from kserve.protocol.grpc.servicer import InferenceServicer
@@ -115,13 +116,15 @@ class KServeParts(ModelServer):
 
 
 def _quieten() -> None:
-    """No traceback for what the caller did wrong, nor for a probe that finds the server not ready."""
+    """No traceback for what the caller did wrong, for a probe that finds the server not ready, nor for a request that
+    is given up because the server has to end."""
     logging.getLogger("kserve.trace").setLevel(logging.WARNING)
     logger.addFilter(_without_expected)
+    logging.getLogger("uvicorn.error").addFilter(_without_expected)
     # KServe's own use of FastAPI, told once a process.
     warnings.filterwarnings("ignore", category=FastAPIDeprecationWarning)
 
 
 def _without_expected(record: logging.LogRecord) -> bool:
     error = record.exc_info[1] if record.exc_info else None
-    return not isinstance(error, InvalidInput | ModelNotFound | ServerNotReady)
+    return not isinstance(error, InvalidInput | ModelNotFound | ServerNotReady | ModelNotReady | CancelledError)
