@@ -338,7 +338,10 @@ def test_body_over_the_limit_is_refused(predictor: Predictor) -> None:
         ({"inputs": tensors(CHANNEL="\ud800")}, "the body is no JSON in UTF-8: "),
         ({"inputs": tensors(TX_AMOUNT=1e39)}, "row 0: TX_AMOUNT: not a finite number (32 bits) (found 1e+39)"),
         ({"inputs": [{**tensors()[0], "name": "\ud800"}]}, "the body is no JSON in UTF-8: "),
-        ({"inputs": tensors(), "outputs": [{"name": "other"}]}, "output 'other' is unknown; allowed: score, decision, model_version"),
+        (
+            {"inputs": tensors(), "outputs": [{"name": "other"}]},
+            "output 'other' is unknown; allowed: score, decision, model_version",
+        ),
     ],
 )
 def test_what_utf8_or_32_bits_can_not_hold_is_the_callers_fault(
