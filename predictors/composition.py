@@ -14,6 +14,7 @@ from predictors.edge.app import RestEdge
 from predictors.edge.grpc import GrpcServer, Inference
 from predictors.edge.kserve import GRACE_SECONDS, KServeParts
 from predictors.edge.model import PredictorModel
+from predictors.edge.openapi import describe
 from predictors.edge.server import HttpServer, Ports, listen
 from predictors.faults import FaultLog
 from predictors.identity import Identity
@@ -61,7 +62,9 @@ def serve(options: argparse.Namespace, served: LoadedModel | Kind) -> bool:
         stack.callback(parts.faults.close)
         parts.log.start()
         stack.callback(parts.log.close)
-        edge = RestEdge(kserve.application(), parts.identity, parts.kind, parts.plane, parts.faults, parts.events)
+        application = kserve.application()
+        describe(application, parts.identity, parts.kind, parts.events)
+        edge = RestEdge(application, parts.identity, parts.kind, parts.plane, parts.faults, parts.events)
         config = kserve.uvicorn(edge)
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
             return runner.run(_serve(options, parts, model, kserve, config))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import uvicorn
-from fastapi import Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import FastAPIDeprecationWarning, RequestValidationError
 from kserve import ModelRepository, ModelServer
 from kserve.constants.constants import FASTAPI_APP_IMPORT_STRING
@@ -77,7 +77,7 @@ class KServeParts(ModelServer):
         """KServe's gRPC service."""
         return InferenceServicer(self.dataplane, self.model_repository_extension)
 
-    def application(self) -> App:
+    def application(self) -> FastAPI:
         """KServe's FastAPI application: health, metadata, repository, metrics and the page of the API."""
         rest = RESTServer(FASTAPI_APP_IMPORT_STRING, self.dataplane, self.model_repository_extension, self.http_port)
         rest.create_application()
@@ -87,7 +87,7 @@ class KServeParts(ModelServer):
         app.add_exception_handler(Exception, self._failed)
         # It would redirect to where the client's Host header says.
         app.router.redirect_slashes = False
-        application: App = app
+        application: FastAPI = app
         return application
 
     def uvicorn(self, edge: App) -> uvicorn.Config:
