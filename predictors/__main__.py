@@ -81,6 +81,10 @@ def serve(options: argparse.Namespace) -> bool:
     Raises ArtifactError, NotFoundError (no such kind), UnavailableError (online store, spool) or ConflictError (a port
     is taken).
     """
+    from predictors.lean import lean
+
+    lean()
+
     # Before the costly imports: a changed artifact is refused at once.
     served = _loaded(options)
 

@@ -39,7 +39,7 @@ SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"]
 _ENCODING = "binary_data_output"
 
 # A connection is told to end after so long, which costs no call: its caller opens another, to wherever the Service's
-# name leads by then. It is less than the time from the end of a pod's readiness to its stop (preStop and DRAIN_SECONDS),
+# name leads by then. It is less than the time from the end of a pod's readiness to its stop (preStop, DRAIN_SECONDS),
 # as a caller would keep its connection to the very end otherwise. gRPC makes it up to a tenth more or less.
 CONNECTION_SECONDS = 6
 

@@ -9,10 +9,10 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import FastAPIDeprecationWarning, RequestValidationError
-from kserve import ModelRepository, ModelServer
 from kserve.constants.constants import FASTAPI_APP_IMPORT_STRING
 from kserve.errors import InvalidInput, ModelNotFound, ModelNotReady, ServerNotReady
-from kserve.model_server import app
+from kserve.model_repository import ModelRepository
+from kserve.model_server import ModelServer, app
 from kserve.protocol.dataplane import DataPlane as KServeDataPlane
 from kserve.protocol.grpc.servicer import InferenceServicer
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension

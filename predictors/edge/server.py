@@ -1,9 +1,9 @@
 """Both ports from ready to stopped: nothing is answered before the warm-up, and nothing that was accepted is lost.
 
 Stopping has three steps. First the server is not ready any more, so that no new callers are sent here, and tells its
-HTTP callers in each answer that the connection ends. When none is left and no gRPC call came for a moment, or nobody has
-asked for a moment, or the time for this is up, the ports close (GOAWAY in gRPC). Then what is in flight is answered,
-within a bound. It stays alive (/v2/health/live) to the end.
+HTTP callers in each answer that the connection ends. When nobody has asked for a moment, or none is left, or the time
+for this is up, the ports close (GOAWAY in gRPC). Then what is in flight is answered, within a bound. It stays alive
+(/v2/health/live) to the end.
 """
 
 import asyncio
