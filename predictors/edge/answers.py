@@ -2,9 +2,8 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import repeat
-from typing import Any
+from typing import Any, NamedTuple
 
 from predictors.requests.rows import Options
 from predictors.scoring import kind
@@ -13,8 +12,7 @@ from predictors.scoring.kind import Answered
 VERSION = kind.Output("model_version", "BYTES")
 
 
-@dataclass(frozen=True)
-class Output:
+class Output(NamedTuple):
     """One V2 output of shape [n], of plain values."""
 
     name: str

@@ -1,9 +1,8 @@
 """V2 over REST: requests in JSON, or in JSON and raw tensor contents (the binary extension), and their answers."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import orjson
@@ -44,8 +43,7 @@ class _Infer(msgspec.Struct, gc=False):
     outputs: list[_Requested] | None = None
 
 
-@dataclass(frozen=True)
-class Infer:
+class Infer(NamedTuple):
     """A request: its own id, where it has one, what makes its rows, and which outputs it asks for in raw contents, by
     name; None for all, in JSON."""
 
@@ -67,8 +65,8 @@ class V2:
         if length is None:
             fast = self._fast.v2(body)
             if fast is not None:
-                rows = fast.rows
-                return Infer(fast.id, lambda: rows, None)
+                request_id, rows = fast
+                return Infer(request_id, lambda: rows, None)
             return self.slow(body, None)
         size = _size(length, len(body))
         return self.slow(body[:size], memoryview(body)[size:])

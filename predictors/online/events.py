@@ -60,6 +60,11 @@ class EventSink:
             return None
         return cls(store, manifest, metrics)
 
+    @property
+    def accepted(self) -> tuple[Mapping[str, Field], Mapping[str, Field]]:
+        """What a pushed event may hold, and what a pushed label."""
+        return self._events, self._labels
+
     def take(self, body: bytes, now: datetime) -> Pushed:
         """Push what a body `{"events": [{column: value, ...}, ...], "labels": [...]}` holds, at `now`: all or nothing.
 

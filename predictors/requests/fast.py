@@ -8,25 +8,22 @@ whole number that is written as a float, parameters, base64, a tensor as lists o
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import reduce
-from operator import attrgetter, or_
+from operator import attrgetter, itemgetter, or_
 from types import GenericAlias
 from typing import Annotated, Any, Literal
 
 import msgspec
 
 from predictors.requests.fields import Field
-from predictors.requests.rows import Options, Rows
+from predictors.requests.rows import Rows
 from predictors.requests.schema import MAX_ROWS, RequestSchema, check_count
 from predictors.requests.values import is_utf8
 from serin.columns import MAX_NUMBER, MAX_TEXT, TYPES, YEARS, Column
 from serin.errors import SerinError
 from serin.times import parse_time
 
-_PLAIN = Options()
-_NONE: Mapping[int, str] = {}
 # The only way to spell NUL in JSON, which no text may hold.
 _NUL = b"\\u0000"
 _INT64 = (-(2**63), 2**63 - 1)
@@ -34,14 +31,6 @@ _MAX_NUMBERS = (-MAX_NUMBER, MAX_NUMBER)
 # KServe takes no tensor of these in JSON.
 _NO_JSON = frozenset({"FP16"})
 _REFUSED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError, OverflowError)
-
-
-@dataclass(frozen=True)
-class Infer:
-    """A V2 request in JSON: its id, where it has one, and its rows."""
-
-    id: str | None
-    rows: Rows
 
 
 class FastDecoder:
@@ -64,8 +53,9 @@ class FastDecoder:
         except _REFUSED:
             return None
 
-    def v2(self, body: bytes) -> Infer | None:
-        """The rows and the id of a V2 body without parameters and requested outputs, or None. Raises as `v1`."""
+    def v2(self, body: bytes) -> tuple[str | None, Rows] | None:
+        """The id (None without one) and the rows of a V2 body in JSON that has no parameters and requests no outputs,
+        or None. Raises as `v1`."""
         shape = self._shape(body)
         if shape is None or _NUL in body:
             return None
@@ -74,7 +64,7 @@ class FastDecoder:
             rows = shape.of_tensors(request.inputs)
         except _REFUSED:
             return None
-        return None if rows is None else Infer(request.id, rows)
+        return None if rows is None else (request.id, rows)
 
     def _shape(self, body: bytes) -> "_Shape | None":
         """The shape that the body's rows seem to have: a wrong guess is only slower, for that shape refuses them."""
@@ -87,11 +77,13 @@ class _Shape:
     def __init__(self, fields: Mapping[str, Field], types: Sequence[Any], timestamp: str | None, raw: bool) -> None:
         attributes = [f"c{place}" for place in range(len(fields))]
         names = list(fields)
-        self._required = [field.required for field in fields.values()]
-        self._places = {name: place for place, name in enumerate(names)}
-        self._time = self._places[timestamp] if timestamp else None
+        self._required = [place for place, field in enumerate(fields.values()) if field.required]
+        self._size = len(names)
+        self._time = names.index(timestamp) if timestamp else None
         kept = [place for place in range(len(names)) if place != self._time]
-        self._kept, self._raw = kept, raw
+        self._raw = raw
+        # One place would give no tuple.
+        self._pick = itemgetter(*kept) if len(kept) > 1 else lambda columns: tuple(columns[place] for place in kept)
         self.names = tuple(names[place] for place in kept)
         self._values = _values([attributes[place] for place in kept])
         self._event_time = attrgetter(attributes[self._time]) if self._time is not None else None
@@ -119,20 +111,26 @@ class _Shape:
 
     def of_tensors(self, inputs: Sequence[Any]) -> Rows | None:
         """Rows of decoded tensors, None where something is amiss. Raises as `of_objects`."""
-        columns: list[Sequence[Any] | None] = [None] * len(self._required)
+        columns: list[Sequence[Any] | None] = [None] * self._size
         count = inputs[0].shape[0] if inputs and inputs[0].shape else -1
+        flat, upright, places = [count], [count, 1], self._of_tensor
         for tensor in inputs:
-            place, shape = self._of_tensor[type(tensor)], tensor.shape
-            if columns[place] is not None or len(tensor.data) != count or shape not in ([count], [count, 1]):
+            place, shape, data = places[type(tensor)], tensor.shape, tensor.data
+            if columns[place] is not None or len(data) != count or (shape != flat and shape != upright):
                 return None
-            columns[place] = tensor.data
-        if count < 0 or any(column is None and needed for column, needed in zip(columns, self._required, strict=True)):
+            columns[place] = data
+        if count < 0:
             return None
         check_count(count)
-        nulls = [None] * count
-        given = [nulls if column is None else column for column in columns]
-        records = list(zip(*[given[place] for place in self._kept], strict=True)) if self._kept else [()] * count
-        return self._rows(records, None if self._time is None else given[self._time], count)
+        if None in columns:
+            if any(columns[place] is None for place in self._required):
+                return None
+            nulls = [None] * count
+            columns = [nulls if column is None else column for column in columns]
+        times = None if self._time is None else columns[self._time]
+        kept = self._pick(columns)
+        records = list(zip(*kept, strict=True)) if kept else [()] * count
+        return self._rows(records, times, count)
 
     def _rows(self, records: list[tuple[Any, ...]], given: Sequence[str | None] | None, count: int) -> Rows:
         if self._checks:
@@ -142,7 +140,7 @@ class _Shape:
             times = [now if time is None else _time_of(time) for time in given or [None] * count]
         else:
             times = [_time_of(time) for time in given if time is not None]
-        return Rows(self.names, records, times, self._raw, range(count), _NONE, _PLAIN)
+        return Rows.plain(self.names, records, times, self._raw)
 
     def _checked(self, record: tuple[Any, ...]) -> tuple[Any, ...]:
         values = list(record)

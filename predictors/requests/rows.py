@@ -32,6 +32,9 @@ class Options:
     explain_unknown: bool = False
 
 
+_PLAIN = Options()
+
+
 @dataclass(frozen=True)
 class Rows:
     """The good rows of a request: `records` has a tuple a row, its values in the order of `names`; None is null.
@@ -55,6 +58,18 @@ class Rows:
         """All rows of a request that was given by column, one value a time in each."""
         records = list(zip(*columns.values(), strict=True)) if columns else [()] * len(times)
         return cls(tuple(columns), records, times, raw, range(len(times)), {}, options)
+
+    @classmethod
+    def plain(
+        cls, names: tuple[str, ...], records: Sequence[tuple[Any, ...]], times: Sequence[datetime], raw: bool
+    ) -> "Rows":
+        """All rows of a request that asked for nothing besides scores."""
+        # At a third of what a frozen dataclass takes to set its fields one by one.
+        rows = cls.__new__(cls)
+        rows.__dict__.update(
+            names=names, records=records, times=times, raw=raw, numbers=range(len(times)), refused={}, options=_PLAIN
+        )
+        return rows
 
     @classmethod
     def merged(cls, parts: "Sequence[Rows]") -> "Rows":

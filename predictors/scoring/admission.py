@@ -107,5 +107,5 @@ class Admission:
             )
 
     def _overloaded(self, text: str) -> OverloadedError:
-        after = max(1, ceil(self.cost.seconds(self.rows)))
+        after = max(1, ceil(self.cost.seconds(self.rows) - PATIENCE_SECONDS))
         return OverloadedError(f"the server has more to do than it can answer in time: {text}", after)

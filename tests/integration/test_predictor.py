@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import socket
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -203,6 +204,47 @@ def test_compressed_bodies_slashes_and_methods(predictor: Predictor) -> None:
             assert (refused.status_code, refused.headers["allow"]) == (405, "POST")
     for path in ("/v2/models/card-fraud/", "/metrics/", "/v2//", "/nothing/"):
         assert not httpx.get(predictor.http + path, headers={"host": "elsewhere"}).is_redirect, path
+
+
+def exchange(predictor: Predictor, head: str, body: bytes = b"") -> bytes:
+    """What the server sends until the end of its JSON."""
+    host, port = predictor.http.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        connection.sendall(f"POST /v1/models/card-fraud:predict {head}\r\n\r\n".encode() + body)
+        received = b""
+        while not received.endswith(b"}") and (part := connection.recv(65536)):
+            received += part
+        return received
+
+
+def test_every_way_to_send_a_body_is_understood(predictor: Predictor) -> None:
+    (expected,) = predictor.v1(row()).json()["predictions"]
+    body = json.dumps({"instances": [row()]}).encode()
+    length = f"content-length: {len(body)}"
+    chunks = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (body[:10], body[10:])) + b"0\r\n\r\n"
+    for head, sent in (
+        (f"HTTP/1.0\r\n{length}", body),
+        (f"HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{length}", body),
+        (f"HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\n{length}", body),
+        ("HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked", chunks),
+    ):
+        answer = exchange(predictor, head, sent)
+        assert answer.removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n").startswith(b"HTTP/1.1 200 OK\r\n"), answer
+        assert json.loads(answer.rsplit(b"\r\n\r\n", 1)[1])["predictions"] == [expected]
+
+
+def test_a_much_larger_body_than_allowed_has_its_answer(predictor: Predictor) -> None:
+    answer = exchange(predictor, f"HTTP/1.1\r\nhost: x\r\ncontent-length: {10**7}", b" " * 10**7)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+
+
+def test_page_of_the_api_shows_this_models_requests(predictor: Predictor) -> None:
+    document = httpx.get(f"{predictor.http}/openapi.json").json()
+    shown = document["components"]["schemas"]["KeyedRow"]
+    assert list(shown["properties"]) == list(row())
+    assert shown["required"] == ["CUSTOMER_ID", "TERMINAL_ID", "TX_AMOUNT"]
+    assert "/v1/models/card-fraud:predict" in document["paths"]
+    assert "openapi.json" in httpx.get(f"{predictor.http}/docs").text
 
 
 def infer_v2(predictor: Predictor, body: dict[str, Any]) -> httpx.Response:
