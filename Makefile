@@ -35,7 +35,7 @@ $(READY): requirements.lock setup.cfg pyproject.toml
 IMPORTED := boto3, duckdb, evidently, feast.infra.online_stores.sqlite, kfp.compiler, kfp.local, kserve, \
   matplotlib.pyplot, mlflow.store.tracking.sqlalchemy_store, mlflow.store.model_registry.sqlalchemy_store, \
   rich.progress, scipy.stats, skops.io, sklearn.ensemble, sklearn.linear_model, typer, uvicorn, xgboost, \
-  pipelines.cli, pipelines.training, predictors.edge.kserve, serin.platform
+  pipelines.cli, pipelines.training, predictors.composition, serin.platform
 
 demo: $(READY) ## the whole loop on this machine, from nothing, in a few minutes
 	@$(BIN)/serin demo

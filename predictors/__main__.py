@@ -74,6 +74,10 @@ def serve(options: argparse.Namespace) -> bool:
 
     Raises ArtifactError, UnavailableError (online store, spool) or ConflictError (a port is taken).
     """
+    from predictors.lean import lean
+
+    lean()
+
     from predictors.load import load
 
     # Before the costly imports: a changed artifact is refused at once.

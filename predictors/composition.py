@@ -74,7 +74,7 @@ async def _serve(
     await parts.plane.start()
     http = HttpServer(config, listen(options.host, options.http_port))
     infer = Inference(parts.identity, parts.kind, parts.plane, parts.faults)
-    grpc = GrpcServer(kserve.servicer(), infer.answer, parts.faults, options.host, options.grpc_port)
+    grpc = GrpcServer(kserve.servicer(), infer, parts.faults, options.host, options.grpc_port)
 
     def ready(yes: bool) -> None:
         model.ready = yes

@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -43,8 +43,8 @@ class DataPlane:
         tracer: Tracer | None = None,
     ) -> None:
         """`max_concurrency` is how many requests may be in flight before others are refused; None measures it."""
-        self._identity, self._kind, self._log, self._metrics, self._tracer = identity, kind, log, metrics, tracer
-        self._max_concurrency = max_concurrency
+        self._kind, self._log, self._metrics, self._tracer = kind, log, metrics, tracer
+        self._identity, self._max_concurrency = identity, max_concurrency
         self._pool = ThreadPoolExecutor(max_threads, thread_name_prefix="score")
         self._cost = Cost()
         self._admission = Admission(self._cost, max_concurrency or self._cost.concurrency)
@@ -62,9 +62,9 @@ class DataPlane:
             await self._in_a_thread(self._measure, sample)
         self._admission.most = self._max_concurrency or self._cost.concurrency
         logger.info(
-            "a batch takes about %.2f ms and %.1f us a row; batches of up to %d rows are scored on the event loop, and "
+            "%s: a batch takes about %.2f ms and %.1f us a row; those of up to %d rows are scored on the event loop; "
             "at most %d requests are in flight",
-            self._cost.base * 1e3, self._cost.row * 1e6, self._cost.quick_rows, self._admission.most,
+            self._identity, self._cost.base * 1e3, self._cost.row * 1e6, self._cost.quick_rows, self._admission.most,
         )  # fmt: skip
 
     async def predict(
@@ -86,7 +86,10 @@ class DataPlane:
         # What it is where a caller goes away before the answer is there: that it took too long is no fault of theirs.
         status: Status = "error"
         try:
-            with self._span("predict", headers, request_id):
+            if self._tracer:
+                with self._tracer.span("predict", headers, request_id=request_id):
+                    result = await self._predict(decode, encode, request_id, size)
+            else:
                 result = await self._predict(decode, encode, request_id, size)
             status = "ok"
             return result
@@ -97,7 +100,7 @@ class DataPlane:
             status = "overloaded"
             raise
         finally:
-            self.count(status, started)
+            self._metrics.answered(status, time.perf_counter() - started)
 
     async def explain(
         self, decode: Callable[[], Rows], *, request_id: str, size: int, headers: Mapping[str, str] | None = None
@@ -105,7 +108,7 @@ class DataPlane:
         """An explanation a row. Raises as `predict`."""
         self._enter()
         try:
-            with self._span("explain", headers, request_id):
+            with self._tracer.span("explain", headers, request_id=request_id) if self._tracer else nullcontext():
                 rows = decode() if size <= SMALL else await self._in_a_thread(decode)
                 found = await self._kind.read(rows) if self._kind.reads(rows) else None
                 return [dict(told) for told in await self._in_a_thread(self._kind.explain, rows, found)]
@@ -128,20 +131,16 @@ class DataPlane:
     ) -> _T:
         self._enter()
         try:
-            if size <= SMALL:
-                return encode(await self._answer(decode(), request_id))
-            answered = await self._answer(await self._in_a_thread(decode), request_id)
-            return await self._in_a_thread(encode, answered)
+            rows = decode() if size <= SMALL else await self._in_a_thread(decode)
+            count = rows.count
+            self._admission.wait(count)
+            try:
+                answered = await self._batches.answer(rows, request_id)
+            finally:
+                self._admission.rows_left(count)
+            return encode(answered) if size <= SMALL else await self._in_a_thread(encode, answered)
         finally:
             self._leave()
-
-    async def _answer(self, rows: Rows, request_id: str) -> Answered:
-        count = rows.count
-        self._admission.wait(count)
-        try:
-            return await self._batches.answer(rows, request_id)
-        finally:
-            self._admission.rows_left(count)
 
     def _enter(self) -> None:
         if self._idle:
@@ -155,17 +154,14 @@ class DataPlane:
 
     def _answered(self, batch: Batch, answered: Answered) -> After | None:
         """Log and count a batch."""
-        rows, count = answered.rows, answered.rows.count
-        self._metrics.batch(count)
+        rows = answered.rows
+        self._metrics.batch(rows.count)
         self._log.append(
             {
-                "logged_at": [batch.now] * count,
+                "logged_at": batch.now,
                 "event_timestamp": rows.times,
-                "request_id": batch.request_ids(answered),
+                "request_id": batch.request_ids(),
                 "row": rows.numbers,
-                "model": [self._identity.model] * count,
-                "model_version": [self._identity.version] * count,
-                "deployment": [self._identity.deployment] * count,
                 **answered.logged,
             }
         )
@@ -173,9 +169,6 @@ class DataPlane:
 
     async def _in_a_thread(self, function: Callable[..., _T], *arguments: Any) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
-
-    def _span(self, name: str, headers: Mapping[str, str] | None, request_id: str) -> AbstractContextManager[None]:
-        return self._tracer.span(name, headers, request_id=request_id) if self._tracer else _NO_SPAN
 
     def _measure(self, sample: Rows) -> None:
         """Time one row of the sample, and as many as can be afforded. Nothing of it is logged or counted."""
@@ -191,6 +184,3 @@ class DataPlane:
         start = time.perf_counter()
         self._kind.answer(rows, None, datetime.now(UTC))
         return time.perf_counter() - start
-
-
-_NO_SPAN = nullcontext()

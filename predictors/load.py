@@ -3,8 +3,10 @@
 Nothing is read before its hash is checked, and nothing is served before the model gave the stored scores again.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 from serin import engines
 from serin.artifact import REFERENCE, Manifest, verify
 from serin.engines import Scorer
-from serin.engines.crossing import measure
+from serin.engines.crossing import Crossing, measure
 from serin.errors import ArtifactError, RequestError
 from serin.storage import read_file
 
@@ -28,13 +30,16 @@ _FAST = ("onnx",)
 class LoadedModel:
     """A verified model. `predict` takes (n, inputs) and gives n probabilities; any thread may call it.
 
-    `engines` tells with which engine, or from how many rows on with which. `folder` is where it was loaded from.
+    `engines` tells with which engine, or from how many rows on with which. `folder` is where it was loaded from,
+    `reference` the stored rows by column, `crossing` what two engines took by number of rows, where there are two.
     """
 
     manifest: Manifest
     predict: Scorer
     engines: str = ""
     folder: Path | None = None
+    reference: Mapping[str, list[Any]] = field(default_factory=dict, repr=False)
+    crossing: Crossing | None = None
 
 
 def load(folder: Path) -> LoadedModel:
@@ -50,15 +55,17 @@ def load(folder: Path) -> LoadedModel:
     _check_plan(folder, manifest)
     names = [manifest.engine, *(name for name in manifest.models if name in _FAST and name != manifest.engine)]
     scorers = {name: engines.scorer_of(folder, manifest, name) for name in names}
-    inputs, expected = _reference(folder, manifest)
+    reference = _reference(folder, manifest)
+    inputs, expected = manifest.inputs.encode(reference), np.asarray(reference["score"], dtype=np.float64)
     for name, scorer in scorers.items():
         _self_test(folder, name, scorer, inputs[:SELF_TEST_ROWS], expected[:SELF_TEST_ROWS])
     if len(scorers) == 1:
-        return LoadedModel(manifest, _blaming_the_request(scorers[manifest.engine]), manifest.engine, folder)
+        only = _blaming_the_request(scorers[manifest.engine])
+        return LoadedModel(manifest, only, manifest.engine, folder, reference)
     native, fast = names
     found = measure(scorers[fast], scorers[native], inputs)
-    chosen = found.scorer(scorers[fast], scorers[native])
-    return LoadedModel(manifest, _blaming_the_request(chosen), found.told(fast, native), folder)
+    chosen = _blaming_the_request(found.scorer(scorers[fast], scorers[native]))
+    return LoadedModel(manifest, chosen, found.told(fast, native), folder, reference, found)
 
 
 def _check_plan(folder: Path, manifest: Manifest) -> None:
@@ -84,8 +91,8 @@ def _blaming_the_request(scorer: Scorer) -> Scorer:
     return predict
 
 
-def _reference(folder: Path, manifest: Manifest) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """The inputs of the stored rows, and their scores."""
+def _reference(folder: Path, manifest: Manifest) -> dict[str, list[Any]]:
+    """The inputs of the stored rows, and their scores, by column."""
     path = folder / REFERENCE
     if REFERENCE not in manifest.files:
         raise ArtifactError(f"{folder} holds no {REFERENCE}; the self-test needs its rows")
@@ -95,8 +102,8 @@ def _reference(folder: Path, manifest: Manifest) -> tuple[NDArray[np.float32], N
         raise ArtifactError(f"{path} lacks {', '.join(missing)}; the self-test needs them")
     if table.num_rows == 0:
         raise ArtifactError(f"{path} holds no row; the self-test needs one")
-    data = table.to_pydict()
-    return manifest.inputs.encode(data), np.asarray(data["score"], dtype=np.float64)
+    data: dict[str, list[Any]] = table.to_pydict()
+    return data
 
 
 def _self_test(

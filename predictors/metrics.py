@@ -1,11 +1,13 @@
 """What Prometheus reads at /metrics. Every series is there, at 0, before the first request."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 from prometheus_client.metrics import MetricWrapperBase
+
+from predictors.tallies import Distribution, Tally
 
 Status = Literal["ok", "invalid", "overloaded", "error"]
 STATUSES: tuple[Status, ...] = ("ok", "invalid", "overloaded", "error")
@@ -28,34 +30,27 @@ class _Series:
     name: str
     text: str
     label: str = ""
-    options: Mapping[str, Any] = field(default_factory=dict)
 
     def of(self, own: Mapping[str, str], registry: CollectorRegistry, values: Iterable[str] = ()) -> dict[str, Any]:
         """The series by the values of its label; by "" where it has none."""
         labels = (*LABELS, self.label) if self.label else LABELS
-        made = self.kind(self.name, self.text, labels, registry=registry, **self.options)
-        return {value: made.labels(**own, **{self.label: value}) for value in values} if self.label else {
-            "": made.labels(**own)
-        }  # fmt: skip
+        made = self.kind(self.name, self.text, labels, registry=registry)
+        if not self.label:
+            return {"": made.labels(**own)}
+        return {value: made.labels(**own, **{self.label: value}) for value in values}
 
 
-_REQUESTS = _Series(
-    Counter,
-    "model_predictions_total",
-    "Prediction requests (not rows) by outcome: ok, invalid (the caller's fault, 4xx), overloaded (refused at once, 503), "
-    "error (ours, 5xx)",
-    "status",
+_REQUESTS = (
+    "model_predictions",
+    "Prediction requests (not rows) by outcome: ok, invalid (the caller's fault, 4xx), overloaded (refused at once, "
+    "503), error (ours, 5xx)",
 )
-_LATENCY = _Series(
-    Histogram,
+_LATENCY = (
     "model_prediction_latency_seconds",
     "Time from a prediction request's arrival to its answer, whatever the outcome",
-    options={"buckets": LATENCY_BUCKETS},
 )
 _IN_FLIGHT = _Series(Gauge, "model_requests_in_flight", "Requests that were taken on and have no answer yet")
-_BATCH = _Series(
-    Histogram, "model_batch_rows", "Rows of all requests that were scored together", options={"buckets": BATCH_BUCKETS}
-)
+_BATCH = ("model_batch_rows", "Rows of all requests that were scored together")
 _POSITIVE = _Series(Counter, "model_positive_predictions_total", "Rows whose decision was true")
 _UNKNOWN = _Series(
     Counter,
@@ -137,8 +132,10 @@ class Metrics:
         def one(series: _Series) -> Any:
             return series.of(own, registry)[""]
 
-        self._requests = _REQUESTS.of(own, registry, STATUSES)
-        self._latency, self._in_flight, self._batch = one(_LATENCY), one(_IN_FLIGHT), one(_BATCH)
+        self._requests = Tally(*_REQUESTS, own, "status", STATUSES, registry)
+        self._latency = Distribution(*_LATENCY, own, LATENCY_BUCKETS, registry)
+        self._batch = Distribution(*_BATCH, own, BATCH_BUCKETS, registry)
+        self._in_flight = one(_IN_FLIGHT)
         self._positive, self._misses, self._age = one(_POSITIVE), one(_MISSES), one(_AGE)
         self._unknown = _UNKNOWN.of(own, registry, categories)
         self._ages = _AGE_OF_VIEW.of(own, registry, views)
@@ -149,8 +146,8 @@ class Metrics:
         self._waiting, self._spooled, self._oldest = one(_WAITING), one(_SPOOLED), one(_OLDEST)
 
     def answered(self, status: Status, seconds: float) -> None:
-        """One request was answered after `seconds`."""
-        self._requests[status].inc()
+        """One request was answered after `seconds`. Called on the event loop."""
+        self._requests.counts[status] += 1
         self._latency.observe(seconds)
 
     def in_flight(self, count: Callable[[], int]) -> None:
@@ -158,7 +155,7 @@ class Metrics:
         self._in_flight.set_function(count)
 
     def batch(self, rows: int) -> None:
-        """So many rows were scored together."""
+        """So many rows were scored together. Called on the event loop."""
         self._batch.observe(rows)
 
     def scored(self, positive: int, misses: int, age_seconds: float | None) -> None:

@@ -85,10 +85,12 @@ def calendar(name: str, times: Sequence[datetime] | NDArray[np.datetime64]) -> N
     """
     if name not in CALENDAR:
         raise ValueError(f"{name!r} is no calendar feature; allowed: {', '.join(CALENDAR)}")
-    seconds = as_times(times).astype("datetime64[s]").astype(np.int64)
-    hour, weekday = seconds // 3600 % 24, (seconds // 86400 + 3) % 7  # 1970-01-01 was a Thursday
-    values = {"hour": hour, "weekday": weekday, "night": hour <= _LAST_NIGHT_HOUR, "weekend": weekday >= _SATURDAY}
-    return values[name].astype(np.float64)
+    days, seconds = np.divmod(as_times(times).astype("datetime64[s]").astype(np.int64), 86400)
+    if name in ("hour", "night"):
+        hour = seconds // 3600
+        return (hour if name == "hour" else hour <= _LAST_NIGHT_HOUR).astype(np.float64)
+    weekday = (days + 3) % 7  # 1970-01-01 was a Thursday
+    return (weekday if name == "weekday" else weekday >= _SATURDAY).astype(np.float64)
 
 
 def _naive_utc(moment: datetime | None) -> datetime | None:

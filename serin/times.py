@@ -40,7 +40,8 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def micros(moment: datetime) -> int:
     """An aware time in microseconds since 1970."""
-    return (moment - EPOCH) // timedelta(microseconds=1)
+    since = moment - EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(format_duration, return_type=str)]

@@ -56,7 +56,7 @@ class Predictor:
 def command(model: Path, http: int, grpc: int) -> list[str]:
     ports = ["--host", "127.0.0.1", "--http_port", str(http), "--grpc_port", str(grpc)]
     name = ["--model_name", "card-fraud", "--model_version", "12", "--deployment", "card-fraud-v12"]
-    return [sys.executable, "-m", "predictors", *name, "--model_dir", str(model), *ports]
+    return [sys.executable, "-m", "predictors", *name, "--model_dir", str(model), *ports, "--log_seconds", "0.5"]
 
 
 def environment(root: Path) -> dict[str, str]:
@@ -84,12 +84,17 @@ def workspace(root: Path) -> Path:
     return root
 
 
-def start(root: Path, model: Path) -> Predictor:
+def start(root: Path, model: Path, variables: Mapping[str, str] | None = None) -> Predictor:
+    """A predictor that is ready, with further environment variables; what it says is added to `predictor.txt`."""
     http, grpc = free_port(), free_port()
     output = root / "predictor.txt"
-    with output.open("wb") as file:
+    with output.open("ab") as file:
         process = subprocess.Popen(
-            command(model, http, grpc), cwd=CHECKOUT, env=environment(root), stdout=file, stderr=file
+            command(model, http, grpc),
+            cwd=CHECKOUT,
+            env={**environment(root), **(variables or {})},
+            stdout=file,
+            stderr=file,
         )
     predictor = Predictor(process, f"http://127.0.0.1:{http}", f"127.0.0.1:{grpc}", root, output)
     deadline = time.monotonic() + 300

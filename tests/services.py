@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -31,6 +32,7 @@ with FileLease(pathlib.Path(sys.argv[1])).hold(sys.argv[2], wait=True):
 """
 
 CHECKOUT = Path(__file__).resolve().parents[1]
+_S3: dict[int, Any] = {}  # the server at a port
 
 
 def free_port() -> int:
@@ -210,15 +212,19 @@ def mlflow(database: Path, artifacts: Path) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def s3(bucket: str, address: str = "127.0.0.1") -> Iterator[dict[str, str]]:
-    """An S3 server (moto's, over HTTP) with an empty bucket; gives the variables that lead AWS clients to it."""
+def s3(bucket: str, address: str = "127.0.0.1", port: int = 0) -> Iterator[dict[str, str]]:
+    """An S3 server (moto's, over HTTP) with an empty bucket; gives the variables that lead AWS clients to it.
+
+    One with a `port` may be away for a while, see `s3_away`.
+    """
     import boto3
     from moto.server import ThreadedMotoServer
 
-    server = ThreadedMotoServer(ip_address=address, port=0, verbose=False)
+    server = ThreadedMotoServer(ip_address=address, port=port, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
     url = f"http://{host}:{port}"
+    _S3[port] = server
     credentials = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "test")
     client = boto3.client(
         "s3", endpoint_url=url, region_name="us-east-1", **{key.lower(): value for key, value in credentials.items()}
@@ -237,7 +243,20 @@ def s3(bucket: str, address: str = "127.0.0.1") -> Iterator[dict[str, str]]:
     finally:
         # What it holds is this process', and would be there for the next test's server.
         httpx.post(f"{url}/moto-api/reset").raise_for_status()
-        server.stop()
+        _S3.pop(port).stop()
+
+
+@contextlib.contextmanager
+def s3_away(port: int) -> Iterator[None]:
+    """Nobody answers at the port of an S3 server until the block ends; then it is back, with what it held."""
+    from moto.server import ThreadedMotoServer
+
+    _S3[port].stop()
+    try:
+        yield
+    finally:
+        _S3[port] = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
+        _S3[port].start()
 
 
 @contextlib.contextmanager

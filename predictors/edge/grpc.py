@@ -38,6 +38,11 @@ SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"]
 # KServe's clients send it; it says how an answer is encoded in REST, and nothing in gRPC.
 _ENCODING = "binary_data_output"
 
+# A connection is told to end after so long, which costs no call: its caller opens another, to wherever the Service's
+# name leads by then. It is less than the time from the end of a pod's readiness to its stop (preStop, DRAIN_SECONDS),
+# as a caller would keep its connection to the very end otherwise. gRPC makes it up to a tenth more or less.
+CONNECTION_SECONDS = 6
+
 Method = Callable[[bytes, Any], Awaitable[bytes]]
 
 
@@ -47,10 +52,11 @@ class Inference:
     def __init__(self, identity: Identity, kind: Kind, plane: DataPlane, faults: FaultLog) -> None:
         self._identity, self._schema, self._outputs = identity, kind.schema, kind.outputs
         self._plane, self._faults = plane, faults
+        self.latest = float("-inf")  # when the latest call came (time.perf_counter)
 
     async def answer(self, data: bytes, context: Any) -> bytes:
         """Answer the bytes of a ModelInferRequest with those of a ModelInferResponse."""
-        started = time.perf_counter()
+        self.latest = started = time.perf_counter()
         headers: dict[str, Any] = dict(context.invocation_metadata() or ())
         request_id = ""
         try:
@@ -110,8 +116,8 @@ class Inference:
 class GrpcServer:
     """V2's gRPC service on an address of our choice."""
 
-    def __init__(self, servicer: InferenceServicer, infer: Method, faults: FaultLog, host: str, port: int) -> None:
-        """`infer` is a coroutine function. Binds the address; `port` 0 is any that is free. Raises ConflictError where it can't be had."""
+    def __init__(self, servicer: InferenceServicer, infer: Inference, faults: FaultLog, host: str, port: int) -> None:
+        """Bind the address; `port` 0 is any that is free. Raises ConflictError where it can't be had."""
         self._server = aio.server(
             ThreadPoolExecutor(1),
             options=[
@@ -120,20 +126,31 @@ class GrpcServer:
                 ("grpc.max_send_message_length", -1),
                 # Otherwise two servers share a port, and each answers some of the requests.
                 ("grpc.so_reuseport", 0),
+                ("grpc.max_connection_age_ms", CONNECTION_SECONDS * 1000),
             ],
         )
         methods = {method.name: _guarded(servicer, method, faults) for method in SERVICE.methods}
-        methods["ModelInfer"] = infer
+        methods["ModelInfer"] = infer.answer
         handlers = {name: grpc.unary_unary_rpc_method_handler(method) for name, method in methods.items()}
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE.full_name, handlers),))
         self.port = self._bound(host, port)
+        self._infer = infer
+
+    @property
+    def quiet_seconds(self) -> float:
+        """How long nobody has asked for a prediction."""
+        return time.perf_counter() - self._infer.latest
 
     async def start(self) -> None:
         """Answer what comes."""
         await self._server.start()
 
     async def stop(self, grace: float) -> None:
-        """Take no new calls (GOAWAY), and let those in flight end within `grace` seconds."""
+        """Take no new calls (GOAWAY), and let those in flight end within `grace` seconds.
+
+        Calls that cross the GOAWAY on the wire are CANCELLED: gRPC's core takes none once it stops. So no caller
+        should be left by now.
+        """
         await self._server.stop(grace)
 
     def _bound(self, host: str, port: int) -> int:

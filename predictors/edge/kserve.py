@@ -2,16 +2,17 @@
 
 import logging
 import warnings
+from asyncio import CancelledError
 from collections.abc import Callable
 from typing import Any
 
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import FastAPIDeprecationWarning, RequestValidationError
-from kserve import ModelRepository, ModelServer
 from kserve.constants.constants import FASTAPI_APP_IMPORT_STRING
-from kserve.errors import InvalidInput, ModelNotFound, ServerNotReady
-from kserve.model_server import app
+from kserve.errors import InvalidInput, ModelNotFound, ModelNotReady, ServerNotReady
+from kserve.model_repository import ModelRepository
+from kserve.model_server import ModelServer, app
 from kserve.protocol.dataplane import DataPlane as KServeDataPlane
 from kserve.protocol.grpc.servicer import InferenceServicer
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
@@ -115,13 +116,15 @@ class KServeParts(ModelServer):
 
 
 def _quieten() -> None:
-    """No traceback for what the caller did wrong, nor for a probe that finds the server not ready."""
+    """No traceback for what the caller did wrong, for a probe that finds the server not ready, nor for a request that
+    is given up because the server has to end."""
     logging.getLogger("kserve.trace").setLevel(logging.WARNING)
     logger.addFilter(_without_expected)
+    logging.getLogger("uvicorn.error").addFilter(_without_expected)
     # KServe's own use of FastAPI, told once a process.
     warnings.filterwarnings("ignore", category=FastAPIDeprecationWarning)
 
 
 def _without_expected(record: logging.LogRecord) -> bool:
     error = record.exc_info[1] if record.exc_info else None
-    return not isinstance(error, InvalidInput | ModelNotFound | ServerNotReady)
+    return not isinstance(error, InvalidInput | ModelNotFound | ServerNotReady | ModelNotReady | CancelledError)

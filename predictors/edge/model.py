@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from kserve import InferOutput, InferRequest, InferResponse, Model
-from kserve.protocol.infer_type import to_http_parameters
+from kserve.model import Model
+from kserve.protocol.infer_type import InferOutput, InferRequest, InferResponse, to_http_parameters
 
 from predictors.dataplane import DataPlane
 from predictors.edge.answers import VERSION, outputs, predictions

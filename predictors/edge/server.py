@@ -1,8 +1,9 @@
 """Both ports from ready to stopped: nothing is answered before the warm-up, and nothing that was accepted is lost.
 
 Stopping has three steps. First the server is not ready any more, so that no new callers are sent here, and tells its
-HTTP callers in each answer that the connection ends. When none is left, or nobody has asked for a moment, or the time
-for this is up, the ports close (GOAWAY in gRPC). Then what is in flight is answered, within a bound.
+HTTP callers in each answer that the connection ends. When nobody has asked for a moment, or none is left, or the time
+for this is up, the ports close (GOAWAY in gRPC). Then what is in flight is answered, within a bound. It stays alive
+(/v2/health/live) to the end.
 """
 
 import asyncio
@@ -118,14 +119,15 @@ class Ports:
         await asyncio.gather(serving, self._grpc.stop(self._grace))
 
     def _nobody_asks(self) -> Callable[[], bool]:
-        loop, http = asyncio.get_running_loop(), self._http
+        loop, http, grpc = asyncio.get_running_loop(), self._http, self._grpc
         seen, since = http.requests, loop.time()
 
         def quiet() -> bool:
             nonlocal seen, since
             if http.requests != seen:
                 seen, since = http.requests, loop.time()
-            return http.connections == 0 or loop.time() - since > QUIET_SECONDS
+            silent = http.connections == 0 or loop.time() - since > QUIET_SECONDS
+            return silent and grpc.quiet_seconds > QUIET_SECONDS
 
         return quiet
 

@@ -1,7 +1,7 @@
 """What the prediction log holds of a row, and how the columns of answers become Arrow's."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from itertools import chain
 from typing import Any
@@ -16,8 +16,9 @@ from serin.columns import TYPES, TypeName
 from serin.errors import ArtifactError
 from serin.prediction_log import COLUMNS, FIXED, SCORED
 
-# Of n rows by column: a list, or an array in which NaN and NaT are null; a time or a text stands for all n rows.
-Columns = Mapping[str, Sequence[Any] | NDArray[Any] | datetime | str]
+# Of n rows by column name: a list, or an array in which NaN and NaT are null; a time or a text stands for all n rows.
+# A tuple of names may have an array of n rows by as many columns, which is cheaper; a column of its own wins over it.
+Columns = Mapping[Any, Sequence[Any] | NDArray[Any] | datetime | str]
 
 CONSTANTS = ("model", "model_version", "deployment")
 # A place in a request, or a number of columns: the only numbers that no user declares.
@@ -87,42 +88,70 @@ def record_batch(
     try:
         return _record_batch(batches, columns)
     except _UNCONVERTIBLE:
-        return _record_batch([batch for batch in batches if _converts(batch, columns, refused)], columns)
-
-
-def _converts(batch: Columns, columns: pa.Schema, refused: Callable[[int, Exception], None]) -> bool:
-    try:
-        _record_batch([batch], columns)
-    except _UNCONVERTIBLE as error:
-        refused(size(batch), error)
-        return False
-    return True
+        found = []
+        for batch in batches:
+            try:
+                found.append(_record_batch([batch], columns))
+            except _UNCONVERTIBLE as error:
+                refused(size(batch), error)
+        return pa.concat_batches([_record_batch([], columns), *found])
 
 
 def _record_batch(batches: Sequence[Columns], columns: pa.Schema) -> pa.RecordBatch:
-    arrays = []
-    for field in columns:
-        arrays.append(_array([_values(batch, field.name) for batch in batches], field.type))
-        # Requests are answered between two columns: a thread would hold the interpreter for 5 ms otherwise.
-        time.sleep(0)
+    sizes = [size(batch) for batch in batches]
+    blocks, arrays = _blocks(batches, sizes), []
+    for name, type_ in zip(columns.names, columns.types, strict=True):
+        if name in blocks and name not in batches[0]:
+            arrays.append(pa.array(blocks[name], type_, from_pandas=True))
+            continue
+        arrays.append(_array([batch[name] for batch in batches], sizes, name, type_))
+        if len(batches) > 1:
+            # Requests are answered between two columns: a thread would hold the interpreter for 5 ms otherwise.
+            time.sleep(0)
     return pa.record_batch(arrays, schema=columns)
 
 
-def _values(batch: Columns, name: str) -> Sequence[Any] | NDArray[Any]:
-    values = batch[name]
-    rows = size(batch)
-    if isinstance(values, datetime | str):
-        return [values] * rows
-    if len(values) != rows:
-        raise ValueError(f"column {name} has {len(values)} values of {rows} rows")
-    return values
+def _blocks(batches: Sequence[Columns], sizes: Sequence[int]) -> dict[str, NDArray[Any]]:
+    """The columns that come several at once, of all batches.
+
+    Raises ValueError or LookupError where one of them has other blocks.
+    """
+    found: dict[str, NDArray[Any]] = {}
+    for names in [name for name in (batches[0] if batches else ()) if isinstance(name, tuple)]:
+        parts: list[Any] = [batch[names] for batch in batches]
+        _check(names, parts, sizes)
+        found.update(zip(names, np.concatenate(parts).T, strict=True))
+    return found
 
 
-def _array(parts: Sequence[Sequence[Any] | NDArray[Any]], type_: pa.DataType) -> pa.Array:
-    if parts and all(isinstance(part, np.ndarray) for part in parts):
+def _check(name: object, parts: Sequence[Any], sizes: Sequence[int]) -> None:
+    if (found := list(map(len, parts))) != sizes:
+        wrong, rows = next(pair for pair in zip(found, sizes, strict=True) if pair[0] != pair[1])
+        raise ValueError(f"column {name} has {wrong} values of {rows} rows")
+
+
+def _array(parts: Sequence[Any], sizes: Sequence[int], name: str, type_: pa.DataType) -> pa.Array:
+    """One column of all batches, of which each has its part. There are thousands of them: none is looked at alone."""
+    types = set(map(type, parts))
+    if types <= {datetime, str}:
+        return pa.array(parts, type_).take(np.repeat(np.arange(len(parts)), sizes))
+    if types & {datetime, str}:
+        parts = [
+            [part] * rows if isinstance(part, datetime | str) else part for part, rows in zip(parts, sizes, strict=True)
+        ]
+    _check(name, parts, sizes)
+    if types == {np.ndarray}:
         return pa.array(np.concatenate(parts), type_, from_pandas=True)
-    return pa.array(list(chain.from_iterable(map(_plain, parts))), type_, from_pandas=True)
+    if np.ndarray in types:
+        parts = [part.tolist() if isinstance(part, np.ndarray) else part for part in parts]
+    return _typed(list(chain.from_iterable(parts)), type_)
 
 
-def _plain(part: Sequence[Any] | NDArray[Any]) -> Iterable[Any]:
-    return part.tolist() if isinstance(part, np.ndarray) else part
+def _typed(values: list[Any], type_: pa.DataType) -> pa.Array:
+    if not pa.types.is_integer(type_):
+        return pa.array(values, type_, from_pandas=True)
+    # Told the type, Arrow would make 1 of 1.5.
+    found = pa.array(values, from_pandas=True)
+    if not (pa.types.is_integer(found.type) or pa.types.is_floating(found.type) or pa.types.is_null(found.type)):
+        raise TypeError(f"values of type {found.type} in a column of type {type_}")
+    return found.cast(type_)

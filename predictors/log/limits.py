@@ -9,7 +9,8 @@ class Limits:
 
     rows: in memory, before new ones are dropped; seconds: in memory, before they are in the spool; file_seconds and
     file_bytes: in a spool file, before it goes to the store; spool_bytes: in the spool, before rows stay in memory;
-    close_seconds: for the end of the process to store what is left.
+    close_seconds: for the end of the process to store what is left; retry_seconds: at most between two attempts while
+    the store is away.
     """
 
     rows: int = 100_000
@@ -18,3 +19,4 @@ class Limits:
     file_bytes: int = 16 * 1024**2
     spool_bytes: int = 1024**3
     close_seconds: float = 8.0
+    retry_seconds: float = 10.0

@@ -101,7 +101,8 @@ class Spool:
 
         Raises UnavailableError where the disk does not take it or `max_bytes` would be passed: nothing was written.
         """
-        if self.size + len(frame) > self._max_bytes:
+        header = 0 if self._open else len(self._header)
+        if self.size + header + len(frame) > self._max_bytes:
             raise UnavailableError(f"{self._folder} holds {self.size} bytes; allowed: {self._max_bytes}")
         with _named(self._folder):
             file = self._open or self._create(now)

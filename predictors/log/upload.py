@@ -13,7 +13,6 @@ from serin.errors import DataError, SerinError, UnavailableError
 from serin.storage import write_table
 
 _ADOPT_SECONDS = 60.0
-_LONGEST_PAUSE = 10.0
 logger = logging.getLogger(__name__)
 
 
@@ -24,11 +23,15 @@ class Uploader:
     store and the spool is repeated onto itself, by whichever process.
     """
 
-    def __init__(self, spool: Spool, folder: str, drops: Drops, on_failure: Callable[[], None]) -> None:
+    def __init__(
+        self, spool: Spool, folder: str, drops: Drops, on_failure: Callable[[], None], retry_seconds: float
+    ) -> None:
+        """`retry_seconds` pass at most between two attempts while the store is away."""
         self._spool = spool
         self._folder = folder
         self._drops = drops
         self._on_failure = on_failure
+        self._retry_seconds = retry_seconds
         self._trouble = Trouble()
         self._draining = threading.Lock()
         self._wake = threading.Event()
@@ -75,7 +78,7 @@ class Uploader:
                 self._adopted()
                 adopted = time.monotonic() + _ADOPT_SECONDS
             failures = 0 if self._attempt() else failures + 1
-            self._wake.wait(min(_LONGEST_PAUSE, 2.0 ** (failures - 1)) if failures else _ADOPT_SECONDS)
+            self._wake.wait(min(self._retry_seconds, 2.0 ** min(failures - 1, 10)) if failures else _ADOPT_SECONDS)
             self._wake.clear()
         while not self._attempt() and time.monotonic() + 0.5 < self._end:
             time.sleep(0.5)

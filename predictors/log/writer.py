@@ -26,6 +26,7 @@ from serin.errors import SerinError
 
 _WAKE_ROWS = 10_000
 _FRAME_ROWS = 20_000
+_SLOW = "the local disk is too slow"
 logger = logging.getLogger(__name__)
 
 
@@ -57,11 +58,12 @@ class PredictionLog:
         self._spool = Spool(spool, self._schema, self._limits.spool_bytes)
         self._drops = Drops(on_drop)
         self._trouble = Trouble()
-        self._uploader = Uploader(self._spool, folder, self._drops, on_upload_failure)
+        self._uploader = Uploader(self._spool, folder, self._drops, on_upload_failure, self._limits.retry_seconds)
         self._batches: deque[Columns] = deque()
         self._frames: deque[tuple[bytes, int]] = deque()
         self._rows = 0
         self._since: float | None = None
+        self._cause = _SLOW
         self._lock = threading.Lock()
         self._spooling = threading.Lock()
         self._wake = threading.Event()
@@ -90,7 +92,7 @@ class PredictionLog:
                 if self._since is None:
                     self._since = time.time()
         if not fits:
-            self._drops.add(rows, f"{self._limits.rows} rows wait already, as {self._spool.folder} can't be written")
+            self._drops.add(rows, f"{self._limits.rows} rows wait already: {self._cause}")
         elif self._rows >= _WAKE_ROWS:
             self._wake.set()
 
@@ -129,7 +131,7 @@ class PredictionLog:
         # A store that is back has made room in the spool.
         self._try_to_spool(rotate=True)
         if self._rows:
-            self._drops.add(self._rows, f"{self._spool.folder} can't be written")
+            self._drops.add(self._rows, self._cause)
         self._drops.tell(now=True)
         if files := self._spool.waiting():
             logger.error(
@@ -160,6 +162,9 @@ class PredictionLog:
             try:
                 self._convert()
                 self._write()
+            except SerinError as error:
+                self._cause = str(error)
+                raise
             finally:
                 if self._rotated(rotate=rotate):
                     self._uploader.wake()
@@ -195,6 +200,7 @@ class PredictionLog:
                 self._rows -= rows
                 if not self._rows:
                     self._since = None
+        self._cause = _SLOW
         self._trouble.over()
 
     def _rotated(self, *, rotate: bool) -> bool:

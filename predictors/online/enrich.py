@@ -1,24 +1,25 @@
 """Features from the online store: what a request's rows need, by the plan in the manifest, in one round trip."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from predictors.online.histories import Histories, Windows
 from predictors.requests.rows import Rows
 from serin.artifact import Manifest
-from serin.online.plan import TablePlan, WindowPlan
+from serin.online.plan import LogPlan, TablePlan, WindowPlan
 from serin.online.store import Found, OnlineStore, Row
+
+Record = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """Feature values by column, None where missing, and for each of the n rows how many are not known (the store does
-    not hold them, or only ones that are too old) and how old the oldest one is at the event time, in seconds (NaN where
-    none was held).
+    """The features `names` of n rows, a tuple a row, None where missing. For each row how many are not known (the store
+    does not hold them, or only ones that are too old), and how old the oldest one is at the event time, in seconds
+    (None where none was held).
 
     `ages` is the greatest age of each view that holds anything, at the event times; `stale` counts, by view, the values
     that were there and too old; `refusal` says of them what the use case takes for an error. `late` counts, by view,
@@ -26,37 +27,52 @@ class Fetched:
     times events).
     """
 
-    values: Mapping[str, Sequence[Any]]
-    misses: NDArray[np.int64]
-    age_seconds: NDArray[np.float64]
+    names: tuple[str, ...]
+    records: Sequence[Record]
+    misses: Sequence[int]
+    age_seconds: Sequence[float | None]
     ages: Mapping[str, float] = field(default_factory=dict)
     stale: Mapping[str, int] = field(default_factory=dict)
     refusal: str = ""
     late: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
-    def nothing(cls, rows: int, names: Iterable[str] = ()) -> "Fetched":
+    def nothing(cls, rows: int, names: tuple[str, ...]) -> "Fetched":
         """`rows` rows without any of the features `names`."""
-        names = list(names)
-        values = {name: [None] * rows for name in names}
-        return cls(values, np.full(rows, len(names), np.int64), np.full(rows, np.nan))
+        return cls(names, [(None,) * len(names)] * rows, [len(names)] * rows, [None] * rows)
+
+    @property
+    def values(self) -> dict[str, list[Any]]:
+        """The values by feature."""
+        return {name: [record[place] for record in self.records] for place, name in enumerate(self.names)}
 
     def of(self, places: Sequence[int]) -> "Fetched":
         """Some of the rows; what is told of views is told of all."""
-        values = {name: [column[place] for place in places] for name, column in self.values.items()}
-        return Fetched(values, self.misses[places], self.age_seconds[places], self.ages, self.stale, late=self.late)
+        return replace(
+            self,
+            records=[self.records[place] for place in places],
+            misses=[self.misses[place] for place in places],
+            age_seconds=[self.age_seconds[place] for place in places],
+        )
 
 
 @dataclass(frozen=True)
 class _View:
-    """What was found of a view for n rows: values of each feature in order, which of them are known, the ages of all,
-    how many are too old, and what was pushed too late for the view's hops."""
+    """What was found of a view for n rows: the values of its features, a tuple a row, and how many of them are known.
+    How old the view is at the event times (None where nothing is there), how many of its values are too old, and what
+    was pushed too late for its hops."""
 
-    values: Mapping[str, list[Any]]
-    known: NDArray[np.bool_]
-    ages: NDArray[np.float64]
-    stale: NDArray[np.int64]
+    names: tuple[str, ...]
+    records: Sequence[Record]
+    known: Sequence[int]
+    ages: Sequence[float | None]
+    stale: Sequence[int]
     late: int = 0
+
+    @property
+    def known_ages(self) -> list[float | None]:
+        """The ages where something is known."""
+        return [age if known else None for age, known in zip(self.ages, self.known, strict=True)]
 
 
 class OnlineFeatures:
@@ -66,6 +82,8 @@ class OnlineFeatures:
         self._store = store
         self._plan = manifest.online
         self._views: tuple[TablePlan | WindowPlan, ...] = (*manifest.online.tables, *manifest.online.windows)
+        plans: Iterable[TablePlan | LogPlan] = (*manifest.online.tables, *manifest.online.logs.values())
+        self._keys = tuple(dict.fromkeys(plan.key for plan in plans))
         self._names = manifest.store_features
         self._timestamp = manifest.timestamp or ""
         self._label = manifest.events.label if manifest.events else ""
@@ -75,18 +93,20 @@ class OnlineFeatures:
         """The names of the views."""
         return tuple(plan.view for plan in self._views)
 
-    async def read(self, columns: Mapping[str, Sequence[Any]]) -> Found:
+    async def read(self, rows: Rows) -> Found:
         """What the store has of the entities in n rows. Raises UnavailableError where it does not answer."""
+        places = {name: rows.names.index(name) for name in self._keys}
+        return await self._read({name: [row[place] for row in rows.records] for name, place in places.items()})
+
+    async def _read(self, keys: Mapping[str, Sequence[Any]]) -> Found:
         return await self._store.read(
-            [(plan, columns[plan.key]) for plan in self._plan.tables],
-            [(plan, columns[plan.key]) for plan in self._plan.logs.values()],
+            [(plan, keys[plan.key]) for plan in self._plan.tables],
+            [(plan, keys[plan.key]) for plan in self._plan.logs.values()],
         )
 
     async def never_filled(self) -> tuple[str, ...]:
         """The entity columns whose event log nobody filled yet. Raises UnavailableError as `read` does."""
-        nobody: dict[str, Sequence[Any]] = {plan.key: [None] for plan in self._plan.tables}
-        nobody |= {plan.key: [None] for plan in self._plan.logs.values()}
-        found = await self.read(nobody)
+        found = await self._read({name: [None] for name in self._keys})
         return tuple(key for key, meta in zip(self._plan.logs, found.meta, strict=True) if meta is None)
 
     def features(self, rows: Rows, found: Found | None) -> Fetched:
@@ -97,28 +117,27 @@ class OnlineFeatures:
         So is a window that reaches before its log begins. An entity that nothing is known of is no error; a log that
         nobody filled is one where a value that is too old is.
         """
-        if found is None:
+        if found is None or not self._views:
             return Fetched.nothing(rows.count, self._names)
         views = self._tables(rows, found) | self._windows(rows, found)
-        values = {name: column for view in views.values() for name, column in view.values.items()}
+        names = tuple(chain.from_iterable(view.names for view in views.values()))
         # A feature that no view of the plan has is missing, and counted.
-        absent = [name for name in self._names if name not in values]
-        misses = np.full(rows.count, len(absent), np.int64)
-        oldest = np.full(rows.count, np.nan)
-        for view in views.values():
-            misses += (~view.known).sum(axis=1)
-            oldest = np.fmax(oldest, np.where(view.known.any(axis=1), view.ages, np.nan))
-        ages = {
-            name: max(finite) for name, view in views.items() if (finite := view.ages[np.isfinite(view.ages)].tolist())
-        }
-        stale = {name: int(view.stale.sum()) for name, view in views.items()}
-        refusal = (self._unfilled(found) or self._too_old(views, rows)) if self._plan.stale == "error" else ""
-        late = {name: view.late for name, view in views.items()}
-        values |= {name: [None] * rows.count for name in absent}
-        return Fetched(values, misses, oldest, ages, stale, refusal, late)
+        absent = tuple(name for name in self._names if name not in names)
+        missing = (None,) * len(absent)
+        width, of_views = len(names) + len(absent), views.values()
+        return Fetched(
+            names + absent,
+            [sum(parts, ()) + missing for parts in zip(*(view.records for view in of_views), strict=True)],
+            [width - sum(known) for known in zip(*(view.known for view in of_views), strict=True)],
+            [_greatest(ages) for ages in zip(*(view.known_ages for view in of_views), strict=True)],
+            {name: age for name, view in views.items() if (age := _greatest(view.ages)) is not None},
+            {name: sum(view.stale) for name, view in views.items()},
+            (self._unfilled(found) or self._too_old(views, rows)) if self._plan.stale == "error" else "",
+            {name: view.late for name, view in views.items()},
+        )
 
     def _tables(self, rows: Rows, found: Found) -> dict[str, _View]:
-        moments = np.array([time.timestamp() for time in rows.times])
+        moments = [time.timestamp() for time in rows.times]
         return {
             plan.view: _table(plan, found_rows, moments)
             for plan, found_rows in zip(self._plan.tables, found.rows, strict=True)
@@ -146,39 +165,51 @@ class OnlineFeatures:
         """What is said of the first value that is too old; nothing where none is."""
         limits = {plan.view: plan.ttl for plan in self._views}
         for name, view in views.items():
-            for row in np.flatnonzero(view.stale).tolist():
+            for row in (row for row, stale in enumerate(view.stale) if stale):
                 return (
-                    f"row {rows.numbers[row]}: the values of view {name} are {_told(view.ages[row])} old at "
+                    f"row {rows.numbers[row]}: the values of view {name} are {_told(view.ages[row] or 0)} old at "
                     f"{rows.times[row]:%Y-%m-%d %H:%M}; allowed: {_told(limits[name] or 0)}; `serin refresh` brings "
                     "the online store up to date"
                 )
         return ""
 
 
-def _table(plan: TablePlan, found: Sequence[Row | None], moments: NDArray[np.float64]) -> _View:
-    times = np.array([np.nan if row is None else row.time / 1e6 for row in found])
-    ages = moments - times
-    there = ~np.isnan(times)
-    held = there & (ages <= (np.inf if plan.ttl is None else plan.ttl))
-    values = {
-        name: [row.values.get(name) if row and hold else None for row, hold in zip(found, held, strict=True)]
-        for name in plan.features
-    }
-    known = np.repeat(held[:, None], len(plan.features), axis=1)
-    return _View(values, known, ages, (there & ~held) * len(plan.features))
+def _table(plan: TablePlan, found: Sequence[Row | None], moments: Sequence[float]) -> _View:
+    width, ttl = len(plan.features), math.inf if plan.ttl is None else plan.ttl
+    nothing = (None,) * width
+    ages = [None if row is None else moment - row.time / 1e6 for row, moment in zip(found, moments, strict=True)]
+    held = [age is not None and age <= ttl for age in ages]
+    return _View(
+        tuple(plan.features),
+        [row.values if row and hold else nothing for row, hold in zip(found, held, strict=True)],
+        [width if hold else 0 for hold in held],
+        ages,
+        [0 if hold or age is None else width for age, hold in zip(ages, held, strict=True)],
+    )
 
 
 def _held(plan: WindowPlan, windows: Windows) -> _View:
     """A window view's values, where they are not too old. A log is as old for an entity that it knows nothing of."""
-    held = windows.ages <= (np.inf if plan.ttl is None else plan.ttl)
-    known = windows.known & held[:, None]
-    values = np.where(known, windows.values, np.nan)
-    columns = {
-        feature.name: [None if value != value else value for value in values[:, place].tolist()]
-        for place, feature in enumerate(plan.definition.features)
-    }
-    stale = (windows.known & ~held[:, None]).sum(axis=1)
-    return _View(columns, known, windows.ages, stale, int(windows.late.sum()))
+    ttl = math.inf if plan.ttl is None else plan.ttl
+    ages = windows.ages.tolist()
+    known = windows.known.sum(axis=1).tolist()
+    held = [age <= ttl for age in ages]
+    nothing = (None,) * len(plan.definition.features)
+    return _View(
+        tuple(feature.name for feature in plan.definition.features),
+        [
+            tuple([value if value == value else None for value in values]) if hold else nothing
+            for values, hold in zip(windows.values.tolist(), held, strict=True)
+        ],
+        [count if hold else 0 for count, hold in zip(known, held, strict=True)],
+        [age if age < math.inf else None for age in ages],
+        [0 if hold else count for count, hold in zip(known, held, strict=True)],
+        int(windows.late.sum()),
+    )
+
+
+def _greatest(ages: Iterable[float | None]) -> float | None:
+    return max((age for age in ages if age is not None), default=None)
 
 
 def _told(seconds: float) -> str:

@@ -80,11 +80,14 @@ class Rows:
         first = parts[0]
         if len(parts) == 1:
             return first
-        return replace(
-            first,
-            records=[record for part in parts for record in part.records],
-            times=[time for part in parts for time in part.times],
-            numbers=[number for part in parts for number in part.numbers],
+        return cls(
+            first.names,
+            [record for part in parts for record in part.records],
+            [time for part in parts for time in part.times],
+            first.raw,
+            [number for part in parts for number in part.numbers],
+            {},
+            first.options,
         )
 
     @cached_property

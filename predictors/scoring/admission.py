@@ -1,7 +1,7 @@
 """What answering takes, and which requests are taken on. Pure: it is told what things took."""
 
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, inf
 
 from serin.errors import OverloadedError
 
@@ -27,13 +27,18 @@ class Cost:
     row: float = 0.0002
     scale: float = 1.0
     quick_rows: int = 0  # rows that take less than QUICK_SECONDS
+    most_rows: float = inf  # rows that take PATIENCE_SECONDS
     is_measured: bool = False
+
+    def __post_init__(self) -> None:
+        self._limit()
 
     def measure(self, rows: int, one: float, many: float) -> None:
         """Take the seconds that one row took, and those that `rows` did."""
         self.row = max((many - one) / (rows - 1), _LEAST_SECONDS) if rows > 1 else one
         self.base = max(one - self.row, _LEAST_SECONDS)
         self.is_measured, self.quick_rows = True, self._quick(1.0)
+        self._limit()
 
     def seconds(self, rows: int) -> float:
         """How long `rows` rows are expected to take."""
@@ -44,6 +49,7 @@ class Cost:
         ratio = seconds / (self.base + self.row * rows)
         within = min(max(ratio, self.scale * _LEAST_RATIO), self.scale * _MOST_RATIO)
         self.scale += _WEIGHT * (within - self.scale)
+        self._limit()
         if not self.is_measured:
             self.quick_rows = self._quick(self.scale)
 
@@ -51,6 +57,9 @@ class Cost:
     def concurrency(self) -> int:
         """How many requests of one row are answered within PATIENCE_SECONDS, between LEAST and MOST."""
         return min(MOST, max(LEAST, int((PATIENCE_SECONDS - self.base) / self.row)))
+
+    def _limit(self) -> None:
+        self.most_rows = (PATIENCE_SECONDS / self.scale - self.base) / self.row
 
     def _quick(self, scale: float) -> int:
         # Where it was measured, what the machine does besides is no reason to begin with threads: they add to it.
@@ -90,11 +99,13 @@ class Admission:
         self.in_flight -= 1
 
     def _check(self) -> None:
-        if self.rows and (seconds := self.cost.seconds(self.rows)) > PATIENCE_SECONDS:
+        # Whatever takes long by itself is taken on where nothing waits.
+        if self.rows and self.rows > self.cost.most_rows:
+            seconds = self.cost.seconds(self.rows)
             raise self._overloaded(
                 f"{self.rows} rows wait, which take about {seconds:.1f} s; allowed: {PATIENCE_SECONDS:g} s"
             )
 
     def _overloaded(self, text: str) -> OverloadedError:
-        after = max(1, ceil(self.cost.seconds(self.rows)))
+        after = max(1, ceil(self.cost.seconds(self.rows) - PATIENCE_SECONDS))
         return OverloadedError(f"the server has more to do than it can answer in time: {text}", after)

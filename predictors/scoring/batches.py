@@ -52,10 +52,10 @@ class Batch:
     def __post_init__(self) -> None:
         self.rows = Rows.merged([part.rows for part in self.parts])
 
-    def request_ids(self, answered: Answered) -> list[str]:
-        """Of each row that was answered the id of its request."""
+    def request_ids(self) -> str | list[str]:
+        """The id of each row's request, or that of the only request."""
         if len(self.parts) == 1:
-            return [self.parts[0].request_id] * answered.rows.count
+            return self.parts[0].request_id
         return [part.request_id for part in self.parts for _ in range(part.rows.count)]
 
     def settle(self, answered: Answered) -> None:
@@ -149,12 +149,13 @@ class Batches:
         count = 0
         while queue:
             waiting = queue[0]
-            if parts and count + waiting.rows.count > limit:
+            rows = waiting.rows.count
+            if parts and count + rows > limit:
                 break
             queue.popleft()
             if not waiting.future.done():
                 parts.append(waiting)
-                count += waiting.rows.count
+                count += rows
         return parts
 
     def _begin(self, batch: Batch) -> None:
@@ -187,7 +188,8 @@ class Batches:
             return
         try:
             answered = self._score(batch, found)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
+            # Whatever it is, those who wait have to be told.
             self._failed(batch, error)
         else:
             self._finish(batch, answered)
@@ -218,7 +220,9 @@ class Batches:
         batch.seconds = time.perf_counter() - start
         count = answered.rows.count
         if odd := [name for name, values in answered.outputs.items() if len(values) != count]:
-            raise ValueError(f"{type(self._kind).__name__} gave another number of {', '.join(odd)} than of rows: {count}")
+            raise ValueError(
+                f"{type(self._kind).__name__} gave another number of {', '.join(odd)} than of rows: {count}"
+            )
         return answered
 
     def _span(self, name: str, batch: Batch) -> AbstractContextManager[None]:
@@ -230,6 +234,7 @@ class Batches:
     def _failed(self, batch: Batch, error: Exception) -> None:
         """Answer each request by itself, so that each gets its own error, or its answer."""
         if len(batch.parts) == 1:
+            self._kind.failed(error)
             batch.fail(error)
             return
         for part in batch.parts:
@@ -271,4 +276,3 @@ class Batches:
 def _give(future: "asyncio.Future[Answered]", answered: Answered) -> None:
     if not future.done():
         future.set_result(answered)
-

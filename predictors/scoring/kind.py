@@ -68,7 +68,7 @@ class Kind(ABC):
         return None
 
     def reads(self, rows: Rows) -> bool:  # noqa: ARG002
-        """Whether `read` has to be asked for such rows: for those with the same names, and raw or not, it is the same."""
+        """Whether `read` has to be asked for such rows; it is the same for all with these names, raw or not."""
         return type(self).read is not Kind.read
 
     async def read(self, rows: Rows) -> Any:  # noqa: ARG002
@@ -84,9 +84,12 @@ class Kind(ABC):
         """
 
     def answered(self, answered: Answered, now: datetime) -> Callable[[], None] | None:  # noqa: ARG002
-        """Count what was answered, on the event loop, once for each batch. What is given back has still to be done, in a
-        thread, before the answers leave."""
+        """Count what was answered, on the event loop, once for each batch. What is given back has still to be done, in
+        a thread, before the answers leave."""
         return None
+
+    def failed(self, error: Exception) -> None:  # noqa: B027
+        """Count an error of `answer` that a request is told, on the event loop."""
 
     def explain(self, rows: Rows, found: Any) -> Sequence[Mapping[str, Any]]:
         """Of each row what moved its answer. Raises RequestError where the kind explains nothing."""

@@ -1,30 +1,29 @@
 """From checked rows to scores and decisions."""
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
+from itertools import chain
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from predictors.identity import Identity
 from predictors.load import LoadedModel
-from predictors.log.writer import PredictionLog
+from predictors.log.columns import logged_of
 from predictors.metrics import Metrics
 from predictors.online.enrich import Fetched, OnlineFeatures
 from predictors.online.events import EventSink
-from predictors.requests.rows import Rows
+from predictors.requests.rows import Options, Rows
 from predictors.requests.schema import RequestSchema
 from predictors.scoring.explain import Explanations
-from predictors.scoring.kind import Answered, Kind, Output
-from serin.artifact import Manifest
+from predictors.scoring.inputs import InputReader, Inputs
+from predictors.scoring.kind import Answered, Kind, Output, Values
 from serin.columns import TypeName
-from serin.derived import derived
 from serin.errors import UnavailableError
 from serin.online.store import Found
-from serin.schema import calendar
 
 logger = logging.getLogger("kserve")
 
@@ -44,6 +43,9 @@ class TabularKind(Kind):
         """`events` is where scored rows go, if they are to count as events."""
         self._model, self._store, self._metrics, self._events = model, store, metrics, events
         self._schema = RequestSchema(model.manifest)
+        self._readers: dict[tuple[str, ...], InputReader] = {}
+        manifest = model.manifest
+        self._keys = tuple(dict.fromkeys(column.name for column in (*manifest.entities, *manifest.event_key)))
         self._explanations = Explanations(model)
 
     @property
@@ -55,15 +57,7 @@ class TabularKind(Kind):
     def logged(self) -> Mapping[str, TypeName]:
         """What the log has of a row besides its request: the answer, what was missing, each input under its own name,
         and the keys of the row's entities and its event."""
-        manifest = self._model.manifest
-        types: dict[str, TypeName] = {
-            "score": "number",
-            "decision": "boolean",
-            "feature_age_seconds": "number",
-            "missing_features": "integer",
-        }
-        types |= {column.name: "text" if column.kind == "category" else "number" for column in manifest.inputs.columns}
-        return types | {column.name: column.type for column in (*manifest.entities, *manifest.event_key)}
+        return logged_of(self._model.manifest)
 
     async def ready(self) -> None:
         """Read from the online store once, and tell of what is empty there.
@@ -82,47 +76,68 @@ class TabularKind(Kind):
         for key in empty:
             logger.warning("no events of %s are online yet: their features are missing until `serin refresh`", key)
 
+    def sample(self) -> Rows | None:
+        """The artifact's reference rows, as raw ones."""
+        given, manifest = self._model.reference, self._model.manifest
+        count = len(next(iter(given.values()), ()))
+        if not count:
+            return None
+        request = (column.name for column in (*manifest.entities, *manifest.event_key, *manifest.request))
+        names = dict.fromkeys(name for name in (*request, *manifest.inputs.names) if name != manifest.timestamp)
+        columns = {name: given.get(name) or [None] * count for name in names}
+        return Rows.of_columns(columns, [datetime.now(UTC)] * count, True, Options())
+
+    def reads(self, rows: Rows) -> bool:
+        """See Kind."""
+        return not rows.raw and self._store is not None
+
     async def read(self, rows: Rows) -> Found | None:
         """What the online store has of the rows' entities; None where nothing is read, or where the store does not
         answer and the use case wants scores all the same.
 
         Raises UnavailableError where it does not answer and the use case wants none.
         """
-        if rows.raw or self._store is None:
+        if not self._store or rows.raw:
             return None
         try:
-            return await self._store.read(rows.columns)
+            return await self._store.read(rows)
         except UnavailableError:
             self._metrics.store_failed("read")
             if self._model.manifest.online.unavailable == "error":
                 raise
             return None
 
-    def answer(self, rows: Rows, found: Found | None, now: datetime) -> Answered:
+    def answer(self, rows: Rows, found: Found | None, now: datetime) -> Answered:  # noqa: ARG002
         """Score rows with what was read for them.
 
         Raises RequestError for rows of which nothing is known (unless the request is partial) or that the model can't
         take, UnavailableError where what was read is too old and the use case wants no score then.
         """
-        features = Fetched.nothing(rows.count)
-        if not rows.raw and self._store:
-            features = self._store.features(rows, found)
+        if rows.raw or not self._store:
+            return self._scored(rows, None)
+        features = self._store.features(rows, found)
         if features.refusal:
-            raise UnavailableError(features.refusal)
-        return self._scored(rows, features, now)
+            raise _TooOldError(features)
+        return self._scored(rows, features)
 
-    def answered(self, answered: Answered, now: datetime) -> None:
-        """Count the rows, and take them for events where the use case says so."""
-        features = answered.context
-        for view, stale in features.stale.items():
-            self._metrics.view(view, features.ages.get(view), stale, features.late.get(view, 0))
-        age = None if np.isnan(features.age_seconds).all() else float(np.nanmax(features.age_seconds))
-        self._metrics.scored(sum(answered.outputs["decision"]), int(features.misses.sum()), age)
-        for unknown in answered.unknown:
-            for column in unknown:
-                self._metrics.unknown(column)
+    def answered(self, answered: Answered, now: datetime) -> Callable[[], None] | None:
+        """Count the rows; have them taken for events where the use case says so."""
+        features: Fetched | None = answered.context
+        if features:
+            self._count_views(features)
+        ages = [age for age in features.age_seconds if age is not None] if features else []
+        misses = sum(features.misses) if features else 0
+        self._metrics.scored(sum(answered.outputs["decision"]), misses, max(ages, default=None))
+        for column, values in Counter(chain.from_iterable(answered.unknown)).items():
+            self._metrics.unknown(column, values)
         if self._events and not answered.rows.raw:
-            self._events.take_rows(answered.rows, now)
+            return partial(self._events.take_rows, answered.rows, now)
+        return None
+
+    def failed(self, error: Exception) -> None:
+        """Count the views of which values were too old."""
+        if isinstance(error, _TooOldError):
+            self._count_views(error.features)
 
     def explain(self, rows: Rows, found: Found | None) -> Sequence[Mapping[str, Any]]:
         """Of each row which input moved its score by how much; see `Explanations.of`.
@@ -132,209 +147,78 @@ class TabularKind(Kind):
         self._explanations.check(rows.count)
         return self._explanations.of(self.answer(rows, found, datetime.now(UTC)))
 
-    def _scored(self, rows: Rows, features: Fetched, now: datetime) -> Answered:
+    def _scored(self, rows: Rows, features: Fetched | None) -> Answered:
         manifest = self._model.manifest
-        values: dict[str, Any] = {**rows.columns, **features.values}
-        for name in manifest.calendar:
-            values[name] = _calendar(name, rows)
-        own = {manifest.timestamp: rows.times} if manifest.timestamp else {}
-        for feature in manifest.derived:
-            values[feature.name] = derived(feature, values | own)
-        inputs = manifest.inputs.encode(values)
-        if nothing := _nothing_known(inputs, rows, manifest):
-            kept = [place for place, number in enumerate(rows.numbers) if number not in nothing]
-            return self._scored(rows.without(nothing), features.of(kept), now)
-        scores = self._model.predict(inputs)
+        names, records = rows.names, rows.records
+        if features:
+            names += features.names
+            records = [record + found for record, found in zip(records, features.records, strict=True)]
+        inputs = self._reader(names).read(records, rows.times)
+        if problems := self._problems(rows, np.fmax.reduce(inputs.matrix, axis=1), self._nothing_known):
+            return self._scored(*_without(rows, features, problems))
+        scores = self._model.predict(inputs.matrix.astype(np.float32))
+        if problems := self._problems(rows, scores, self._no_score):
+            return self._scored(*_without(rows, features, problems))
         outputs = {"score": scores.tolist(), "decision": (scores >= manifest.threshold).tolist()}
-        return Answered(
-            rows,
-            outputs,
-            {
-                **outputs,
-                "feature_age_seconds": [None if np.isnan(age) else float(age) for age in features.age_seconds],
-                "missing_features": features.misses.tolist(),
-                **{column.name: _plain(column.kind, values[column.name]) for column in manifest.inputs.columns},
-                **{column.name: rows.columns[column.name] for column in manifest.entities},
-                **{column.name: _key(column.name, rows, manifest) for column in manifest.event_key},
-            },
-            _unknown_categories(inputs, values, manifest),
-            features,
-        )
+        return Answered(rows, outputs, self._logged(rows, features, inputs, outputs), inputs.unknown, features)
 
+    def _reader(self, names: tuple[str, ...]) -> InputReader:
+        reader = self._readers.get(names)
+        if reader is None:
+            # Requests of one shape have one order of columns, so there are two or three.
+            reader = self._readers[names] = InputReader(self._model.manifest, names)
+        return reader
 
-@dataclass(frozen=True)
-class Scores:
-    """Probabilities and decisions of n rows, and of each the values of categories that training did not know."""
+    def _logged(
+        self, rows: Rows, features: Fetched | None, inputs: Inputs, outputs: Mapping[str, list[Any]]
+    ) -> dict[str, Values]:
+        count = rows.count
+        return {
+            **outputs,
+            "feature_age_seconds": features.age_seconds if features else [None] * count,
+            "missing_features": features.misses if features else [0] * count,
+            **dict(zip(self._model.manifest.inputs.names, inputs.matrix.T, strict=True)),
+            **inputs.texts,
+            **{name: self._key(name, rows) for name in self._keys},
+        }
 
-    rows: Rows
-    scores: list[float]
-    decisions: list[bool]
-    unknown: list[dict[str, str]]
+    def _key(self, name: str, rows: Rows) -> Sequence[Any]:
+        if name == self._model.manifest.timestamp:
+            return rows.times
+        place = rows.names.index(name)
+        return [record[place] for record in rows.records]
 
+    def _problems(self, rows: Rows, numbers: NDArray[np.float64], told: Callable[[Rows, int], str]) -> dict[int, str]:
+        """What is wrong with rows that have no number, by their places in the request."""
+        # Of all at once first, as there hardly ever is one; infinite numbers may come to none.
+        total = numbers.sum()
+        if total == total:
+            return {}
+        return {rows.numbers[row]: told(rows, row) for row in np.flatnonzero(np.isnan(numbers)).tolist()}
 
-class RowScorer:
-    """Scores rows with one model; any thread may call it."""
+    def _nothing_known(self, rows: Rows, row: int) -> str:
+        """A score of a row whose every input is missing would say nothing."""
+        names = [column.name for column in self._model.manifest.entities]
+        keys = ", ".join(f"{name}={rows.records[row][rows.names.index(name)]!r}" for name in names)
+        return f"none of the model's inputs is known of {keys}"
 
-    def __init__(
-        self,
-        identity: Identity,
-        model: LoadedModel,
-        store: OnlineFeatures | None,
-        log: PredictionLog,
-        metrics: Metrics,
-        events: EventSink | None = None,
-    ) -> None:
-        """`events` is where scored rows go, if they are to count as events."""
-        self._identity = identity
-        self._model = model
-        self._store = store
-        self._log = log
-        self._metrics = metrics
-        self._events = events
-
-    async def try_store(self) -> None:
-        """Read from the online store once, so that the first request finds everything warm; tells of what is empty.
-
-        Raises UnavailableError where it does not answer and the use case wants no scores then.
-        """
-        if self._store is None:
-            return
-        try:
-            empty = await self._store.never_filled()
-        except UnavailableError as error:
-            if self._model.manifest.online.unavailable == "error":
-                raise
-            logger.error("%s; scores are of what the requests bring", error)
-            return
-        for key in empty:
-            logger.warning("no events of %s are online yet: their features are missing until `serin refresh`", key)
-
-    async def read(self, rows: Rows) -> Found | None:
-        """What the online store has of the rows' entities; None where nothing is read, or where the store does not
-        answer and the use case wants scores all the same.
-
-        Raises UnavailableError where it does not answer and the use case wants none.
-        """
-        if rows.raw or self._store is None:
-            return None
-        try:
-            return await self._store.read(rows.columns)
-        except UnavailableError:
-            self._metrics.store_failed("read")
-            if self._model.manifest.online.unavailable == "error":
-                raise
-            return None
-
-    def score(self, rows: Rows, found: Found | None, request_id: str, now: datetime) -> Scores:
-        """Score rows with what was read for them, log them as answered at `now`, and take them for events where the
-        use case says so.
-
-        Raises RequestError for rows of which nothing is known (unless the request is partial) or that the model can't
-        take, UnavailableError where what was read is too old and the use case wants no score then.
-        """
-        features = self._features(rows, found)
-        self._count_views(features)
-        if features.refusal:
-            raise UnavailableError(features.refusal)
-        return self._score(rows, features, request_id, now)
-
-    def _score(self, rows: Rows, features: Fetched, request_id: str, now: datetime) -> Scores:
-        manifest = self._model.manifest
-        values: dict[str, Any] = {**rows.columns, **features.values}
-        for name in manifest.calendar:
-            values[name] = _calendar(name, rows)
-        own = {manifest.timestamp: rows.times} if manifest.timestamp else {}
-        for feature in manifest.derived:
-            values[feature.name] = derived(feature, values | own)
-        inputs = manifest.inputs.encode(values)
-        if nothing := _nothing_known(inputs, rows, manifest):
-            kept = [place for place, number in enumerate(rows.numbers) if number not in nothing]
-            return self._score(rows.without(nothing), features.of(kept), request_id, now)
-        scores = self._model.predict(inputs)
-        decisions = scores >= manifest.threshold
-        result = Scores(rows, scores.tolist(), decisions.tolist(), _unknown_categories(inputs, values, manifest))
-        self._count(result, features)
-        self._log.append(self._logged(result, values, features, request_id, now))
-        if self._events and not rows.raw:
-            self._events.take_rows(rows, now)
-        return result
+    def _no_score(self, _rows: Rows, _row: int) -> str:
+        return "the model can't score it: its numbers come to none"
 
     def _count_views(self, features: Fetched) -> None:
         for view, stale in features.stale.items():
             self._metrics.view(view, features.ages.get(view), stale, features.late.get(view, 0))
 
-    def _count(self, result: Scores, features: Fetched) -> None:
-        age = None if np.isnan(features.age_seconds).all() else float(np.nanmax(features.age_seconds))
-        self._metrics.scored(sum(result.decisions), int(features.misses.sum()), age)
-        for unknown in result.unknown:
-            for column in unknown:
-                self._metrics.unknown(column)
 
-    def _features(self, rows: Rows, found: Found | None) -> Fetched:
-        if rows.raw or self._store is None:
-            return Fetched.nothing(rows.count)
-        return self._store.features(rows, found)
+class _TooOldError(UnavailableError):
+    """What was read is too old for a use case that wants no score then."""
 
-    def _logged(
-        self, result: Scores, values: Mapping[str, Any], features: Fetched, request_id: str, now: datetime
-    ) -> dict[str, Sequence[Any]]:
-        rows, count = result.rows, result.rows.count
-        manifest = self._model.manifest
-        return {
-            "logged_at": [now] * count,
-            "event_timestamp": rows.times,
-            "request_id": [request_id] * count,
-            "row": rows.numbers,
-            "model": [self._identity.model] * count,
-            "model_version": [self._identity.version] * count,
-            "deployment": [self._identity.deployment] * count,
-            "score": result.scores,
-            "decision": result.decisions,
-            "feature_age_seconds": [None if np.isnan(age) else float(age) for age in features.age_seconds],
-            "missing_features": features.misses.tolist(),
-            **{column.name: _plain(column.kind, values[column.name]) for column in manifest.inputs.columns},
-            **{column.name: rows.columns[column.name] for column in manifest.entities},
-            **{column.name: _key(column.name, rows, manifest) for column in manifest.event_key},
-        }
+    def __init__(self, features: Fetched) -> None:
+        super().__init__(features.refusal)
+        self.features = features
 
 
-def _nothing_known(inputs: NDArray[np.float32], rows: Rows, manifest: Manifest) -> dict[int, str]:
-    """What is wrong with rows whose every input is missing: a score of one would say nothing."""
-    problems = {}
-    for index in np.flatnonzero(np.isnan(inputs).all(axis=1)).tolist():
-        keys = ", ".join(f"{column.name}={rows.columns[column.name][index]!r}" for column in manifest.entities)
-        problems[rows.numbers[index]] = f"none of the model's inputs is known of {keys}"
-    return problems
-
-
-def _unknown_categories(
-    inputs: NDArray[np.float32], values: Mapping[str, Sequence[Any]], manifest: Manifest
-) -> list[dict[str, str]]:
-    """Of each row the values, by column, that are there but have no code."""
-    unknown: list[dict[str, str]] = [{} for _ in inputs]
-    for place, column in enumerate(manifest.inputs.columns):
-        if column.kind != "category":
-            continue
-        for row in np.flatnonzero(np.isnan(inputs[:, place])).tolist():
-            value = values[column.name][row]
-            if value is not None and value == value:
-                unknown[row][column.name] = str(value)
-    return unknown
-
-
-def _plain(kind: str, values: Sequence[Any]) -> list[Any]:
-    convert = float if kind == "number" else str
-    return [None if value is None or value != value else convert(value) for value in values]
-
-
-def _key(name: str, rows: Rows, manifest: Manifest) -> Sequence[Any]:
-    return rows.times if name == manifest.timestamp else rows.columns[name]
-
-
-def _calendar(name: str, rows: Rows) -> NDArray[np.float64]:
-    """The calendar feature of the event times; a raw row may carry its own value instead."""
-    computed = calendar(name, rows.times)
-    given = rows.columns.get(name)
-    if given is None:
-        return computed
-    return np.array([own if value is None else value for own, value in zip(computed, given, strict=True)])
+def _without(rows: Rows, features: Fetched | None, problems: Mapping[int, str]) -> tuple[Rows, Fetched | None]:
+    """The other rows, with their features. Raises RequestError as `Rows.without`."""
+    kept = [place for place, number in enumerate(rows.numbers) if number not in problems]
+    return rows.without(problems), features and features.of(kept)

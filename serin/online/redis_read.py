@@ -43,8 +43,7 @@ class Rows:
 
     def rows(self, replies: Sequence[Reply]) -> list[Row | None]:
         """The rows in the order of the keys."""
-        names = tuple(self._table.features)
-        found = {key: _row(names, reply) for key, reply in zip(self._distinct, replies, strict=True)}
+        found = {key: _row(reply) for key, reply in zip(self._distinct, replies, strict=True)}
         return [found.get(key) for key in self._keys]
 
 
@@ -92,13 +91,13 @@ def meta_of(facts: bytes | None, latest: bytes | None) -> LogMeta | None:
     return None if facts is None else LogMeta(**json.loads(facts), pushed=None if latest is None else int(latest))
 
 
-def _row(names: Sequence[str], reply: Sequence[bytes | None]) -> Row | None:
+def _row(reply: Sequence[bytes | None]) -> Row | None:
     """A row of a hash's fields, the last of which is the time; None where nothing is known."""
     stamp = reply[-1]
     if stamp is None:
         return None
-    values = {name: codec.value_of(stored) for name, stored in zip(names, reply, strict=False)}
-    return Row(values, codec.time_of(stamp)) if any(value is not None for value in values.values()) else None
+    values = tuple(map(codec.value_of, reply[:-1]))
+    return Row(values, codec.time_of(stamp)) if values.count(None) < len(values) else None
 
 
 def _pairs(reply: Mapping[bytes, bytes] | Sequence[bytes]) -> Iterable[tuple[bytes, bytes]]:

@@ -322,9 +322,8 @@ def _rows(connection: sqlite3.Connection, table: TablePlan, keys: Sequence[Any])
 
 
 def _row(table: TablePlan, stored: Mapping[str, bytes], stamp: int) -> Row | None:
-    values = {name: codec.value_of(stored.get(name)) for name in table.features}
-    known = any(value is not None for value in values.values())
-    return Row(values, _from_feast(stamp) * 1_000_000) if known else None
+    values = tuple(codec.value_of(stored.get(name)) for name in table.features)
+    return Row(values, _from_feast(stamp) * 1_000_000) if values.count(None) < len(values) else None
 
 
 def _log(

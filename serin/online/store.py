@@ -37,9 +37,10 @@ class EntityEvents:
 
 @dataclass(frozen=True)
 class Row:
-    """An entity's row of a feature view: values by feature (None: missing), and its time in microseconds since 1970."""
+    """An entity's row of a feature view: values in the order of the plan's features (None: missing), and its time in
+    microseconds since 1970."""
 
-    values: Mapping[str, Any]
+    values: tuple[Any, ...]
     time: int
 
 

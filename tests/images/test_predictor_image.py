@@ -109,7 +109,9 @@ def _command(port: int) -> list[str]:
     arguments = [part.replace("{{.Name}}", "card-fraud-v12") for part in container["args"]]
     own = ["--model_name=card-fraud", "--model_version=12"]
     ports = ["--host=127.0.0.1", f"--http_port={port}", f"--grpc_port={services.free_port()}"]
-    return [*container["command"], *arguments, *own, *ports]
+    # There is no volume of a pod's here.
+    log = ["--log_spool=/tmp/spool", "--log_seconds=1"]
+    return [*container["command"], *arguments, *own, *ports, *log]
 
 
 def _readable(folder: Path) -> None:

@@ -100,8 +100,8 @@ def replayed(store: OnlineStore, manifest: Manifest, rows: pd.DataFrame, now: da
         place, size = 0, 1
         while place < len(rows):
             checked = schema.from_v1({"instances": requests[place : place + size]}, now)
-            got = features.features(checked, await features.read(checked.columns))
-            assert not got.misses.any()
+            got = features.features(checked, await features.read(checked))
+            assert not any(got.misses)
             for name, values in got.values.items():
                 found.setdefault(name, []).extend(values)
             await asyncio.to_thread(sink.take_rows, checked, now)

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
 import pyarrow.compute as pc
@@ -10,15 +11,11 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from components.features.skew_check import check_skew
-from predictors.identity import Identity
 from predictors.load import LoadedModel
-from predictors.log.columns import logged_of, schema
-from predictors.log.writer import PredictionLog
 from predictors.metrics import Metrics
 from predictors.online.enrich import OnlineFeatures
 from predictors.online.events import EventSink
-from predictors.requests.schema import RequestSchema
-from predictors.scoring.tabular import RowScorer
+from predictors.scoring.tabular import TabularKind
 from serin import partitions
 from serin.artifact import EventColumns, RequestColumn
 from serin.columns import Column
@@ -27,8 +24,9 @@ from serin.online.store import LogMeta
 from serin.storage import read_file, write_table
 from serin.times import micros
 from serin.windows.tail import pack
+from tests.plane import data_plane
 from tests.predictor_process import workspace
-from tests.skew_world import CASE, END, START, Registry, events_of_cards, manifest_of, of_period, platform_of
+from tests.skew_world import CASE, START, Registry, events_of_cards, manifest_of, of_period, platform_of
 
 REACH = timedelta(days=16)
 NAMES = ("cards", "3", "cards-v3")
@@ -67,23 +65,19 @@ def refreshed(store, manifest, events):
 def served(platform, store, manifest, rows):
     """Score rows in the order of time, a request each; as many as are scored are in the prediction log after it."""
     metrics = Metrics(*NAMES, CollectorRegistry(), categories=["KIND"], views=["activity"])
-    identity, columns = Identity(*NAMES), schema(logged_of(manifest))
-    log = PredictionLog(
-        platform.workspace.predictions("cards"), platform.workspace.spool, identity, columns, metrics.dropped
-    )
     model = LoadedModel(manifest, lambda matrix: np.full(len(matrix), 0.5))
     sink = EventSink.of(store, manifest, metrics) if manifest.online.requests_are_events else None
-    scoring = RowScorer(identity, model, OnlineFeatures(store, manifest), log, metrics, sink)
-    requests = RequestSchema(manifest)
+    kind = TabularKind(model, OnlineFeatures(store, manifest), metrics, sink)
     sent = rows.drop_columns(["FRAUD"]).set_column(1, "AT", [[at.isoformat() for at in rows["AT"].to_pylist()]])
 
-    async def replay():
-        for row in sent.to_pylist():
-            checked = requests.from_v1({"instances": [row]}, END)
-            scoring.score(checked, await scoring.read(checked), "r", END)
+    with data_plane(kind, metrics, Path(platform.workspace.predictions("cards")), NAMES) as plane:
 
-    asyncio.run(replay())
-    log.close()
+        async def replay():
+            for row in sent.to_pylist():
+                await plane.request({"instances": [row]}, "r")
+
+        asyncio.run(replay())
+        plane.logged()
 
 
 def checked(tmp_path, events, store, manifest):

@@ -19,10 +19,13 @@ _LONGEST_BACKOFF = 30.0
 _STEADY = 60.0
 
 
-def command(runtime: ServingRuntime, service: InferenceService, model_dir: Path, ports: tuple[int, int]) -> list[str]:
+def command(
+    runtime: ServingRuntime, service: InferenceService, model_dir: Path, ports: tuple[int, int], spool: Path
+) -> list[str]:
     """The command line of a predictor: the runtime's, then the InferenceService's arguments, as KServe joins them.
 
-    Folder, host and ports (HTTP, gRPC) of this machine come last and so win over the container's.
+    Folders, host and ports (HTTP, gRPC) of this machine come last and so win over the container's. Nobody pays for a
+    file here, and whoever looks into the prediction log wants to see it: it gets its rows every second.
     Raises UnavailableError: a placeholder other than {{.Name}}.
     """
     container = runtime.spec.containers[0]
@@ -32,7 +35,8 @@ def command(runtime: ServingRuntime, service: InferenceService, model_dir: Path,
     if unknown:
         raise UnavailableError(f"ServingRuntime {runtime.metadata.name}: {unknown[0]!r}; allowed: {{{{.Name}}}}")
     here = [f"--model_dir={model_dir}", "--host=127.0.0.1", f"--http_port={ports[0]}", f"--grpc_port={ports[1]}"]
-    return [sys.executable, *container.command[1:], *filled, *here]
+    log = [f"--log_spool={spool}", "--log_seconds=1"]
+    return [sys.executable, *container.command[1:], *filled, *here, *log]
 
 
 def fetch(storage_uri: str, folder: Path) -> None:
@@ -94,7 +98,7 @@ class Predictor:
         try:
             fetch(self._service.spec.predictor.model.storageUri, models)
             http, grpc = loopback.free_ports(2)
-            line = command(self._runtime, self._service, models, (http, grpc))
+            line = command(self._runtime, self._service, models, (http, grpc), self._folder / "spool")
             self.process = processes.spawn(line, self.log, self._environment, self._folder)
         except (UnavailableError, OSError) as error:
             self._ended(now, str(error))

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,16 +11,12 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
-from predictors.identity import Identity
 from predictors.load import LoadedModel
-from predictors.log.columns import logged_of, schema
-from predictors.log.writer import PredictionLog
 from predictors.metrics import Metrics
 from predictors.online.enrich import Fetched, OnlineFeatures
 from predictors.online.events import EventSink
 from predictors.requests.schema import RequestSchema
-from predictors.scoring.tabular import RowScorer
-from serin import partitions
+from predictors.scoring.tabular import TabularKind
 from serin.artifact import Manifest
 from serin.errors import UnavailableError
 from serin.online.opening import open_store
@@ -27,11 +24,11 @@ from serin.online.plan import OnlinePlan
 from serin.online.store import OnlineStore
 from tests.event_log import REFRESHED, fill, sent, transaction
 from tests.factories import TABLES, make_artifact, windows_plan
+from tests.plane import LABELS, NAMES, Plane, data_plane
 from tests.predictor_process import set_up_store, workspace
 
 PLAN = windows_plan()
 NOW = REFRESHED + timedelta(days=1)
-LABELS = {"model": "card-fraud", "model_version": "12", "deployment": "card-fraud-v12"}
 BEFORE = [
     transaction(1, -0.5, TX_AMOUNT=20.0),
     transaction(2, -0.25),
@@ -66,7 +63,7 @@ def with_plan(manifest: Manifest, plan: OnlinePlan) -> Manifest:
 def fetched(store: OnlineStore, manifest: Manifest, *rows: dict[str, Any]) -> Fetched:
     features = OnlineFeatures(store, manifest)
     checked = RequestSchema(manifest).from_v1({"instances": [sent(row, "TX_FRAUD") for row in rows]}, NOW)
-    return features.features(checked, asyncio.run(features.read(checked.columns)))
+    return features.features(checked, asyncio.run(features.read(checked)))
 
 
 def of(found: Fetched) -> dict[str, list[Any]]:
@@ -77,7 +74,7 @@ def test_windows_are_of_the_log_and_the_requests_own_event(store: OnlineStore, s
     fill(store, PLAN, BEFORE)
     found = fetched(store, sealed, transaction(9, 0.1), transaction(9, 0.6), transaction(9, 0.1, CUSTOMER_ID=2))
     assert of(found) == {COUNT: [3.0, 2.0, 1.0], SPENT: [40.0, 40.0, 10.0], RATE: [0.5, 0.5, 0.5]}
-    assert found.misses.tolist() == [0, 0, 0]
+    assert found.misses == [0, 0, 0]
     np.testing.assert_allclose(found.age_seconds, [8640, 51840, 8640])
     assert found.ages == {"CUSTOMER_ID_view": 51840, "TERMINAL_ID_view": 51840}
 
@@ -88,7 +85,7 @@ def test_an_entity_never_seen_has_counts_of_its_own_event_and_misses_nothing(
     fill(store, PLAN, BEFORE)
     found = fetched(store, sealed, transaction(9, 0.1, CUSTOMER_ID=77, TERMINAL_ID=78))
     assert of(found) == {COUNT: [1.0], SPENT: [10.0], RATE: [None]}
-    assert found.misses.tolist() == [0]
+    assert found.misses == [0]
 
 
 def test_the_event_that_was_pushed_already_does_not_count_twice(store: OnlineStore, sealed: Manifest) -> None:
@@ -112,14 +109,14 @@ def test_a_window_that_reaches_before_the_log_begins_is_missing_and_counted(
     fill(store, PLAN, BEFORE)
     found = fetched(store, sealed, transaction(9, -2.0), transaction(9, -14.5))
     assert of(found) == {COUNT: [1.0, None], SPENT: [10.0, None], RATE: [None, None]}
-    assert found.misses.tolist() == [1, 3]
+    assert found.misses == [1, 3]
 
 
 def test_a_log_that_nobody_filled_knows_nothing(store: OnlineStore, sealed: Manifest) -> None:
     set_up_log(store)
     found = fetched(store, sealed, transaction(9, 0.1))
     assert of(found) == {COUNT: [None], SPENT: [None], RATE: [None]}
-    assert (found.misses.tolist(), np.isnan(found.age_seconds).tolist()) == ([3], [True])
+    assert (found.misses, found.age_seconds) == ([3], [None])
     assert asyncio.run(OnlineFeatures(store, sealed).never_filled()) == ("CUSTOMER_ID", "TERMINAL_ID")
 
 
@@ -135,7 +132,7 @@ def test_a_log_without_a_column_knows_the_other_features(store: OnlineStore, sea
     fill(store, PLAN.model_copy(update={"logs": {"CUSTOMER_ID": log, "TERMINAL_ID": PLAN.logs["TERMINAL_ID"]}}), BEFORE)
     found = fetched(store, sealed, transaction(9, 0.1))
     assert of(found) == {COUNT: [3.0], SPENT: [None], RATE: [0.5]}
-    assert found.misses.tolist() == [1]
+    assert found.misses == [1]
 
 
 def test_a_log_is_believed_as_long_as_the_ttl_after_the_refresh_or_the_last_push(
@@ -145,7 +142,7 @@ def test_a_log_is_believed_as_long_as_the_ttl_after_the_refresh_or_the_last_push
     at, later = transaction(9, 2.0), transaction(9, 2.001)
     found = fetched(store, sealed, at, later)
     assert of(found) == {COUNT: [1.0, None], SPENT: [40.0, None], RATE: [0.5, None]}
-    assert (found.misses.tolist(), found.stale) == ([0, 3], {"CUSTOMER_ID_view": 2, "TERMINAL_ID_view": 1})
+    assert (found.misses, found.stale) == ([0, 3], {"CUSTOMER_ID_view": 2, "TERMINAL_ID_view": 1})
     sink(store, sealed).take(body(events=[transaction(10, 0.5)]), NOW)
     assert fetched(store, sealed, later).values[SPENT] == [50.0]
 
@@ -249,29 +246,19 @@ def test_tables_are_read_up_to_their_ttl(root: Path, store: OnlineStore, sealed:
     found = fetched(store, manifest, at, transaction(9, 0.1), transaction(9, 0.0, CUSTOMER_ID=99))
     assert (found.values[COUNT], found.values[RATE]) == ([2.0, None, None], [0.9, None, 0.9])
     # What no view has is missing.
-    assert (found.values[SPENT], found.misses.tolist()) == ([None] * 3, [1, 3, 2])
+    assert (found.values[SPENT], found.misses) == ([None] * 3, [1, 3, 2])
     assert found.stale == {"customer_view": 1, "terminal_view": 1}
 
 
-def scorer(
-    store: OnlineStore, manifest: Manifest, folder: Path, registry: CollectorRegistry
-) -> tuple[RowScorer, PredictionLog]:
+@contextmanager
+def scorer(store: OnlineStore, manifest: Manifest, folder: Path, registry: CollectorRegistry) -> Iterator[Plane]:
+    """A model that gives a hundredth of the first input, 0 where that is missing."""
     features = OnlineFeatures(store, manifest)
-    metrics = Metrics(*LABELS.values(), registry, categories=["CHANNEL"], views=features.views)
-    identity, columns = Identity(*LABELS.values()), schema(logged_of(manifest))
-    log = PredictionLog(str(folder), folder.with_name("spool"), identity, columns, metrics.dropped)
+    metrics = Metrics(*NAMES, registry, categories=["CHANNEL"], views=features.views)
     model = LoadedModel(manifest, lambda matrix: np.nan_to_num(matrix[:, 0].astype(np.float64)) / 100)
     events = EventSink.of(store, manifest, metrics) if manifest.online.requests_are_events else None
-    return RowScorer(identity, model, features, log, metrics, events), log
-
-
-def scored(scoring: RowScorer, manifest: Manifest, *rows: dict[str, Any]) -> None:
-    checked = RequestSchema(manifest).from_v1({"instances": list(rows)}, NOW)
-
-    async def both() -> None:
-        scoring.score(checked, await scoring.read(checked), "r-1", NOW)
-
-    asyncio.run(both())
+    with data_plane(TabularKind(model, features, metrics, events), metrics, folder / "log") as plane:
+        yield plane
 
 
 def test_the_log_holds_the_events_key_derived_features_and_nulls(
@@ -280,11 +267,10 @@ def test_the_log_holds_the_events_key_derived_features_and_nulls(
     manifest = with_plan(sealed, windows_plan(requests_are_events=True))
     fill(store, PLAN, BEFORE)
     registry = CollectorRegistry()
-    scoring, log = scorer(store, manifest, tmp_path / "log", registry)
-    scored(scoring, manifest, sent(transaction(9, 0.1), "TX_FRAUD"))
-    scored(scoring, manifest, sent(transaction(9, 0.2, TERMINAL_ID=77), "TX_FRAUD", "TRANSACTION_ID"))
-    log.flush()
-    first, second = partitions.read(str(tmp_path / "log")).table.sort_by("event_timestamp").to_pylist()
+    with scorer(store, manifest, tmp_path, registry) as plane:
+        plane.one(sent(transaction(9, 0.1), "TX_FRAUD"))
+        plane.one(sent(transaction(9, 0.2, TERMINAL_ID=77), "TX_FRAUD", "TRANSACTION_ID"))
+        first, second = plane.logged("event_timestamp")
     assert (first["TRANSACTION_ID"], second["TRANSACTION_ID"]) == (9, None)
     assert (first["amount_share"], second["amount_share"]) == (10 / 40, 10 / 50)
     assert (first[COUNT], second[COUNT], second[RATE]) == (3.0, 4.0, None)
@@ -301,20 +287,18 @@ class _Away:
 
 
 def test_a_store_that_is_away_is_an_error_or_all_is_missing(sealed: Manifest, tmp_path: Path) -> None:
-    registry = CollectorRegistry()
     away: Any = _Away()
-    scoring, _ = scorer(away, sealed, tmp_path, registry)
-    with pytest.raises(UnavailableError, match="does not answer"):
-        scored(scoring, sealed, sent(transaction(9, 0.1), "TX_FRAUD"))
-    with pytest.raises(UnavailableError, match="does not answer"):
-        asyncio.run(scoring.try_store())
+    with scorer(away, sealed, tmp_path, CollectorRegistry()) as plane:
+        with pytest.raises(UnavailableError, match="does not answer"):
+            plane.one(sent(transaction(9, 0.1), "TX_FRAUD"))
+        with pytest.raises(UnavailableError, match="does not answer"):
+            asyncio.run(plane.plane.start())
     lenient = with_plan(sealed, windows_plan(unavailable="missing"))
     registry = CollectorRegistry()
-    scoring, log = scorer(away, lenient, tmp_path, registry)
-    asyncio.run(scoring.try_store())
-    scored(scoring, lenient, sent(transaction(9, 0.1), "TX_FRAUD"))
-    log.flush()
-    (row,) = partitions.read(str(tmp_path)).table.to_pylist()
+    with scorer(away, lenient, tmp_path, registry) as plane:
+        asyncio.run(plane.plane.start())
+        plane.one(sent(transaction(9, 0.1), "TX_FRAUD"))
+        (row,) = plane.logged()
     assert (row[COUNT], row["missing_features"], row["feature_age_seconds"], row["score"]) == (None, 3, None, 0.1)
     assert registry.get_sample_value("model_online_store_errors_total", {**LABELS, "operation": "read"}) == 1
 

@@ -1,8 +1,148 @@
+"""The gRPC edge at the wire: a server with a data plane of its own, and messages to it."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
+import grpc
+import numpy as np
 import pytest
+from kserve.model_repository import ModelRepository
+from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
+from kserve.protocol.grpc.servicer import InferenceServicer
+from prometheus_client import CollectorRegistry
 
+from predictors.dataplane import DataPlane
+from predictors.edge.body import MAX_BODY
 from predictors.edge.errors import MAX_HEADER, fit_header
+from predictors.edge.grpc import GrpcServer, Inference
+from predictors.edge.kserve import FixedRepository, OneModelDataPlane
+from predictors.edge.model import PredictorModel
+from predictors.faults import FaultLog
+from predictors.identity import Identity
+from predictors.log.columns import schema as log_schema
+from predictors.log.writer import PredictionLog
+from predictors.metrics import Metrics
+from predictors.requests.rows import Rows
+from predictors.requests.schema import RequestSchema
+from predictors.scoring.kind import Answered, Kind, Output
+from serin.errors import OverloadedError, UnavailableError
+from tests.factories import make_manifest
+
+IDENTITY = Identity("card-fraud", "12", "card-fraud-v12")
+INFER = "/inference.GRPCInferenceService/ModelInfer"
+READY = "/inference.GRPCInferenceService/ModelReady"
+
+
+class Thousandth(Kind):
+    """A thousandth of the amount is the score; some amounts break it."""
+
+    outputs = (Output("score", "FP64"), Output("decision", "BOOL"))
+    schema = RequestSchema(make_manifest())
+
+    def answer(self, rows: Rows, found: Any, now: datetime) -> Answered:
+        amounts = rows.columns["AMOUNT"]
+        if 666 in amounts:
+            raise ZeroDivisionError("a secret")
+        if 777 in amounts:
+            raise UnavailableError("the store is away")
+        if 888 in amounts:
+            raise OverloadedError("16 requests are in flight", 3)
+        scores = [amount / 1000 for amount in amounts]
+        return Answered(rows, {"score": scores, "decision": [score >= 0.5 for score in scores]})
+
+
+class Service:
+    """A server on a port of its own, and what it told and counted."""
+
+    def __init__(self, folder: Path) -> None:
+        self.registry = CollectorRegistry()
+        self.told: list[str] = []
+        metrics = Metrics(IDENTITY.model, IDENTITY.version, IDENTITY.deployment, self.registry)
+        log = PredictionLog(str(folder / "log"), folder / "spool", IDENTITY, log_schema({}), metrics.dropped)
+        self._loop = asyncio.Runner()
+        faults = FaultLog(IDENTITY, self.told.append)
+        kind = Thousandth()
+        self._plane = DataPlane(IDENTITY, kind, log, metrics, max_threads=1, max_concurrency=8)
+        model = PredictorModel(IDENTITY, kind, self._plane)
+        models = ModelRepository()
+        models.update(model)
+        servicer = InferenceServicer(OneModelDataPlane(models, model, "12"), FixedRepository(models))
+        self._loop.run(self._start(servicer, Inference(IDENTITY, kind, self._plane, faults), faults))
+
+    async def _start(self, servicer: Any, inference: Inference, faults: FaultLog) -> None:
+        await self._plane.start()
+        self._server = GrpcServer(servicer, inference, faults, "127.0.0.1", 0)
+        await self._server.start()
+
+    def call(self, data: bytes, method: str = INFER, **metadata: str) -> tuple[Any, bytes, str, dict[str, str]]:
+        """Code, answer, details and trailing metadata."""
+        headers = tuple((name.replace("_", "-"), value) for name, value in metadata.items())
+        return self._loop.run(self._call(data, method, headers))
+
+    async def _call(self, data: bytes, method: str, headers: Any) -> tuple[Any, bytes, str, dict[str, str]]:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{self._server.port}") as channel:
+            call = channel.unary_unary(method)(data, metadata=headers, timeout=20)
+            code = await call.code()
+            answer = await call if code is grpc.StatusCode.OK else b""
+            return code, answer, await call.details(), dict(await call.trailing_metadata())
+
+    def infer(self, *inputs: Any, **parts: Any) -> Any:
+        """The answer to a request that is granted."""
+        code, answer, details, _ = self.call(request(*inputs, **parts))
+        assert code is grpc.StatusCode.OK, details
+        return pb.ModelInferResponse.FromString(answer)
+
+    def refusal(self, *inputs: Any, **parts: Any) -> tuple[str, str]:
+        """Code and details of the answer to one that is not."""
+        code, _, details, _ = self.call(request(*inputs, **parts))
+        return code.name, details
+
+    def count(self, status: str) -> float:
+        labels = {"model": "card-fraud", "model_version": "12", "deployment": "card-fraud-v12", "status": status}
+        return self.registry.get_sample_value("model_predictions_total", labels) or 0.0
+
+    def close(self) -> None:
+        self._loop.run(self._server.stop(0))
+        self._loop.run(self._plane.close())
+        self._loop.close()
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    running = Service(tmp_path_factory.mktemp("grpc"))
+    yield running
+    running.close()
+
+
+def typed(name: str, datatype: str, field: str, values: list[Any]) -> dict[str, Any]:
+    return {"name": name, "datatype": datatype, "shape": [len(values)], "contents": {field: values}}
+
+
+def row(amount: float = 500.0, channel: bytes = b"chip") -> list[dict[str, Any]]:
+    return [
+        typed("CUSTOMER", "INT64", "int64_contents", [1]),
+        typed("AMOUNT", "FP64", "fp64_contents", [amount]),
+        typed("CHANNEL", "BYTES", "bytes_contents", [channel]),
+    ]
+
+
+def request(*inputs: Any, **parts: Any) -> bytes:
+    message = pb.ModelInferRequest(**{"model_name": "card-fraud", "inputs": inputs, **parts})
+    return bytes(message.SerializeToString())
+
+
+def raw_row(amounts: np.ndarray, datatype: str) -> dict[str, Any]:
+    n = len(amounts)
+    shapes = [("CUSTOMER", "INT32"), ("AMOUNT", datatype), ("CHANNEL", "BYTES")]
+    return {
+        "inputs": [{"name": name, "datatype": kind, "shape": [n, 1]} for name, kind in shapes],
+        "raw_input_contents": [np.ones(n, "<i4").tobytes(), amounts.tobytes(), b"\x04\0\0\0chip" * n],
+    }
 
 
 @pytest.mark.parametrize("text", ["", "row 0: AMOUNT: missing", "é" * 900])
@@ -15,3 +155,141 @@ def test_text_that_no_header_holds_is_cut(text: str) -> None:
     short = fit_header(text)
     assert MAX_HEADER / 2 < len(quote(short)) <= MAX_HEADER
     assert (text.startswith(short[:-1]), short[-1]) == (True, "…")
+
+
+def test_typed_contents_are_answered_with_typed_contents(service: Service) -> None:
+    answer = service.infer(*row(), id="r-1")
+    assert (answer.model_name, answer.model_version, answer.id) == ("card-fraud", "12", "r-1")
+    score, decision, version = answer.outputs
+    assert (score.name, score.datatype, list(score.shape)) == ("score", "FP64", [1])
+    assert list(score.contents.fp64_contents) == [0.5]
+    assert list(decision.contents.bool_contents) == [True]
+    assert list(version.contents.bytes_contents) == [b"12"]
+    assert not answer.raw_output_contents
+
+
+@pytest.mark.parametrize(
+    ("datatype", "kind"), [("FP64", "<f8"), ("FP32", "<f4"), ("FP16", "<f2"), ("INT16", "<i2"), ("UINT64", "<u8")]
+)
+def test_raw_contents_are_answered_with_raw_contents(service: Service, datatype: str, kind: str) -> None:
+    answer = service.infer(**raw_row(np.array([250, 500], kind), datatype))
+    scores, decisions, versions = answer.raw_output_contents
+    assert np.frombuffer(scores, "<f8").tolist() == [0.25, 0.5]
+    assert (decisions, versions) == (b"\0\1", b"\x02\0\0\x0012" * 2)
+    assert not any(output.HasField("contents") for output in answer.outputs)
+
+
+def test_only_the_outputs_that_a_request_asks_for_are_answered(service: Service) -> None:
+    answer = service.infer(*row(), outputs=[{"name": "decision"}, {"name": "score"}])
+    assert [output.name for output in answer.outputs] == ["decision", "score"]
+    found = service.refusal(*row(), outputs=[{"name": "margin"}])
+    assert found == ("INVALID_ARGUMENT", "output 'margin' is unknown; allowed: score, decision, model_version")
+
+
+def test_parameters_are_those_of_rest(service: Service) -> None:
+    asked = {"partial": pb.InferParameter(bool_param=True), "binary_data_output": pb.InferParameter(bool_param=True)}
+    answer = service.infer(
+        typed("CUSTOMER", "INT64", "int64_contents", [1, 1]),
+        typed("AMOUNT", "FP64", "fp64_contents", [-1.0, 500.0]),
+        typed("CHANNEL", "BYTES", "bytes_contents", [b"chip", b"chip"]),
+        parameters=asked,
+    )
+    outputs = {output.name: output.contents for output in answer.outputs}
+    assert list(outputs["row"].int64_contents) == [1]
+    assert list(outputs["refusal"].bytes_contents) == [b"AMOUNT: below 0 (found -1.0)"]
+    odd = service.refusal(*row(), parameters={"partial": pb.InferParameter(string_param="yes")})
+    assert odd == ("INVALID_ARGUMENT", "parameter partial: found 'yes', allowed: true or false")
+    assert service.refusal(*row(), parameters={"partial": pb.InferParameter()})[0] == "INVALID_ARGUMENT"
+
+
+RAW = raw_row(np.array([500.0]), "FP64")
+
+
+@pytest.mark.parametrize(
+    ("parts", "text"),
+    [
+        ({"inputs": []}, "the request has no inputs; allowed: one tensor a column"),
+        ({**RAW, "inputs": RAW["inputs"][:2]}, "the request has 2 inputs and 3 raw contents; allowed: as many"),
+        (
+            {**RAW, "raw_input_contents": [b"\0" * 3, *RAW["raw_input_contents"][1:]]},
+            "column CUSTOMER: its raw contents have 3 bytes; allowed: 4 for each value of INT32",
+        ),
+        (
+            {**RAW, "raw_input_contents": [*RAW["raw_input_contents"][:2], b"\xff\xff\xff\xffchip"]},
+            "column CHANNEL: its raw contents end within value 0; allowed: each value after its length, in 4 bytes",
+        ),
+        (
+            {**RAW, "inputs": [*row()[:1], *RAW["inputs"][1:]]},
+            "column CUSTOMER: found contents beside raw contents; allowed: either",
+        ),
+        ({"inputs": [*row()[:2], typed("CHANNEL", "FP99", "fp64_contents", [1.0])]}, "found datatype 'FP99'"),
+        ({"inputs": [*row()[:2], {**row()[2], "datatype": "FP64"}]}, "found datatype 'FP64', allowed: BYTES"),
+        ({"inputs": [row()[0], {**row()[1], "datatype": "FP32"}, row()[2]]}, "found 0 values, allowed: 1"),
+        ({"inputs": row(), "id": "x" * 257}, "the request id has 257 characters"),
+    ],
+)
+def test_what_a_request_has_wrong_is_said(service: Service, parts: dict[str, Any], text: str) -> None:
+    invalid, errors = service.count("invalid"), service.count("error")
+    code, details = service.refusal(**parts)
+    assert code == "INVALID_ARGUMENT"
+    assert text in details
+    assert (service.count("invalid"), service.count("error")) == (invalid + 1, errors)
+
+
+@pytest.mark.parametrize("method", [INFER, READY])
+@pytest.mark.parametrize("data", [b"\xff", b"\x0a\x03\xff\xfe\xfd", b"\x0a\xff\xff\xff\xff\x0f"])
+def test_bytes_that_are_no_message_are_the_callers_fault(service: Service, method: str, data: bytes) -> None:
+    code, _, details, _ = service.call(data, method)
+    kind = "ModelInferRequest" if method == INFER else "ModelReadyRequest"
+    assert (code.name, details) == ("INVALID_ARGUMENT", f"the request is no inference.{kind} of the V2 protocol")
+    assert service.told == []
+
+
+def test_other_models_and_versions_are_not_found_and_not_counted(service: Service) -> None:
+    before = service.count("invalid")
+    assert service.refusal(*row(), model_name="other") == ("NOT_FOUND", "Model with name other does not exist.")
+    assert service.refusal(*row(), model_version="13")[0] == "NOT_FOUND"
+    assert service.infer(*row(), model_version="12").outputs
+    assert service.count("invalid") == before
+    code, _, details, _ = service.call(pb.ModelReadyRequest(name="other").SerializeToString(), READY)
+    assert (code.name, details) == ("NOT_FOUND", "Model with name other does not exist.")
+
+
+def test_model_can_not_be_unloaded_by_a_caller(service: Service) -> None:
+    data = pb.RepositoryModelUnloadRequest(model_name="card-fraud").SerializeToString()
+    code, _, details, _ = service.call(data, "/inference.GRPCInferenceService/RepositoryModelUnload")
+    assert (code.name, "it can't be unloaded" in details) == ("INVALID_ARGUMENT", True)
+
+
+def test_message_over_the_limit_is_refused(service: Service) -> None:
+    assert service.call(b"\0" * (MAX_BODY + 1))[0].name == "RESOURCE_EXHAUSTED"
+
+
+def test_id_of_the_request_is_that_of_its_message_then_its_header_then_a_new_one(service: Service) -> None:
+    for given, metadata, expected in (("a", {"x_request_id": "b"}, "a"), ("", {"x_request_id": "b"}, "b")):
+        code, data, _, trailing = service.call(request(*row(), id=given), **metadata)
+        assert code is grpc.StatusCode.OK
+        assert pb.ModelInferResponse.FromString(data).id == trailing["x-request-id"] == expected
+    _, data, _, trailing = service.call(request(*row()))
+    assert pb.ModelInferResponse.FromString(data).id == trailing["x-request-id"] != ""
+
+
+def test_id_that_no_header_holds_is_encoded_there(service: Service) -> None:
+    _, data, _, trailing = service.call(request(*row(), id="é\n"))
+    assert (pb.ModelInferResponse.FromString(data).id, trailing["x-request-id"]) == ("é\n", "%C3%A9%0A")
+
+
+def test_error_of_ours_is_internal_tells_nothing_and_is_logged(service: Service) -> None:
+    service.told.clear()
+    code, _, details, trailing = service.call(request(*row(666), id="r-6"))
+    assert (code.name, "secret" in details, trailing["x-request-id"]) == ("INTERNAL", False, "r-6")
+    (line,) = map(json.loads, service.told)
+    assert (line["error"], line["request_id"], line["message"]) == ("ZeroDivisionError", "r-6", "a secret")
+    service.told.clear()
+
+
+def test_what_is_unavailable_says_so_and_when_to_ask_again(service: Service) -> None:
+    assert service.refusal(*row(777)) == ("UNAVAILABLE", "the store is away")
+    code, _, _, trailing = service.call(request(*row(888)))
+    assert (code.name, trailing["retry-after"], trailing["grpc-retry-pushback-ms"]) == ("UNAVAILABLE", "3", "3000")
+    service.told.clear()

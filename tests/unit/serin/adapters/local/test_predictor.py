@@ -34,7 +34,7 @@ def _service(uri: str = "/models/3") -> InferenceService:
 
 
 def test_the_command_joins_runtime_and_inference_service_as_kserve_does() -> None:
-    assert command(RUNTIME, _service(), Path("/state/m"), (9001, 9002)) == [
+    assert command(RUNTIME, _service(), Path("/state/m"), (9001, 9002), Path("/state/spool")) == [
         sys.executable,
         "-m",
         "predictors",
@@ -42,19 +42,24 @@ def test_the_command_joins_runtime_and_inference_service_as_kserve_does() -> Non
         "--model_dir=/mnt/models",
         "--http_port=8080",
         "--grpc_port=8081",
+        "--log_spool=/var/spool/serin",
+        "--log_spool_bytes=1073741824",
+        "--log_seconds=60",
         "--model_name=card-fraud",
         "--model_version=3",
         "--model_dir=/state/m",
         "--host=127.0.0.1",
         "--http_port=9001",
         "--grpc_port=9002",
+        "--log_spool=/state/spool",
+        "--log_seconds=1",
     ]
 
 
 def test_a_placeholder_that_is_not_known_is_named() -> None:
     runtime = _runtime(args=["--x={{.Namespace}}"])
     with pytest.raises(UnavailableError, match=r"serin-predictor: '--x=\{\{.Namespace\}\}'; allowed: \{\{.Name\}\}"):
-        command(runtime, _service(), Path("/state/m"), (9001, 9002))
+        command(runtime, _service(), Path("/state/m"), (9001, 9002), Path("/state/spool"))
 
 
 def test_an_artifact_is_copied_over_what_was_there(tmp_path: Path) -> None:

@@ -1,0 +1,161 @@
+"""Records to the matrix that a model is given, many rows at once and with as few steps as possible.
+
+`serin.schema.InputSchema.encode` and `serin.derived` say what it holds: they are what training uses. This comes to the
+same from rows as they are served, where a call for each column of each request would cost more than the model.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serin.artifact import Manifest
+from serin.derived import derived
+from serin.schema import InputColumn, calendar
+from serin.times import micros
+from serin.use_case import DerivedFeature
+
+Record = tuple[Any, ...]
+_NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The inputs of n rows: `matrix` is float64 of shape (n, inputs), of a category its code, NaN where missing or
+    unknown. `texts` has the categories' values by column, as texts, None where missing. `unknown` has of each row the
+    values that training did not know, by column; it is empty where there are none."""
+
+    matrix: NDArray[np.float64]
+    texts: Mapping[str, list[str | None]]
+    unknown: Sequence[Mapping[str, str]]
+
+
+class InputReader:
+    """Reads the inputs of records that hold the columns `names`, in that order; one that is named twice counts as where
+    it is last."""
+
+    def __init__(self, manifest: Manifest, names: tuple[str, ...]) -> None:
+        """Raises KeyError for an input that is neither among them nor computed."""
+        place_of = {name: place for place, name in enumerate(names)}
+        computed = {*manifest.calendar, *(feature.name for feature in manifest.derived)}
+        columns = list(enumerate(manifest.inputs.columns))
+        numbers = [(at, column) for at, column in columns if column.kind == "number" and column.name not in computed]
+        self._width = len(columns)
+        self._numbers = _getter([place_of[column.name] for _, column in numbers])
+        self._number_places = _places([at for at, _ in numbers])
+        self._all_numbers = len(numbers) == self._width
+        self._categories = [
+            _Category(at, column.name, place_of[column.name], _codes(column))
+            for at, column in columns
+            if column.kind == "category"
+        ]
+        at_of = {column.name: at for at, column in columns if column.kind == "number"}
+        self._calendar = [(name, at_of.get(name), place_of.get(name)) for name in manifest.calendar]
+        self._derived = [(feature, at_of.get(feature.name)) for feature in manifest.derived]
+        self._timestamp = manifest.timestamp
+        self._at_of, self._place_of = at_of, place_of
+
+    def read(self, records: Sequence[Record], times: Sequence[datetime]) -> Inputs:
+        """The inputs of n records of events at n times (UTC). Raises ValueError or TypeError for a value that is no
+        number where there has to be one."""
+        given = np.array([self._numbers(record) for record in records], np.float64)
+        if self._all_numbers:
+            return Inputs(given, {}, ())
+        matrix = np.empty((len(records), self._width))
+        matrix[:, self._number_places] = given
+        texts, unknown = self._read_categories(records, matrix)
+        if self._calendar or self._derived:
+            self._compute(records, times, matrix)
+        return Inputs(matrix, texts, unknown)
+
+    def _read_categories(
+        self, records: Sequence[Record], matrix: NDArray[np.float64]
+    ) -> tuple[dict[str, list[str | None]], Sequence[dict[str, str]]]:
+        texts: dict[str, list[str | None]] = {}
+        unknown: list[dict[str, str]] = []
+        for category in self._categories:
+            values = [_text(record[category.place]) for record in records]
+            codes = [_NAN if value is None else category.codes.get(value, _NAN) for value in values]
+            matrix[:, category.at] = codes
+            texts[category.name] = values
+            for row, (value, code) in enumerate(zip(values, codes, strict=True)):
+                if value is not None and code != code:
+                    unknown = unknown or [{} for _ in records]
+                    unknown[row][category.name] = value
+        return texts, unknown
+
+    def _compute(self, records: Sequence[Record], times: Sequence[datetime], matrix: NDArray[np.float64]) -> None:
+        """Fill in what is computed, in the order in which it is declared: one may be made of another."""
+        moments = np.array([micros(time) for time in times], "datetime64[us]")
+        computed: dict[str, NDArray[Any]] = {self._timestamp: moments} if self._timestamp else {}
+        for name, at, place in self._calendar:
+            values = calendar(name, moments)
+            if place is not None:
+                # A raw row may carry its own.
+                own = [record[place] for record in records]
+                values = np.array([value if mine is None else mine for value, mine in zip(values, own, strict=True)])
+            computed[name] = values
+            if at is not None:
+                matrix[:, at] = values
+        for feature, at in self._derived:
+            columns = {name: self._column(name, computed, records, matrix) for name in _sources(feature)}
+            computed[feature.name] = values = derived(feature, columns)
+            if at is not None:
+                matrix[:, at] = values
+
+    def _column(
+        self,
+        name: str,
+        computed: Mapping[str, NDArray[Any]],
+        records: Sequence[Record],
+        matrix: NDArray[np.float64],
+    ) -> Sequence[Any] | NDArray[Any]:
+        if name in computed:
+            return computed[name]
+        if name in self._at_of:
+            return matrix[:, self._at_of[name]]
+        place = self._place_of[name]
+        return [record[place] for record in records]
+
+
+@dataclass(frozen=True)
+class _Category:
+    """An input of texts: where it is in the matrix and in a record, and its codes."""
+
+    at: int
+    name: str
+    place: int
+    codes: Mapping[str, float]
+
+
+def _codes(column: InputColumn) -> dict[str, float]:
+    return {category: float(code) for code, category in enumerate(column.categories)}
+
+
+def _text(value: Any) -> str | None:
+    """A category as text; a missing one (None, or NaN, which is not itself) is none called "None" or "nan"."""
+    return value if type(value) is str else None if value is None or value != value else str(value)
+
+
+def _getter(places: Sequence[int]) -> Callable[[Record], Record]:
+    if not places:
+        return lambda _: ()
+    if len(places) == 1:
+        (place,) = places
+        return lambda record: (record[place],)
+    return itemgetter(*places)
+
+
+def _places(places: Sequence[int]) -> "slice | list[int]":
+    """Places in a matrix, as the slice that they are where they are one: it is quicker to write to."""
+    if places and list(places) == list(range(places[0], places[-1] + 1)):
+        return slice(places[0], places[-1] + 1)
+    return list(places)
+
+
+def _sources(feature: DerivedFeature) -> tuple[str, str]:
+    return feature.ratio or feature.elapsed or ("", "")

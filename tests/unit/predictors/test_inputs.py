@@ -1,0 +1,92 @@
+"""What the predictor makes of rows is what training makes of columns."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from predictors.scoring.inputs import InputReader
+from serin.artifact import Manifest
+from serin.derived import derived
+from serin.schema import InputColumn, InputSchema, calendar
+from serin.use_case import DerivedFeature
+from tests.factories import make_manifest
+
+NAMES = ("CUSTOMER", "AMOUNT", "CHANNEL", "OPENED", "LIMIT", "hour", "weekend", "night", "count", "mean")
+INPUTS = ("count", "hour", "CHANNEL", "AMOUNT", "of_limit", "weekday", "weekend", "KIND", "days", "mean", "of_mean")
+CATEGORIES = {"CHANNEL": ("chip", "online"), "KIND": ("1", "True", "2")}
+MANIFEST = make_manifest(
+    inputs=InputSchema(
+        columns=tuple(
+            InputColumn(name=name, kind="category", categories=CATEGORIES[name])
+            if name in CATEGORIES
+            else InputColumn(name=name)
+            for name in INPUTS
+        )
+    ),
+    calendar=("hour", "weekday", "weekend", "night"),
+    derived=(
+        DerivedFeature(name="of_limit", ratio=("AMOUNT", "LIMIT")),
+        DerivedFeature(name="of_mean", ratio=("AMOUNT", "mean")),
+        DerivedFeature(name="days", elapsed=("OPENED", "TIME")),
+    ),
+)
+moments = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30)).map(lambda moment: moment.replace(tzinfo=UTC))
+numbers = st.none() | st.floats(-3e38, 3e38, allow_nan=False) | st.integers(-(2**53), 2**53) | st.just(float("nan"))
+texts = st.none() | st.sampled_from(["chip", "online", "Chip", "nan", "None", "1"])
+records = st.tuples(
+    st.none() | st.integers(0, 9),
+    numbers,
+    texts,
+    st.none() | moments,
+    numbers,
+    st.none() | st.integers(0, 23),
+    st.none() | st.integers(0, 1),
+    st.none(),
+    numbers,
+    numbers,
+    st.none() | st.booleans() | st.integers(1, 3) | st.just(float("nan")),
+)
+
+
+def as_trained(manifest: Manifest, names: tuple[str, ...], rows: list[Any], times: list[datetime]) -> Any:
+    """The matrix by the definitions: `InputSchema.encode`, `calendar` and `derived` on columns."""
+    values: dict[str, Any] = {name: [row[place] for row in rows] for place, name in enumerate(names)}
+    for name in manifest.calendar:
+        computed, own = calendar(name, times), values.get(name, [None] * len(rows))
+        values[name] = [mine if mine is not None else value for mine, value in zip(own, computed, strict=True)]
+    for feature in manifest.derived:
+        values[feature.name] = derived(feature, values | {str(manifest.timestamp): times})
+    return manifest.inputs.encode(values), values
+
+
+@given(st.lists(st.tuples(records, moments), min_size=1, max_size=5))
+def test_matrix_is_what_training_encodes(drawn: list[tuple[Any, datetime]]) -> None:
+    rows, times = [row for row, _ in drawn], [time for _, time in drawn]
+    names = (*NAMES, "KIND")
+    with np.errstate(over="ignore"):
+        expected, values = as_trained(MANIFEST, names, rows, times)
+        found = InputReader(MANIFEST, names).read(rows, times)
+        np.testing.assert_array_equal(found.matrix.astype(np.float32), expected)
+    for name, known in CATEGORIES.items():
+        told = [None if value is None or value != value else str(value) for value in values[name]]
+        assert found.texts[name] == told
+        wrong = [text if text is not None and text not in known else None for text in told]
+        assert [(row or {}).get(name) for row in found.unknown or [{}] * len(rows)] == wrong
+
+
+def test_numbers_alone_are_read_in_the_models_order_and_as_exactly_as_they_were_given() -> None:
+    manifest = make_manifest(inputs=InputSchema(columns=tuple(InputColumn(name=name) for name in "cab")), calendar=())
+    rows = [(7, 0.1, 2, None), (8, 1.5, float("nan"), 2**53)]
+    times = [datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=hour) for hour in range(2)]
+    found = InputReader(manifest, ("id", "a", "b", "c")).read(rows, times)
+    np.testing.assert_array_equal(found.matrix, [[np.nan, 0.1, 2], [2.0**53, 1.5, np.nan]])
+    assert (found.texts, list(found.unknown)) == ({}, [])
+
+
+def test_column_that_is_named_twice_counts_as_where_it_is_last() -> None:
+    manifest = make_manifest(inputs=InputSchema(columns=(InputColumn(name="a"),)), calendar=())
+    found = InputReader(manifest, ("a", "b", "a")).read([(1, 2, 3)], [datetime(2026, 1, 1, tzinfo=UTC)])
+    assert found.matrix.tolist() == [[3.0]]
