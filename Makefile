@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo unit test images images-test cluster-test cluster-test-node spark-test crds cluster cluster-down check format bench lock clean
+.PHONY: help setup demo unit test images images-test cluster-test cluster-test-node spark-test crds cluster cluster-down check format fuzz bench lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,8 +77,12 @@ check: $(READY) ## format, lint, types, import rules
 	@$(BIN)/mypy
 	@out=$$($(BIN)/lint-imports --no-logo 2>&1) || { echo "$$out"; exit 1; }
 
-bench: $(READY) ## benchmarks, printed as ratios against the references
-	@$(BIN)/python -m tests.bench
+fuzz: $(READY) ## ten times the requests that `make test` has for a running predictor (SERIN_FUZZ=N: N times)
+	@SERIN_FUZZ=$${SERIN_FUZZ:-10} $(BIN)/python -m pytest tests/integration/test_fuzz.py
+
+bench: $(READY) ## benchmarks, printed as ratios against the references; make bench PART=serving for one of them
+	@tests/bench/packages.sh
+	@$(BIN)/python -m tests.bench $(PART)
 
 # The image that Serin's are built on, with its digest; infra/README.md says how to find it.
 BASE ?=
@@ -104,4 +108,4 @@ lock: $(READY) ## resolve setup.cfg anew into requirements.lock
 	@sed -n '/^spark =/,/^[^ ]/s/^    *//p' setup.cfg | $(LOCK) -c requirements.lock - -o requirements-spark.lock
 
 clean: ## remove the environment and all state in .serin
-	@rm -rf $(VENV) $(VENV)-spark .serin build *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	@rm -rf $(VENV) $(VENV)-spark $(VENV)-bench-* .serin build *.egg-info .pytest_cache .ruff_cache .mypy_cache

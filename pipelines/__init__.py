@@ -1,6 +1,6 @@
 """Wiring and entry points.
 
-training, retraining, refresh, rollout, skew, leak   the pipelines
+training, retraining, refresh, rollout, skew, leak, score   the pipelines
 catalogue                                            all of them by name
 settings                                             what a cluster must know of each task
 runs, submission                                     running them, and what came of it; submitting one to Kubeflow

@@ -23,6 +23,7 @@ def pipelines(pools: tuple[Pool, ...] = (Pool(),)) -> Mapping[str, Any]:
     from pipelines.refresh import refresh
     from pipelines.retraining import retraining_on
     from pipelines.rollout import rollout
+    from pipelines.score import score
     from pipelines.skew import skew
     from pipelines.training import training_on
 
@@ -33,6 +34,7 @@ def pipelines(pools: tuple[Pool, ...] = (Pool(),)) -> Mapping[str, Any]:
         "rollout": rollout,
         "skew": skew,
         "leak": leak,
+        "score": score,
     }
 
 

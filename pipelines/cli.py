@@ -192,6 +192,33 @@ def serve(
     command.run(_console(False), _platform(), use_case, port)
 
 
+@app.command(
+    rich_help_panel=LOOP,
+    help="Score a table, as the predictor would score its rows one by one.\n\n"
+    "INPUT is Parquet or separated text, a file or a folder of them, a path or an s3:// URI; OUTPUT a .parquet or .csv "
+    "file. Rows with the features themselves are raw; rows with keys are completed from the online store. OUTPUT has "
+    "each row's number and keys, score, decision and version, and is there in full or not at all. Rows that a request "
+    "could not hold lie beside it, with the reasons.",
+)
+def score(
+    use_case: UseCaseName,
+    source: Annotated[str, typer.Argument(help="The table to score.", metavar="INPUT")],
+    output: Annotated[str, typer.Argument(help="The file to write, .parquet or .csv.", metavar="OUTPUT")],
+    version: Annotated[str, typer.Option(help="A version's number, or @ and an alias.")] = "@champion",
+    as_of: Annotated[
+        str,
+        typer.Option("--as-of", callback=_time, help="The event time of rows without one (UTC). Default: now."),
+    ] = "",
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Write nothing where a row is refused, or a column is not taken.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    from pipelines.commands import score as command
+
+    command.run(_console(json), _platform(), use_case, source, output, version, as_of, strict)
+
+
 @app.command(rich_help_panel=LOOP)
 def rollout(
     use_case: UseCaseName,
@@ -281,7 +308,7 @@ def leak(
 
 @app.command(rich_help_panel=CLUSTER)
 def submit(
-    pipeline: Annotated[str, typer.Argument(help="training, retraining, refresh, rollout, skew or leak.")],
+    pipeline: Annotated[str, typer.Argument(help="training, retraining, refresh, rollout, skew, leak or score.")],
     use_case: UseCaseName,
     data: Table = "",
     as_of: AsOf = "",

@@ -69,6 +69,7 @@ STEPS: Mapping[str, Step] = {
     "find-drift": Step(TITLES["drift"], "1", "2", "4Gi", timedelta(hours=1)),
     "find-skew": Step(TITLES["skew"], *_LARGE),
     "find-leaks": Step(TITLES["leak"], *_LARGE),
+    "score-table": Step(TITLES["score"], *_LARGE),
     # It waits, as long as the plan's pauses are; killed by the clock, it goes on where it was.
     "roll-out": Step(TITLES["rollout"], "100m", "1", "2Gi", timedelta(days=7)),
 }

@@ -16,4 +16,5 @@ TITLES: Mapping[str, str] = {
     "skew": "compare features as served with features as trained",
     "leak": "look for features that know too much",
     "rollout": "roll out",
+    "score": "score the table",
 }

@@ -8,9 +8,14 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from predictors.log.options import add_options
 from serin.errors import SerinError
+
+if TYPE_CHECKING:
+    from predictors.load import LoadedModel
+    from predictors.scoring.kind import Kind
 
 MAX_THREADS = 4
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -23,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(prog="python -m predictors", description="Serve one model version.")
     options.add_argument("--model_name", required=True, type=_matching(_NAME), help="name in the request path")
     options.add_argument("--model_dir", required=True, type=Path, help="folder of the model artifact")
+    options.add_argument("--kind", help="package.module:Class of another kind of model (see predictors.template)")
     options.add_argument("--model_version", required=True, type=_matching(_VERSION), help="version that answers carry")
     options.add_argument(
         "--deployment", type=_matching(_NAME), help="name in metrics and prediction log (default: NAME-vVERSION)"
@@ -72,20 +78,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def serve(options: argparse.Namespace) -> bool:
     """Load the model and serve it until a signal; whether a second one ended it at once.
 
-    Raises ArtifactError, UnavailableError (online store, spool) or ConflictError (a port is taken).
+    Raises ArtifactError, NotFoundError (no such kind), UnavailableError (online store, spool) or ConflictError (a port
+    is taken).
     """
     from predictors.lean import lean
 
     lean()
 
-    from predictors.load import load
-
     # Before the costly imports: a changed artifact is refused at once.
-    loaded = load(options.model_dir)
+    served = _loaded(options)
 
     from predictors import composition
 
-    return composition.serve(options, loaded)
+    return composition.serve(options, served)
+
+
+def _loaded(options: argparse.Namespace) -> "LoadedModel | Kind":
+    if options.kind:
+        from predictors.template import load_kind
+
+        return load_kind(options.kind, options.model_dir)
+    from predictors.load import load
+
+    return load(options.model_dir)
 
 
 def _matching(pattern: re.Pattern[str]) -> Callable[[str], str]:

@@ -25,6 +25,7 @@ from predictors.log.writer import PredictionLog
 from predictors.metrics import Metrics
 from predictors.online.enrich import OnlineFeatures
 from predictors.online.events import EventSink
+from predictors.scoring.kind import Kind
 from predictors.scoring.tabular import TabularKind
 from predictors.tracing import tracer
 from serin import environment
@@ -39,7 +40,7 @@ class Parts:
     """What a predictor consists of, but for its ports."""
 
     identity: Identity
-    kind: TabularKind
+    kind: Kind
     plane: DataPlane
     log: PredictionLog
     metrics: Metrics
@@ -47,14 +48,15 @@ class Parts:
     faults: FaultLog
 
 
-def serve(options: argparse.Namespace, loaded: LoadedModel) -> bool:
-    """Serve a loaded model until a signal; whether a second one ended it at once.
+def serve(options: argparse.Namespace, served: LoadedModel | Kind) -> bool:
+    """Serve a loaded model, or another kind, until a signal; whether a second one ended it at once.
 
     Raises UnavailableError (online store, spool) or ConflictError (a port is taken).
     """
     with ExitStack() as stack:
-        parts = _parts(options, loaded, stack)
-        logger.info("%s scores with %s", parts.identity, loaded.engines)
+        parts = _parts(options, served, stack)
+        how = served.engines if isinstance(served, LoadedModel) else type(served).__name__
+        logger.info("%s scores with %s", parts.identity, how)
         model = PredictorModel(parts.identity, parts.kind, parts.plane)
         kserve = KServeParts(parts.identity, model, parts.faults)
         stack.callback(parts.faults.close)
@@ -88,11 +90,35 @@ async def _serve(
     return at_once
 
 
-def _parts(options: argparse.Namespace, loaded: LoadedModel, stack: ExitStack) -> Parts:
-    manifest = loaded.manifest
+def _parts(options: argparse.Namespace, served: LoadedModel | Kind, stack: ExitStack) -> Parts:
     name, version = options.model_name, options.model_version
     identity = Identity(name, version, options.deployment or f"{name}-v{version}".lower())
     workspace = Workspace.from_variables(environment.variables())
+    events = None
+    if isinstance(served, LoadedModel):
+        manifest = served.manifest
+        kind, metrics, events = _tabular(identity, served, workspace, stack)
+        log = log_of(options, workspace, manifest.use_case, identity, schema(logged_of(manifest)), metrics)
+    else:
+        kind, metrics = served, Metrics(identity.model, identity.version, identity.deployment)
+        # It has no use case; its log lies under the name that it is served by.
+        log = log_of(options, workspace, name, identity, schema(kind.logged), metrics)
+    plane = DataPlane(
+        identity,
+        kind,
+        log,
+        metrics,
+        max_threads=options.max_threads,
+        max_concurrency=options.max_concurrency,
+        tracer=tracer(identity.deployment, {"serin.model": identity.model, "serin.version": identity.version}),
+    )
+    return Parts(identity, kind, plane, log, metrics, events, FaultLog(identity))
+
+
+def _tabular(
+    identity: Identity, loaded: LoadedModel, workspace: Workspace, stack: ExitStack
+) -> tuple[Kind, Metrics, EventSink | None]:
+    manifest = loaded.manifest
     online = open_store(workspace.feature_store_yaml) if manifest.store_features else None
     if online:
         stack.callback(online.close)
@@ -106,15 +132,5 @@ def _parts(options: argparse.Namespace, loaded: LoadedModel, stack: ExitStack) -
         views=store.views if store else (),
     )
     events = EventSink.of(online, manifest, metrics)
-    kind = TabularKind(loaded, store, metrics, events if manifest.online.requests_are_events else None)
-    log = log_of(options, workspace, manifest.use_case, identity, schema(logged_of(manifest)), metrics)
-    plane = DataPlane(
-        identity,
-        kind,
-        log,
-        metrics,
-        max_threads=options.max_threads,
-        max_concurrency=options.max_concurrency,
-        tracer=tracer(identity.deployment, {"serin.model": identity.model, "serin.version": identity.version}),
-    )
-    return Parts(identity, kind, plane, log, metrics, events, FaultLog(identity))
+    own_events = events if manifest.online.requests_are_events else None
+    return TabularKind(loaded, store, metrics, own_events), metrics, events

@@ -52,13 +52,10 @@ class Notation:
 PLAIN = Notation()
 
 
-def typed(values: "pd.Series[Any]", case: UseCase, name: str) -> Converted:
-    """The source's values of the column `name` as `case` declares it, and which of them don't fit.
-
-    See `convert`; a label in words comes back as 0 and 1.
-    """
+def notation_of(case: UseCase, name: str) -> Notation:
+    """How `case` says that the values of its column `name` are written."""
     data, column = case.data, case.data.columns[name]
-    notation = Notation(
+    return Notation(
         nulls=data.nulls if column.nulls is None else column.nulls,
         decimal=column.decimal or data.decimal,
         thousands=data.thousands if column.thousands is None else column.thousands,
@@ -66,9 +63,17 @@ def typed(values: "pd.Series[Any]", case: UseCase, name: str) -> Converted:
         unit=column.unit,
         exact=name in (*case.entities.values(), *case.data.key),
     )
+
+
+def typed(values: "pd.Series[Any]", case: UseCase, name: str) -> Converted:
+    """The source's values of the column `name` as `case` declares it, and which of them don't fit.
+
+    See `convert`; a label in words comes back as 0 and 1.
+    """
+    notation = notation_of(case, name)
     if name == case.label.column and case.label.positive is not None:
         return outcomes(values, case.label, notation)
-    return convert(values, column.type, notation)
+    return convert(values, case.data.columns[name].type, notation)
 
 
 def convert(values: "pd.Series[Any]", to: TypeName, notation: Notation = PLAIN) -> Converted:

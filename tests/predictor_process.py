@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -84,13 +84,16 @@ def workspace(root: Path) -> Path:
     return root
 
 
-def start(root: Path, model: Path, variables: Mapping[str, str] | None = None) -> Predictor:
-    """A predictor that is ready, with further environment variables; what it says is added to `predictor.txt`."""
+def start(
+    root: Path, model: Path, variables: Mapping[str, str] | None = None, options: Sequence[str] = ()
+) -> Predictor:
+    """A predictor that is ready, with further environment variables and options (which win over those of `command`);
+    what it says is added to `predictor.txt`."""
     http, grpc = free_port(), free_port()
     output = root / "predictor.txt"
     with output.open("ab") as file:
         process = subprocess.Popen(
-            command(model, http, grpc),
+            [*command(model, http, grpc), *options],
             cwd=CHECKOUT,
             env={**environment(root), **(variables or {})},
             stdout=file,

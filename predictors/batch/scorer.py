@@ -40,7 +40,7 @@ class Batch:
     columns: Mapping[str, pa.Array]
     rows: int
     first: int
-    wrong: Mapping[str, Wrong]
+    wrong: Mapping[str, Mapping[int, str]]
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from predictors.requests.rows import Rows
 from predictors.requests.schema import RequestSchema
 from serin.columns import TypeName
+from serin.errors import RequestError
 
 Values = Sequence[Any] | NDArray[Any]
 
@@ -93,4 +94,4 @@ class Kind(ABC):
 
     def explain(self, rows: Rows, found: Any) -> Sequence[Mapping[str, Any]]:
         """Of each row what moved its answer. Raises RequestError where the kind explains nothing."""
-        raise NotImplementedError
+        raise RequestError(f"{type(self).__name__} explains nothing; allowed: predict and infer")

@@ -15,7 +15,7 @@ from serin.storage import filesystem
 from serin.tables import columnar, delimited
 from serin.tables.base import Table, counted
 
-__all__ = ["EXTENSIONS", "Table", "digest", "read"]
+__all__ = ["EXTENSIONS", "Table", "digest", "parts_of", "read"]
 
 TEXT = (".csv", ".tsv", ".txt")
 EXTENSIONS = (*TEXT, ".parquet")
@@ -37,7 +37,7 @@ def read(location: str, needed: Iterable[str] = ()) -> Table:
     extension, can't be read as what it says it is, repeats a column's name, holds no row, or whose values of a
     needed column can't be read.
     """
-    parts = _parts(location)
+    parts = parts_of(location)
     table = _read_file(location) if parts is None else _joined(location, parts)
     for name in needed:
         if name in table.unread:
@@ -52,7 +52,7 @@ def digest(location: str) -> str:
 
     Raises what `read` raises for a file it can't open.
     """
-    parts = _parts(location)
+    parts = parts_of(location)
     sha = hashlib.sha256()
     for part in [location] if parts is None else parts:
         if parts is not None:
@@ -63,7 +63,7 @@ def digest(location: str) -> str:
     return sha.hexdigest()
 
 
-def _parts(location: str) -> list[str] | None:
+def parts_of(location: str) -> list[str] | None:
     """The files of a folder, without Spark's marks and hidden ones; None for what is no folder."""
     system, path = filesystem(location)
     try:

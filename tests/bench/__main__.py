@@ -1,10 +1,21 @@
-"""`make bench`: all benchmarks. A ratio above 1 means that Serin is that many times faster than the reference; metrics
-of models stand beside the reference's on the same rows."""
+"""`make bench`: all benchmarks, or the parts that are named. A ratio above 1 means that Serin is that many times faster
+than the reference; metrics of models stand beside the reference's on the same rows."""
 
-from tests.bench import online, point_in_time, training, windows
+import sys
+
+from tests.bench import online, point_in_time, serving, training, windows
+
+PARTS = {
+    "point-in-time": point_in_time.run,
+    "windows": windows.run,
+    "online": online.run,
+    "training": training.run,
+    "serving": serving.run,
+}
 
 if __name__ == "__main__":
-    point_in_time.run()
-    windows.run()
-    online.run()
-    training.run()
+    chosen = sys.argv[1:] or list(PARTS)
+    if unknown := [name for name in chosen if name not in PARTS]:
+        sys.exit(f"python -m tests.bench: found {', '.join(unknown)}, allowed: {', '.join(PARTS)}")
+    for name in chosen:
+        PARTS[name]()

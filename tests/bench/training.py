@@ -28,6 +28,7 @@ from serin.learning.assessed import Assessed
 from serin.learning.intervals import Estimate
 from serin.platform import Platform
 from serin.use_case import UseCase
+from tests.bench.checks import accept
 
 CARDS, BANK = "card_transactions_2018-04_2018-05.parquet", "bank_churn.csv"
 # The test part ends a label's delay before: 2018-05-18 to 24, after a delay of a week, and a week of history.
@@ -122,10 +123,10 @@ def _tell_cards(case: UseCase, found: Trained, scores: Mapping[str, NDArray[np.f
         )
     for name in ("average_precision", daily.plain, daily.known_left_out):
         own, theirs = values[chosen][name], values[forest][name]
-        _accept(f"{name} {own:.4f}, at least the forest's {theirs:.4f}", own >= theirs)
+        accept(f"{name} {own:.4f}, at least the forest's {theirs:.4f}", own >= theirs)
     gap = beside[chosen].differences[metric]
     told = f"less {best}'s, the best single estimator's on the test rows, {_text(gap)}: not surely below 0"
-    _accept(f"{chosen}'s {metric} {told}", gap.high >= 0)
+    accept(f"{chosen}'s {metric} {told}", gap.high >= 0)
 
 
 def _bank(table: Path, root: Path) -> None:
@@ -172,7 +173,7 @@ def _tell_bank(results: list[tuple[str, dict[str, float], float]]) -> None:
     serin, reference = mean(own[selected] for selected, own, _ in results), mean(theirs for *_, theirs in results)
     cells = "".join(f"{mean(own[name] for _, own, _ in results):21.4f}" for name in names)
     print(f"  {'mean':12}{serin:9.4f}{reference:22.4f}{cells}")
-    _accept(f"mean ROC AUC {serin:.4f}, at least HistGradientBoosting's {reference:.4f}", serin >= reference)
+    accept(f"mean ROC AUC {serin:.4f}, at least HistGradientBoosting's {reference:.4f}", serin >= reference)
 
 
 def _trained(
@@ -250,7 +251,3 @@ def _quiet(task: str) -> Iterator[None]:
 
 def _text(found: Estimate) -> str:
     return f"{found.value:.4f} [{found.low:.4f}, {found.high:.4f}]"
-
-
-def _accept(what: str, holds: bool) -> None:
-    print(f"  {'holds' if holds else 'MISSED'}: {what}")

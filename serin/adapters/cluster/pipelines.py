@@ -23,8 +23,9 @@ ACCOUNTS = {
     "serin-rollout": "serin-rollout",
     "serin-skew": "serin-drift",
     "serin-leak": "serin-drift",
+    "serin-score": "serin-drift",
 }
-_WITHOUT_FEATURES = {"serin-rollout", "serin-skew", "serin-leak"}
+_WITHOUT_FEATURES = {"serin-rollout", "serin-skew", "serin-leak", "serin-score"}
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,8 @@ _GRPC_ERRORS = "2|4|8|10|13|14|15"
 QUERIES: Mapping[QuerySet, Queries] = {
     "serin": Queries(
         ok=(f'model_predictions_total{{{_PREDICTOR},status="ok"}}',),
-        errors=(f'model_predictions_total{{{_PREDICTOR},status="error"}}',),
+        # What a predictor refuses because it has too much to do is no less an error to the caller.
+        errors=(f'model_predictions_total{{{_PREDICTOR},status=~"error|overloaded"}}',),
         latency=f"model_prediction_latency_seconds_bucket{{{_PREDICTOR}}}",
         seconds=1.0,
         starts=f"model_load_timestamp{{{_PREDICTOR}}}",

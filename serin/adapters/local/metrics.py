@@ -45,7 +45,9 @@ def parse(text: str, deployment: str) -> Sample | None:
         return None
     if not counts or any(math.isnan(value) for value in [*counts.values(), *buckets.values()]):
         return None
-    return Sample(ok=counts.get("ok", 0), errors=counts.get("error", 0), buckets=buckets)
+    # What a predictor refuses because it has too much to do is no less an error to the caller.
+    errors = counts.get("error", 0) + counts.get("overloaded", 0)
+    return Sample(ok=counts.get("ok", 0), errors=errors, buckets=buckets)
 
 
 def _add(sums: dict[str, float], key: str, value: float) -> None:

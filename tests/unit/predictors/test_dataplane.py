@@ -72,9 +72,7 @@ class Doubles(Kind):
         time.sleep(self.seconds)
         if -1 in numbers:
             raise RuntimeError("a fault")
-        rows.without(
-            {place: "99 is refused" for place, number in zip(rows.numbers, numbers, strict=True) if number == 99}
-        )
+        rows.without({rows.numbers[at]: "99 is refused" for at, number in enumerate(numbers) if number == 99})
         return Answered(rows, {"double": [2 * number for number in numbers]}, {"n": numbers})
 
     def answered(self, answered: Answered, now: datetime) -> Callable[[], None] | None:

@@ -85,7 +85,7 @@ def counted(prometheus: Prometheus) -> Prometheus:
     where = f'namespace="serin",deployment="{NAME}"'
     prometheus.results = {
         f'model_predictions_total{{{where},status="ok"}}': [_series(0, 3, 7, pod="a")],
-        f'model_predictions_total{{{where},status="error"}}': [_series(0, 1, 1, pod="a")],
+        f'model_predictions_total{{{where},status=~"error|overloaded"}}': [_series(0, 1, 1, pod="a")],
         f"model_prediction_latency_seconds_bucket{{{where}}}": [
             _series(0, 4, 8, pod="a", le="0.1"),
             _series(0, 4, 8, pod="a", le="+Inf"),
@@ -187,7 +187,7 @@ def test_a_process_that_can_not_be_scraped_any_more_may_hide_errors(counted, cap
 
 
 def test_a_replica_that_left_keeps_what_it_counted(counted):
-    key = next(key for key in counted.results if '"error"' in key)
+    key = next(key for key in counted.results if '"error|' in key)
     counted.results[key].append(_series(0, 2, age=60.0, pod="b"))
     sample = _metrics(counted).sample(NAME)
     assert sample is not None

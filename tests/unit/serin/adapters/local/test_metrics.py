@@ -8,7 +8,8 @@ from serin.ports import Sample
 TEXT = """\
 # TYPE model_predictions_total counter
 model_predictions_total{deployment="m-v1",model="m",model_version="1",status="ok"} 95
-model_predictions_total{deployment="m-v1",model="m",model_version="1",status="error"} 5
+model_predictions_total{deployment="m-v1",model="m",model_version="1",status="error"} 3
+model_predictions_total{deployment="m-v1",model="m",model_version="1",status="overloaded"} 2
 model_predictions_total{deployment="m-v1",model="m",model_version="1",status="invalid"} 7
 model_predictions_total{deployment="m-v2",model="m",model_version="2",status="ok"} 1000
 # TYPE model_prediction_latency_seconds histogram

@@ -1,0 +1,77 @@
+"""Files that are written batch by batch and are there in full or not at all: on a disk by a rename, on S3 by a copy."""
+
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+from pyarrow import fs
+
+from serin import atomic, storage
+from serin.errors import DataError, UnavailableError
+
+Write = Callable[[pa.Table], None]
+FORMATS = (".parquet", ".csv")
+
+
+def check_target(location: str, source: str) -> None:
+    """Raises DataError for a name that says of no format that is written, and for a place in `source` itself, where the
+    scores would be taken for rows the next time."""
+    there, of = (storage.filesystem(each)[1].rstrip("/") for each in (location, source))
+    if there == of or there.startswith(f"{of}/"):
+        raise DataError(f"{location} is the table to score, or in it; name another place")
+    if not location.lower().endswith(FORMATS):
+        raise DataError(f"{location}: scores are written as {' or '.join(FORMATS)}; name a file that ends so")
+
+
+def beside(location: str) -> str:
+    """Where the refused rows of what is written to `location` are."""
+    return f"{location.rpartition('.')[0]}.refused.parquet"
+
+
+@contextmanager
+def written(location: str, schema: pa.Schema) -> Iterator[Write]:
+    """What writes tables of `schema`; they are at `location` when the block ends without an error.
+
+    Raises UnavailableError where that can't be written: it is as it was then.
+    """
+    system, path = storage.filesystem(location)
+    if isinstance(system, fs.LocalFileSystem):
+        with atomic.replaced(Path(path)) as temporary, _writer(temporary, location, schema) as write:
+            yield write
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "table"
+        with _writer(file, location, schema) as write:
+            yield write
+        _upload(file, location)
+
+
+@contextmanager
+def _writer(file: Path, location: str, schema: pa.Schema) -> Iterator[Write]:
+    if location.lower().endswith(".csv"):
+        with pacsv.CSVWriter(str(file), schema) as texts:
+            yield texts.write_table
+    else:
+        with pq.ParquetWriter(str(file), schema, write_page_checksum=True) as parquet:
+            yield parquet.write_table
+
+
+def _upload(file: Path, location: str) -> None:
+    """An upload that is cut short may end as an object: it has a name of its own until it is whole."""
+    system, path = storage.filesystem(location)
+    temporary = f"{path}.{uuid.uuid4().hex}.tmp"
+    with storage.named(location, "written"):
+        try:
+            with file.open("rb") as content, system.open_output_stream(temporary) as stream:
+                shutil.copyfileobj(content, stream, 1 << 20)
+            system.move(temporary, path)
+        except BaseException:
+            with suppress(OSError, pa.ArrowException, UnavailableError):
+                system.delete_file(temporary)
+            raise

@@ -1,0 +1,255 @@
+"""The predictor against other servers of the same ONNX file: one core for the server, the clients on another.
+
+References: a bare ASGI callable under uvicorn (the least that Python needs), a stock custom model of KServe, MLServer
+and BentoML (each in an environment of its own, left out where that can't be had). Servers take turns on each load, and
+the median of the rounds counts. Beside requests/s stands the CPU time a request of the server, which also tells them
+apart where the client is the slower one (gRPC) or the machine has other work.
+"""
+
+import contextlib
+import json
+import logging
+import subprocess
+import sys
+import tempfile
+import urllib.request
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median, quantiles
+
+from tests import services
+from tests.bench import serving_clients as clients
+from tests.bench import serving_servers as servers
+from tests.bench import serving_world as world
+from tests.bench.checks import accept
+from tests.bench.serving_clients import Load
+from tests.bench.serving_servers import Server
+from tests.bench.serving_world import World
+
+ROUNDS, SECONDS, WARM_UP = 3, 2, 1  # whole seconds, for wrk takes no others
+PACED_ROUNDS, PACED_SECONDS = 2, 4.0
+BATCH = 4096
+V1, V2, BENTOML = f"/v1/models/{world.NAME}:predict", f"/v2/models/{world.NAME}/infer", "/predict"
+MIB = 2**20
+
+Loads = Mapping[str, Callable[[int], Load]]
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Medians over the rounds: requests/s, and the server's microseconds of CPU a request."""
+
+    rate: float
+    cpu: float
+
+
+def run() -> None:
+    """Measure and print all."""
+    logging.disable(logging.INFO)
+    warnings.simplefilter("ignore")
+    servers.bind_client()
+    where = (
+        "one core for the server, the clients on another" if servers.CORES else "servers and clients on the same cores"
+    )
+    print(f"serving: {world.TREES} trees of depth {world.DEPTH}, {len(world.COLUMNS)} columns, {where}")
+    with tempfile.TemporaryDirectory() as folder, services.redis() as redis:
+        _compare(world.make(Path(folder) / "root", redis))
+
+
+def _compare(made: World) -> None:
+    with contextlib.ExitStack() as ends:
+        running = {server.name: server for server in _start(made, ends)}
+        _check_answers(made, running)
+        rates = _one_row(made, running)
+        _grpc(made, running)
+        _entities(made, running)
+        _latency(made, running, rates)
+        _batch(made, running["serin"])
+        _footprint(running)
+
+
+def _start(made: World, ends: contextlib.ExitStack) -> Iterator[Server]:
+    makers: list[Callable[[], Server]] = [
+        lambda: servers.serin(made),
+        lambda: servers.bare(made),
+        lambda: servers.stock(made),
+        lambda: servers.stock_with_feast(made),
+    ]
+    if place := servers.environment("mlserver"):
+        makers.append(lambda: servers.mlserver(made, place))
+    if other := servers.environment("bentoml"):
+        makers.append(lambda: servers.bentoml(made, other))
+    for make in makers:
+        server = make()
+        ends.callback(server.stop)
+        yield server
+
+
+def _check_answers(made: World, running: Mapping[str, Server]) -> None:
+    """Raises AssertionError where the servers' scores differ: then they would not do the same work."""
+    asked = {"serin": (V1, made.rows), "bare": (V1, made.rows), "kserve": (V1, made.rows)}
+    asked |= {"kserve + feast": (V1, made.keyed), "bentoml": (BENTOML, made.rows)}
+    expected = [row["score"] for row in _answer(running["serin"], V1, world.v1(made.keyed))["predictions"]]
+    for name, (path, rows) in asked.items():
+        if name in running:
+            scores = [row["score"] for row in _answer(running[name], path, world.v1(rows))["predictions"]]
+            assert _near(scores, expected), f"{name} gives other scores: {scores[:3]}, not {expected[:3]}"
+    for name in {"serin", "bare", "kserve", "mlserver"} & set(running):
+        outputs = _answer(running[name], V2, world.v2(made.rows))["outputs"]
+        (scores,) = (output["data"] for output in outputs if output["name"] == "score")
+        assert _near(scores, expected), f"{name} gives other scores by V2: {scores[:3]}, not {expected[:3]}"
+
+
+def _near(found: Sequence[float], expected: Sequence[float]) -> bool:
+    return all(abs(one - other) < 1e-5 for one, other in zip(found, expected, strict=True))
+
+
+def _answer(server: Server, path: str, body: bytes) -> dict[str, list[dict[str, object]]]:
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{server.http}{path}", body, {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+        found: dict[str, list[dict[str, object]]] = json.loads(answer.read())
+    return found
+
+
+def _one_row(made: World, running: Mapping[str, Server]) -> dict[str, Figures]:
+    """V1 and V2 in JSON; gives the figures of V1."""
+    bodies = {"v1": [world.v1([row]) for row in made.rows], "v2": [world.v2([row]) for row in made.rows]}
+    folders = {
+        name: clients.write_requests(made.root / "requests" / name, [world.http(path, body) for body in bodies[kind]])
+        for name, path, kind in (("v1", V1, "v1"), ("v2", V2, "v2"), ("bentoml", BENTOML, "v1"))
+    }
+    first = _wrk(running, {"serin": "v1", "bare": "v1", "kserve": "v1", "bentoml": "bentoml"}, folders)
+    found = _measured(running, first)
+    _tell("V1, one complete row", found)
+    _accept_ratio("V1", found, "kserve", 6)
+    _accept_ratio("V1", found, "bare", 0.7)
+    second = _measured(running, _wrk(running, dict.fromkeys(("serin", "bare", "kserve", "mlserver"), "v2"), folders))
+    _tell("V2 in JSON, one complete row", second)
+    _accept_ratio("V2", second, "kserve", 6)
+    _accept_ratio("V2", second, "bare", 0.7)
+    return found
+
+
+def _grpc(made: World, running: Mapping[str, Server]) -> None:
+    messages = [world.grpc([row]) for row in made.rows]
+    loads = {
+        name: lambda seconds, port=running[name].grpc: clients.grpc(port, messages, seconds)
+        for name in ("serin", "kserve", "mlserver")
+        if name in running
+    }
+    found = _measured(running, loads)
+    _tell("V2 by gRPC, one complete row (a client in Python)", found)
+    ratio = found["kserve"].cpu / found["serin"].cpu
+    accept(f"gRPC: {ratio:.1f} x less CPU a request than stock KServe, at least 6", ratio >= 6)
+
+
+def _entities(made: World, running: Mapping[str, Server]) -> None:
+    requests = [world.http(V1, world.v1([row])) for row in made.keyed]
+    folders = {"keyed": clients.write_requests(made.root / "requests" / "keyed", requests)}
+    found = _measured(running, _wrk(running, dict.fromkeys(("serin", "kserve + feast"), "keyed"), folders))
+    _tell("V1, one row with two keys, 14 features of two views in Redis", found)
+    _accept_ratio("entity rows", found, "kserve + feast", 3)
+
+
+def _latency(made: World, running: Mapping[str, Server], rates: Mapping[str, Figures]) -> None:
+    """Of each at half of its own highest rate."""
+    requests = [world.http(V1, world.v1([row])) for row in made.rows]
+    taken: dict[str, list[float]] = {"serin": [], "kserve": []}
+    for _ in range(PACED_ROUNDS):
+        for name, seconds in taken.items():
+            seconds += clients.paced(running[name].http, requests, rates[name].rate / 2, PACED_SECONDS)
+    print("V1, one complete row, at half of the highest rate (times at random, none is left out)")
+    shown = {}
+    for name, seconds in taken.items():
+        shown[name] = quantiles(seconds, n=1000, method="inclusive")
+        p50, p99, p999 = (shown[name][place] * 1000 for place in (499, 989, 998))
+        print(f"  {name} at {rates[name].rate / 2:,.0f}/s: p50 {p50:.2f} ms, p99 {p99:.2f} ms, p99.9 {p999:.2f} ms")
+    serin, kserve = (shown[name][989] * 1000 for name in ("serin", "kserve"))
+    accept(f"p99 {serin:.2f} ms, below 5 ms", serin < 5)
+    accept(f"p99 {serin:.2f} ms, below stock KServe's {kserve:.2f} ms", serin < kserve)
+
+
+def _batch(made: World, serin: Server) -> None:
+    """Requests of BATCH rows, two at a time, against XGBoost itself."""
+    values = world.matrix(BATCH)
+    rows = [dict(zip(world.COLUMNS, row, strict=True)) for row in values.astype(float).tolist()]
+    body, headers = world.v2_binary(values)
+    sent = {"v1": world.http(V1, world.v1(rows)), "v2": world.http(V2, body, headers)}
+    folders = {
+        kind: clients.write_requests(made.root / "requests" / f"batch-{kind}", [request])
+        for kind, request in sent.items()
+    }
+    rates: dict[str, list[float]] = {"native": [], "v1": [], "v2": []}
+    for _ in range(ROUNDS):
+        rates["native"].append(_native(made.model / "model.ubj"))
+        for kind, folder in folders.items():
+            rates[kind].append(clients.wrk(serin.http, folder, SECONDS, connections=2).rate * BATCH)
+    native, first, second = (median(rates[name]) for name in ("native", "v1", "v2"))
+    print(f"{BATCH:,} rows a request")
+    print(f"  XGBoost itself {native:,.0f} rows/s; V1 {first:,.0f} rows/s, {first / native:.2f} x; "
+          f"V2 binary {second:,.0f} rows/s, {second / native:.2f} x")  # fmt: skip
+    accept(f"V2 binary at {second / native:.2f} of the native model's rows/s, at least 0.8", second / native >= 0.8)
+
+
+def _native(model: Path) -> float:
+    line = [sys.executable, "-m", "tests.bench.serving_native", str(model), str(BATCH), "1"]
+    with servers.on_server_core():
+        process = subprocess.Popen(line, stdout=subprocess.PIPE, text=True)
+    said, _ = process.communicate()
+    assert process.returncode == 0, said
+    return float(json.loads(said))
+
+
+def _footprint(running: Mapping[str, Server]) -> None:
+    print("start to ready, and resident memory after the loads")
+    for server in running.values():
+        print(f"  {server.name}: {server.start_seconds:.1f} s, {server.resident() / MIB:.0f} MiB")
+    serin = running["serin"]
+    memory = serin.resident() / MIB
+    accept(f"ready after {serin.start_seconds:.1f} s, under 6 s", serin.start_seconds < 6)
+    accept(f"{memory:.0f} MiB resident, under 300 MiB", memory < 300)
+
+
+def _wrk(running: Mapping[str, Server], kinds: Mapping[str, str], folders: Mapping[str, Path]) -> Loads:
+    """A load by wrk for each of `kinds` that runs, a kind of request by server."""
+    return {
+        name: lambda seconds, port=running[name].http, kind=kind: clients.wrk(port, folders[kind], seconds)
+        for name, kind in kinds.items()
+        if name in running
+    }
+
+
+def _measured(running: Mapping[str, Server], loads: Loads) -> dict[str, Figures]:
+    """Each load in turn, ROUNDS times."""
+    found: dict[str, list[Figures]] = {name: [] for name in loads}
+    for load in loads.values():
+        load(WARM_UP)
+    for _ in range(ROUNDS):
+        for name, load in loads.items():
+            before = running[name].cpu_seconds()
+            seen = load(SECONDS)
+            used = running[name].cpu_seconds() - before
+            found[name].append(Figures(seen.rate, used / seen.requests * 1e6))
+    return {
+        name: Figures(median(each.rate for each in rounds), median(each.cpu for each in rounds))
+        for name, rounds in found.items()
+    }
+
+
+def _tell(what: str, found: Mapping[str, Figures]) -> None:
+    print(what)
+    ours = found["serin"]
+    print(f"  serin {ours.rate:,.0f} requests/s, {ours.cpu:.0f} us of CPU each")
+    for name, theirs in found.items():
+        if name != "serin":
+            ratios = f"{ours.rate / theirs.rate:.2f} x the requests/s, {theirs.cpu / ours.cpu:.2f} x by CPU"
+            print(f"  {name} {theirs.rate:,.0f} requests/s, {theirs.cpu:.0f} us: serin has {ratios}", flush=True)
+
+
+def _accept_ratio(what: str, found: Mapping[str, Figures], other: str, least: float) -> None:
+    ratio = found["serin"].rate / found[other].rate
+    accept(f"{what}: {ratio:.2f} x the requests/s of {other}, at least {least}", ratio >= least)
