@@ -39,6 +39,14 @@ class Answered:
     unknown: Sequence[Mapping[str, str]] = ()
     context: Any = None
 
+    @classmethod
+    def part(cls, rows: Rows, outputs: Mapping[str, Sequence[Any]], unknown: Sequence[Mapping[str, str]]) -> "Answered":
+        """What one request of several is told: its rows, their outputs and their unknown categories."""
+        # At a third of what a frozen dataclass takes to set its fields one by one.
+        answered = cls.__new__(cls)
+        answered.__dict__.update(rows=rows, outputs=outputs, logged={}, unknown=unknown, context=None)
+        return answered
+
 
 class Kind(ABC):
     """One model, as the data plane serves it: it checks requests by `schema`, merges those in flight into batches,
@@ -92,6 +100,6 @@ class Kind(ABC):
     def failed(self, error: Exception) -> None:  # noqa: B027
         """Count an error of `answer` that a request is told, on the event loop."""
 
-    def explain(self, rows: Rows, found: Any) -> Sequence[Mapping[str, Any]]:
+    def explain(self, rows: Rows, found: Any) -> Sequence[Mapping[str, Any]]:  # noqa: ARG002
         """Of each row what moved its answer. Raises RequestError where the kind explains nothing."""
         raise RequestError(f"{type(self).__name__} explains nothing; allowed: predict and infer")
