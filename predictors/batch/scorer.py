@@ -141,8 +141,8 @@ class TableScorer:
         refused = {int(checked.places[place]): self._unknown(checked, int(place)) for place in np.flatnonzero(nothing)}
         kept = np.flatnonzero(~nothing)
         scores, more = self._predicted(inputs[kept] if refused else inputs)
-        # Infinite numbers may come to none.
-        more |= {int(place): NO_SCORE for place in np.flatnonzero(np.isnan(scores)) if int(place) not in more}
+        odd = np.flatnonzero(~np.isfinite(scores)).tolist()
+        more |= {place: NO_SCORE for place in odd if place not in more}
         if more:
             refused |= {int(checked.places[kept[place]]): text for place, text in more.items()}
             good = _without(len(kept), more)
