@@ -9,6 +9,7 @@ PARTS = {
     "point-in-time": point_in_time.run,
     "windows": windows.run,
     "online": online.run,
+    "scoring": scoring.run,
     "training": training.run,
     "serving": serving.run,
     "scoring": scoring.run,
