@@ -67,7 +67,7 @@ class Batch:
         for part in self.parts:
             end = start + part.rows.count
             outputs = {name: values[start:end] for name, values in answered.outputs.items()}
-            _give(part.future, Answered(part.rows, outputs, unknown=unknown[start:end] if unknown else ()))
+            _give(part.future, Answered.part(part.rows, outputs, unknown[start:end] if unknown else ()))
             start = end
 
     def fail(self, error: BaseException) -> None:

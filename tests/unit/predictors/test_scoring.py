@@ -115,8 +115,10 @@ def test_every_series_is_there_before_the_first_request(registry: CollectorRegis
 def test_requests_misses_age_and_drops_are_counted(registry: CollectorRegistry) -> None:
     counted = metrics(registry)
     counted.answered("invalid", 0.004)
-    counted.scored(positive=2, misses=3, age_seconds=60.0)
-    counted.scored(positive=0, misses=0, age_seconds=None)
+    counted.positive(2)
+    counted.positive(0)
+    counted.features(misses=3, age_seconds=60.0)
+    counted.features(misses=0, age_seconds=None)
     counted.dropped(5)
     counted.loaded(1000.0)
     counted.batch(2)
@@ -162,7 +164,7 @@ def test_rows_whose_score_is_no_number_are_refused(tmp_path: Path, registry: Col
         return np.where(matrix[:, 0] > 5, np.nan, 0.25)
 
     with scorer(make_manifest(inputs=INPUTS), tmp_path, registry, model) as plane:
-        with pytest.raises(RequestError, match="row 1: the model can't score it: its numbers come to none"):
+        with pytest.raises(RequestError, match="row 1: the model can't score it: its score is no number"):
             plane.one({"AMOUNT": 1}, {"AMOUNT": 6}, {"AMOUNT": 2})
         answered = plane.one({"AMOUNT": 1}, {"AMOUNT": 6}, {"AMOUNT": 2}, partial=True)
     assert (answered.outputs["score"], list(answered.rows.numbers)) == ([0.25, 0.25], [0, 2])
