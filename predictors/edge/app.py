@@ -124,7 +124,10 @@ class RestEdge:
     async def _answer(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
         call = Call(scope["headers"])
         try:
-            call.body = await bodies.read(receive, scope["headers"])
+            if b"content-encoding" in call.headers:
+                call.body = await bodies.read(receive, scope["headers"])
+            else:
+                call.body = await bodies.whole(receive)
             body, headers = await route(call)
             status = 200
             headers += [(b"content-length", b"%d" % len(body)), (b"x-request-id", _header(call.id))]
@@ -138,7 +141,7 @@ class RestEdge:
     def _refusal(self, error: Exception, call: Call, route: Route) -> tuple[int, bytes, Pairs]:
         """What is told of an error, and whether others are told of it, too."""
         try:
-            call.id = check_id(call.id or self._new_id())
+            call.id = check_id(call.id) if call.id else self._new_id()
         except RequestError:
             call.id = self._new_id()
         found = told(error)
@@ -150,7 +153,7 @@ class RestEdge:
         return status, body, [*headers, (b"x-request-id", _header(call.id))]
 
     async def _predict(self, call: Call) -> tuple[bytes, Pairs]:
-        call.id = check_id(call.id or self._new_id())
+        call.id = check_id(call.id) if call.id else self._new_id()
         call.counted = True
         body = await self._plane.predict(
             partial(self._v1.rows, call.body),
@@ -163,7 +166,7 @@ class RestEdge:
         return body, [_JSON]
 
     async def _explain(self, call: Call) -> tuple[bytes, Pairs]:
-        call.id = check_id(call.id or self._new_id())
+        call.id = check_id(call.id) if call.id else self._new_id()
         explanations = await self._plane.explain(
             partial(self._v1.rows, call.body), request_id=call.id, size=len(call.body), headers=call.trace
         )
@@ -191,7 +194,7 @@ class RestEdge:
         return partial(self._v2.answer, infer, request_id)
 
     async def _push(self, call: Call) -> tuple[bytes, Pairs]:
-        call.id = check_id(call.id or self._new_id())
+        call.id = check_id(call.id) if call.id else self._new_id()
         if self._events is None:
             text = f"{self._model} takes no events: it has no window features, or its events have no `data.key`"
             raise NotFoundError(text)

@@ -33,7 +33,7 @@ async def read(receive: Receive, headers: Headers) -> bytes:
     encoding = b", ".join([value for name, value in headers if name == b"content-encoding"])
     if encoding:
         return await _encoded(receive, encoding.decode("latin-1"))
-    return await _whole(receive)
+    return await whole(receive)
 
 
 def parsed(body: bytes) -> Any:
@@ -55,11 +55,12 @@ async def _encoded(receive: Receive, encoding: str) -> bytes:
     if name not in ("", "identity", "gzip", "x-gzip"):
         text = f"the body has Content-Encoding {encoding!r}; allowed: gzip, or none"
         raise RefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, text, {"accept-encoding": "gzip", "connection": "close"})
-    body = await _whole(receive)
+    body = await whole(receive)
     return _gunzip(body) if name.endswith("gzip") else body
 
 
-async def _whole(receive: Receive) -> bytes:
+async def whole(receive: Receive) -> bytes:
+    """The body as it was sent. Raises RefusedError (413) and GoneError."""
     message = await receive()
     body: bytes = message.get("body", b"")
     if message["type"] == "http.request" and not message.get("more_body", False):

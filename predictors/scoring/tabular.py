@@ -28,6 +28,8 @@ from serin.online.store import Found
 
 logger = logging.getLogger("kserve")
 
+NO_SCORE = "the model can't score it: its numbers come to none"
+
 
 class TabularKind(Kind):
     """A model of an artifact folder: its rows are completed from the online store, and scored."""
@@ -162,7 +164,7 @@ class TabularKind(Kind):
         scores = self._model.predict(inputs.matrix.astype(np.float32))
         outputs = {"score": scores.tolist(), "decision": (scores >= manifest.threshold).tolist()}
         if not isfinite(sum(outputs["score"])) and (odd := np.flatnonzero(~np.isfinite(scores)).tolist()):
-            problems = {rows.numbers[row]: "the model can't score it: its score is no number" for row in odd}
+            problems = {rows.numbers[row]: NO_SCORE for row in odd}
             return self._scored(*_without(rows, features, problems))
         return Answered(rows, outputs, self._logged(rows, features, inputs, outputs), inputs.unknown, features)
 
