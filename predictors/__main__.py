@@ -83,7 +83,8 @@ def serve(options: argparse.Namespace) -> bool:
     """
     from predictors.lean import lean
 
-    lean()
+    # Another kind's own code may want what boosters are without scikit-learn.
+    lean(boosters=not options.kind)
 
     # Before the costly imports: a changed artifact is refused at once.
     served = _loaded(options)

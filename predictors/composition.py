@@ -103,6 +103,9 @@ def _parts(options: argparse.Namespace, served: LoadedModel | Kind, stack: ExitS
         kind, metrics = served, Metrics(identity.model, identity.version, identity.deployment)
         # It has no use case; its log lies under the name that it is served by.
         log = log_of(options, workspace, name, identity, schema(kind.logged), metrics)
+    traces = tracer(identity.deployment, {"serin.model": identity.model, "serin.version": identity.version})
+    if traces:
+        stack.callback(traces.close)
     plane = DataPlane(
         identity,
         kind,
@@ -110,7 +113,7 @@ def _parts(options: argparse.Namespace, served: LoadedModel | Kind, stack: ExitS
         metrics,
         max_threads=options.max_threads,
         max_concurrency=options.max_concurrency,
-        tracer=tracer(identity.deployment, {"serin.model": identity.model, "serin.version": identity.version}),
+        tracer=traces,
     )
     return Parts(identity, kind, plane, log, metrics, events, FaultLog(identity))
 

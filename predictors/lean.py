@@ -21,11 +21,15 @@ from types import ModuleType
 _COMPATIBLE = ("xgboost.compat", "lightgbm.compat")
 
 
-def lean() -> None:
-    """Leave out what this process won't need. What is imported already stays."""
+def lean(*, boosters: bool = True) -> None:
+    """Leave out what this process won't need; `boosters` says whether those are served as Boosters only.
+
+    What is imported already stays.
+    """
     if "kserve" not in sys.modules and (kserve := importlib.util.find_spec("kserve")):
         sys.modules["kserve"] = importlib.util.module_from_spec(kserve)
-    sys.meta_path.insert(0, _WithoutScikitLearn())
+    if boosters:
+        sys.meta_path.insert(0, _WithoutScikitLearn())
 
 
 class _WithoutScikitLearn(MetaPathFinder):

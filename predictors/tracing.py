@@ -7,13 +7,16 @@ Spans wait in a bounded queue for a thread that sends them; a collector that doe
 
 import logging
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from threading import Thread
 from typing import Any, Protocol
 
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 _HTTP = "http/protobuf"
+CLOSE_SECONDS = 3.0
 logger = logging.getLogger("kserve")
 
 
@@ -24,6 +27,9 @@ class Tracer(Protocol):
         self, name: str, headers: Mapping[str, str] | None = None, **attributes: Any
     ) -> AbstractContextManager[None]:
         """A span for the block, within the current one or the caller's (`headers`); an error in the block marks it."""
+
+    def close(self) -> None:
+        """Send what waits, for CLOSE_SECONDS at most."""
 
 
 def tracer(service: str, attributes: Mapping[str, str]) -> Tracer | None:
@@ -54,8 +60,7 @@ class OpenTelemetry:
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
         own = {**attributes, "service.name": os.environ.get("OTEL_SERVICE_NAME") or service}
-        # Ended at exit, with what waits then.
-        self._provider = TracerProvider(resource=Resource.create(own))
+        self._provider = TracerProvider(resource=Resource.create(own), shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("serin.predictors")
         self._parent = TraceContextTextMapPropagator()
@@ -75,6 +80,12 @@ class OpenTelemetry:
     def flush(self) -> None:
         """Send what waits."""
         self._provider.force_flush()
+
+    def close(self) -> None:
+        """Send what waits, for CLOSE_SECONDS at most: the SDK itself would try for half a minute."""
+        ending = Thread(target=self._provider.shutdown, name="traces-end", daemon=True)
+        ending.start()
+        ending.join(CLOSE_SECONDS)
 
 
 @contextmanager
@@ -99,7 +110,7 @@ def _exporter(kind: str) -> Any:
     if kind == "console":
         from opentelemetry.sdk.trace.export import ConsoleSpanExporter
 
-        return ConsoleSpanExporter()
+        return ConsoleSpanExporter(out=sys.stdout)
     protocol = next((os.environ[name] for name in _PROTOCOLS if os.environ.get(name)), _HTTP)
     if protocol != _HTTP:
         raise ValueError(f"{_PROTOCOLS[1]} is {protocol!r}; allowed: {_HTTP}")

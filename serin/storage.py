@@ -138,9 +138,15 @@ def _bytes(location: str) -> bytes:
         raise UnavailableError(f"{location} can't be read: {first_line(error)}") from None
 
 
-def write_table(table: pa.Table, location: str) -> None:
-    """Write one Parquet file in place of what is at `location`. Raises UnavailableError: nothing was written."""
+def write_table(table: pa.Table, location: str, *, patient: bool = True) -> None:
+    """Write one Parquet file in place of what is at `location`. Raises UnavailableError: nothing was written.
+
+    Arrow tries for minutes where S3 does not answer; who tries again by himself is not `patient`, and is told within
+    10 seconds.
+    """
     system, path = filesystem(location)
+    if isinstance(system, fs.S3FileSystem) and not patient:
+        system = _impatient(system)
     with named(location, "written"):
         if isinstance(system, fs.LocalFileSystem):
             with atomic.replaced(Path(path)) as temporary:
@@ -151,6 +157,13 @@ def write_table(table: pa.Table, location: str) -> None:
         pq.write_table(table, buffer, write_page_checksum=True)
         with system.open_output_stream(path) as file:
             file.write(buffer.getvalue())
+
+
+def _impatient(system: fs.S3FileSystem) -> fs.S3FileSystem:
+    """The same bucket, asked once. Of a URI Arrow takes neither timeouts nor a retry strategy."""
+    _, (options,) = system.__reduce__()
+    options |= {"connect_timeout": 2, "request_timeout": 3, "allow_delayed_open": True}
+    return fs.S3FileSystem(**options, retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=1))
 
 
 def read_text(location: str) -> str:

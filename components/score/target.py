@@ -58,7 +58,9 @@ def _writer(file: Path, location: str, schema: pa.Schema) -> Iterator[Write]:
         with pacsv.CSVWriter(str(file), schema) as texts:
             yield texts.write_table
     else:
-        with pq.ParquetWriter(str(file), schema, write_page_checksum=True) as parquet:
+        # No two scores are the same, and no two numbers of rows: a dictionary of them only costs time.
+        texts_of = [field.name for field in schema if pa.types.is_string(field.type)]
+        with pq.ParquetWriter(str(file), schema, write_page_checksum=True, use_dictionary=texts_of) as parquet:
             yield parquet.write_table
 
 

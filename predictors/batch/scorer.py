@@ -20,7 +20,7 @@ from predictors.batch.typed import Wrong, typed
 from predictors.load import LoadedModel
 from predictors.requests.rows import Options, Rows, RowsRefusedError
 from predictors.requests.schema import MAX_ROWS
-from predictors.scoring.tabular import TabularKind
+from predictors.scoring.tabular import NO_SCORE, TabularKind
 from serin.artifact import Manifest, RequestColumn
 from serin.columns import MISSING, TYPES
 from serin.derived import derived
@@ -139,6 +139,8 @@ class TableScorer:
         refused = {int(checked.places[place]): self._unknown(checked, int(place)) for place in np.flatnonzero(nothing)}
         kept = np.flatnonzero(~nothing)
         scores, more = self._predicted(inputs[kept] if refused else inputs)
+        # Infinite numbers may come to none.
+        more |= {int(place): NO_SCORE for place in np.flatnonzero(np.isnan(scores)) if int(place) not in more}
         if more:
             refused |= {int(checked.places[kept[place]]): text for place, text in more.items()}
             good = _without(len(kept), more)
@@ -158,10 +160,11 @@ class TableScorer:
         for feature in manifest.derived:
             of = {name: _of_feature(columns[name]) for name in feature.ratio or feature.elapsed or ()}
             values[feature.name] = derived(feature, of)
-        inputs = np.empty((count, len(manifest.inputs.columns)), np.float32)
+        # By column first, and turned at once: half the time of filling a row's places one by one.
+        turned = np.empty((len(manifest.inputs.columns), count), np.float32)
         for place, column in enumerate(manifest.inputs.columns):
-            inputs[:, place] = encoded(column, values[column.name])
-        return inputs
+            turned[place] = encoded(column, values[column.name])
+        return np.ascontiguousarray(turned.T)
 
     def _predicted(self, inputs: NDArray[np.float32]) -> tuple[NDArray[np.float64], Wrong]:
         """Scores, and what is wrong with rows that the model can't take; those have NaN."""

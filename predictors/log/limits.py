@@ -18,5 +18,5 @@ class Limits:
     file_seconds: float = 10.0
     file_bytes: int = 16 * 1024**2
     spool_bytes: int = 1024**3
-    close_seconds: float = 8.0
+    close_seconds: float = 6.0
     retry_seconds: float = 10.0

@@ -92,6 +92,6 @@ class Kind(ABC):
     def failed(self, error: Exception) -> None:  # noqa: B027
         """Count an error of `answer` that a request is told, on the event loop."""
 
-    def explain(self, rows: Rows, found: Any) -> Sequence[Mapping[str, Any]]:
+    def explain(self, rows: Rows, found: Any) -> Sequence[Mapping[str, Any]]:  # noqa: ARG002
         """Of each row what moved its answer. Raises RequestError where the kind explains nothing."""
         raise RequestError(f"{type(self).__name__} explains nothing; allowed: predict and infer")

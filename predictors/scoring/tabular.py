@@ -27,6 +27,8 @@ from serin.online.store import Found
 
 logger = logging.getLogger("kserve")
 
+NO_SCORE = "the model can't score it: its numbers come to none"
+
 
 class TabularKind(Kind):
     """A model of an artifact folder: its rows are completed from the online store, and scored."""
@@ -203,7 +205,7 @@ class TabularKind(Kind):
         return f"none of the model's inputs is known of {keys}"
 
     def _no_score(self, _rows: Rows, _row: int) -> str:
-        return "the model can't score it: its numbers come to none"
+        return NO_SCORE
 
     def _count_views(self, features: Fetched) -> None:
         for view, stale in features.stale.items():

@@ -3,12 +3,13 @@ than the reference; metrics of models stand beside the reference's on the same r
 
 import sys
 
-from tests.bench import online, point_in_time, serving, training, windows
+from tests.bench import online, point_in_time, scoring, serving, training, windows
 
 PARTS = {
     "point-in-time": point_in_time.run,
     "windows": windows.run,
     "online": online.run,
+    "scoring": scoring.run,
     "training": training.run,
     "serving": serving.run,
 }

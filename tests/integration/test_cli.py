@@ -34,7 +34,7 @@ def test_help_is_a_table_of_contents_and_imports_nothing_heavy():
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60).stdout
     assert found.startswith("[]\n")
-    commands = "demo new train push refresh serve rollout drift skew leak retrain status doctor compile"
+    commands = "demo new train push refresh serve score rollout drift skew leak retrain status doctor compile"
     for command in commands.split():
         assert command in found
 

@@ -1,13 +1,19 @@
 """How a predictor starts, refuses to start, and ends."""
 
+import re
 import socket
+import subprocess
+import time
 from contextlib import closing
 from pathlib import Path
+
+import httpx
+import pytest
 
 from serin import partitions
 from serin.storage import files
 from tests.factories import make_artifact
-from tests.predictor_process import command, free_port, run_to_end, start, workspace
+from tests.predictor_process import CHECKOUT, command, environment, free_port, run_to_end, start, workspace
 
 
 def test_port_that_is_taken_is_named(tmp_path: Path) -> None:
@@ -38,6 +44,53 @@ def test_log_holds_every_scored_row_after_sigterm(tmp_path: Path) -> None:
     assert table["TX_AMOUNT"] == [float(n) for n in range(50)]
     assert set(table["model_version"]) == {"12"}
     assert "Traceback" not in running.output.read_text()
+
+
+def test_port_0_is_any_that_is_free_and_is_told(tmp_path: Path) -> None:
+    root = workspace(tmp_path / "root")
+    make_artifact(root / "model")
+    output = root / "predictor.txt"
+    with output.open("wb") as file:
+        process = subprocess.Popen(
+            command(root / "model", 0, 0), cwd=CHECKOUT, env=environment(root), stdout=file, stderr=file
+        )
+    try:
+        while not (told := re.search(r"HTTP port (\d+), gRPC port (\d+)", output.read_text())):
+            assert process.poll() is None, output.read_text()
+            time.sleep(0.05)
+        assert httpx.get(f"http://127.0.0.1:{told[1]}/v2/health/ready").status_code == 200
+        with socket.create_connection(("127.0.0.1", int(told[2]))):
+            pass
+        process.terminate()
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (None, "it holds no manifest.json"),
+        ({"manifest.json": "{}"}, "manifest.json can't be read: use_case: Field required; "),
+        ({"notes.txt": "none"}, "it holds no"),
+    ],
+)
+def test_folder_that_is_no_artifact_is_told_in_one_line(
+    tmp_path: Path, content: dict[str, str] | None, told: str
+) -> None:
+    model = tmp_path / "model"
+    if content is not None:
+        model.mkdir()
+        for name, text in content.items():
+            (model / name).write_text(text)
+    result = run_to_end(tmp_path, command(model, free_port(), free_port()))
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.startswith("predictor card-fraud version 12: ")
+    assert str(model) in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert told in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_changed_model_file_is_refused_at_the_start(tmp_path: Path) -> None:
