@@ -22,8 +22,10 @@ _COMPATIBLE = ("xgboost.compat", "lightgbm.compat")
 
 
 def lean(*, boosters: bool = True) -> None:
-    """Leave out what this process won't need; `boosters` says whether those are served as Boosters only. What is imported
-    already stays."""
+    """Leave out what this process won't need; `boosters` says whether those are served as Boosters only.
+
+    What is imported already stays.
+    """
     if "kserve" not in sys.modules and (kserve := importlib.util.find_spec("kserve")):
         sys.modules["kserve"] = importlib.util.module_from_spec(kserve)
     if boosters:

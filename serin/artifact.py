@@ -162,7 +162,11 @@ def _read(folder: Path, kind: type[_M]) -> _M:
         raise ArtifactError(f"{folder} is no model artifact: it holds no {MANIFEST}")
     try:
         return kind.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except (ValidationError, ValueError) as error:
+    except ValidationError as error:
+        found = [f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()]
+        more = f"; and {len(found) - 3} more" if len(found) > 3 else ""
+        raise ArtifactError(f"{path} can't be read: {'; '.join(found[:3])}{more}") from None
+    except ValueError as error:
         raise ArtifactError(f"{path} can't be read: {error}") from None
 
 

@@ -12,7 +12,6 @@ PARTS = {
     "scoring": scoring.run,
     "training": training.run,
     "serving": serving.run,
-    "scoring": scoring.run,
 }
 
 if __name__ == "__main__":

@@ -233,6 +233,16 @@ def test_every_way_to_send_a_body_is_understood(predictor: Predictor) -> None:
         assert json.loads(answer.rsplit(b"\r\n\r\n", 1)[1])["predictions"] == [expected]
 
 
+def test_caller_that_goes_away_leaves_no_line(predictor: Predictor) -> None:
+    host, port = predictor.http.removeprefix("http://").split(":")
+    before = predictor.output.read_text()
+    for path in ("/v1/models/card-fraud:predict", "/v2/models/card-fraud/infer", "/v1/models/other:predict"):
+        with socket.create_connection((host, int(port)), timeout=30) as connection:
+            connection.sendall(f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{{".encode())
+    assert predictor.v1(row()).status_code == 200
+    assert predictor.output.read_text() == before
+
+
 def test_a_much_larger_body_than_allowed_has_its_answer(predictor: Predictor) -> None:
     answer = exchange(predictor, f"HTTP/1.1\r\nhost: x\r\ncontent-length: {10**7}", b" " * 10**7)
     assert answer.startswith(b"HTTP/1.1 413 ")

@@ -72,7 +72,7 @@ def test_port_0_is_any_that_is_free_and_is_told(tmp_path: Path) -> None:
     ("content", "told"),
     [
         (None, "it holds no manifest.json"),
-        ({"manifest.json": "{}"}, "manifest.json: "),
+        ({"manifest.json": "{}"}, "manifest.json can't be read: use_case: Field required; "),
         ({"notes.txt": "none"}, "it holds no"),
     ],
 )
@@ -88,6 +88,7 @@ def test_folder_that_is_no_artifact_is_told_in_one_line(
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr.startswith("predictor card-fraud version 12: ")
     assert str(model) in result.stderr
+    assert result.stderr.count("\n") == 1
     assert told in result.stderr
     assert "Traceback" not in result.stderr
 

@@ -79,9 +79,15 @@ def test_endpoints_are_the_variables_that_serin_reads():
 
 
 def test_pods_have_the_time_to_end_that_the_predictor_takes():
+    from predictors.edge.grpc import CONNECTION_SECONDS
     from predictors.edge.kserve import GRACE_SECONDS
+    from predictors.edge.server import DRAIN_SECONDS
+    from predictors.log.limits import Limits
+    from predictors.tracing import CLOSE_SECONDS
 
     (runtime,) = (document for document in overlay("dev") if document["kind"] == "ServingRuntime")
     pause = runtime["spec"]["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
     given = scene.TEMPLATES.inference_service["spec"]["predictor"]["terminationGracePeriodSeconds"]
-    assert given > pause + GRACE_SECONDS
+    assert given > pause + DRAIN_SECONDS + GRACE_SECONDS + Limits().close_seconds + CLOSE_SECONDS
+    # A gRPC caller is sent away in time, which gRPC makes a tenth later at most.
+    assert pause + DRAIN_SECONDS > 1.1 * CONNECTION_SECONDS
