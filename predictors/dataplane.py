@@ -49,6 +49,8 @@ class DataPlane:
         self._kind, self._log, self._metrics, self._tracer = kind, log, metrics, tracer
         self._identity, self._max_concurrency = identity, max_concurrency
         self._pool = ThreadPoolExecutor(max_threads, thread_name_prefix="score")
+        # Explanations take their time, one after the other: they must not take the threads of predictions.
+        self._explaining = ThreadPoolExecutor(1, thread_name_prefix="explain")
         self._cost = Cost()
         self._admission = Admission(self._cost, max_concurrency or self._cost.concurrency)
         self._batches = Batches(kind, self._pool, max_threads, self._cost, self._answered, tracer)
@@ -119,7 +121,9 @@ class DataPlane:
             with self._tracer.span("explain", headers, request_id=request_id) if self._tracer else _NO_SPAN:
                 rows = decode() if size <= SMALL else await self._in_a_thread(decode)
                 found = await self._kind.read(rows) if self._kind.reads(rows) else None
-                return [dict(each) for each in await self._in_a_thread(self._kind.explain, rows, found)]
+                loop = asyncio.get_running_loop()
+                explained = await loop.run_in_executor(self._explaining, self._kind.explain, rows, found)
+                return [dict(each) for each in explained]
         finally:
             self._leave()
 
@@ -132,6 +136,7 @@ class DataPlane:
         self._idle = asyncio.Event()
         if self._admission.in_flight:
             await self._idle.wait()
+        self._explaining.shutdown()
         self._pool.shutdown()
 
     def _enter(self) -> None:

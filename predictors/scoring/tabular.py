@@ -28,7 +28,7 @@ from serin.online.store import Found
 
 logger = logging.getLogger("kserve")
 
-NO_SCORE = "the model can't score it: its numbers come to none"
+NO_SCORE = "the model can't score it: its score is no number"
 
 
 class TabularKind(Kind):
