@@ -107,11 +107,11 @@ class Batches:
     def answer(self, rows: Rows, request_id: str) -> "asyncio.Future[Answered]":
         """The answer to a request, once its batch has one."""
         loop = asyncio.get_running_loop()
-        waiting = Waiting(rows, request_id, loop.create_future())
-        self._enqueue(waiting)
-        return waiting.future
+        future: asyncio.Future[Answered] = loop.create_future()
+        self._enqueue(Waiting(rows, request_id, future), loop)
+        return future
 
-    def _enqueue(self, waiting: Waiting) -> None:
+    def _enqueue(self, waiting: Waiting, loop: asyncio.AbstractEventLoop) -> None:
         rows, options = waiting.rows, waiting.rows.options
         single = waiting.alone or rows.refused or options.partial or options.explain_unknown
         key: Key = (id(waiting),) if single else (rows.names, rows.raw)
@@ -119,12 +119,9 @@ class Batches:
         if queue is None:
             queue = self._queues[key] = deque()
         queue.append(waiting)
-        self._soon()
-
-    def _soon(self) -> None:
         if not self._due:
             self._due = True
-            asyncio.get_running_loop().call_soon(self._start)
+            loop.call_soon(self._start)
 
     def _start(self) -> None:
         """Begin as many batches as may be under way."""
@@ -237,10 +234,11 @@ class Batches:
             self._kind.failed(error)
             batch.fail(error)
             return
+        loop = asyncio.get_running_loop()
         for part in batch.parts:
             if not part.future.done():
                 part.alone = True
-                self._enqueue(part)
+                self._enqueue(part, loop)
 
     def _finish(self, batch: Batch, answered: Answered) -> None:
         self._cost.took(batch.rows.count, batch.seconds)
@@ -269,8 +267,9 @@ class Batches:
         task.add_done_callback(self._tasks.discard)
 
     def _go_on(self) -> None:
-        if self._queues:
-            self._soon()
+        if self._queues and not self._due:
+            self._due = True
+            asyncio.get_running_loop().call_soon(self._start)
 
 
 def _give(future: "asyncio.Future[Answered]", answered: Answered) -> None:
