@@ -1,6 +1,7 @@
 """Where REST and gRPC meet: every prediction is admitted, scored, counted and traced here."""
 
 import asyncio
+import gc
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -10,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from predictors.edge.errors import told
 from predictors.identity import Identity
 from predictors.log.writer import PredictionLog
 from predictors.metrics import Metrics, Status
@@ -18,13 +20,14 @@ from predictors.scoring.admission import Admission, Cost
 from predictors.scoring.batches import After, Batch, Batches
 from predictors.scoring.kind import Answered, Kind
 from predictors.tracing import Tracer
-from serin.errors import OverloadedError, RequestError, UnavailableError
+from serin.errors import UnavailableError
 
 SMALL = 32 * 1024  # bytes of a body that is decoded, and answered, on the event loop
 _WARM_UP_SECONDS = 0.2
 _TRIES = 3
 
 _T = TypeVar("_T")
+_NO_SPAN = nullcontext()
 logger = logging.getLogger("kserve")
 
 
@@ -46,6 +49,8 @@ class DataPlane:
         self._kind, self._log, self._metrics, self._tracer = kind, log, metrics, tracer
         self._identity, self._max_concurrency = identity, max_concurrency
         self._pool = ThreadPoolExecutor(max_threads, thread_name_prefix="score")
+        # Explanations take their time, one after the other: they must not take the threads of predictions.
+        self._explaining = ThreadPoolExecutor(1, thread_name_prefix="explain")
         self._cost = Cost()
         self._admission = Admission(self._cost, max_concurrency or self._cost.concurrency)
         self._batches = Batches(kind, self._pool, max_threads, self._cost, self._answered, tracer)
@@ -61,6 +66,9 @@ class DataPlane:
         if sample := self._kind.sample():
             await self._in_a_thread(self._measure, sample)
         self._admission.most = self._max_concurrency or self._cost.concurrency
+        # What is there by now stays: looking through it for garbage again and again would hold up requests.
+        gc.collect()
+        gc.freeze()
         logger.info(
             "%s: a batch takes about %.2f ms and %.1f us a row; those of up to %d rows are scored on the event loop; "
             "at most %d requests are in flight",
@@ -86,18 +94,20 @@ class DataPlane:
         # What it is where a caller goes away before the answer is there: that it took too long is no fault of theirs.
         status: Status = "error"
         try:
-            if self._tracer:
-                with self._tracer.span("predict", headers, request_id=request_id):
-                    result = await self._predict(decode, encode, request_id, size)
-            else:
-                result = await self._predict(decode, encode, request_id, size)
+            self._enter()
+            waiting, small = 0, size <= SMALL
+            try:
+                with self._tracer.span("predict", headers, request_id=request_id) if self._tracer else _NO_SPAN:
+                    rows = decode() if small else await self._in_a_thread(decode)
+                    waiting = self._admission.wait(rows.count)
+                    answered = await self._batches.answer(rows, request_id)
+                    result = encode(answered) if small else await self._in_a_thread(encode, answered)
+            finally:
+                self._leave(waiting)
             status = "ok"
             return result
-        except RequestError:
-            status = "invalid"
-            raise
-        except OverloadedError:
-            status = "overloaded"
+        except Exception as error:
+            status = told(error).counted
             raise
         finally:
             self._metrics.answered(status, time.perf_counter() - started)
@@ -108,10 +118,12 @@ class DataPlane:
         """An explanation a row. Raises as `predict`."""
         self._enter()
         try:
-            with self._tracer.span("explain", headers, request_id=request_id) if self._tracer else nullcontext():
+            with self._tracer.span("explain", headers, request_id=request_id) if self._tracer else _NO_SPAN:
                 rows = decode() if size <= SMALL else await self._in_a_thread(decode)
                 found = await self._kind.read(rows) if self._kind.reads(rows) else None
-                return [dict(told) for told in await self._in_a_thread(self._kind.explain, rows, found)]
+                loop = asyncio.get_running_loop()
+                explained = await loop.run_in_executor(self._explaining, self._kind.explain, rows, found)
+                return [dict(each) for each in explained]
         finally:
             self._leave()
 
@@ -124,31 +136,16 @@ class DataPlane:
         self._idle = asyncio.Event()
         if self._admission.in_flight:
             await self._idle.wait()
+        self._explaining.shutdown()
         self._pool.shutdown()
-
-    async def _predict(
-        self, decode: Callable[[], Rows], encode: Callable[[Answered], _T], request_id: str, size: int
-    ) -> _T:
-        self._enter()
-        try:
-            rows = decode() if size <= SMALL else await self._in_a_thread(decode)
-            count = rows.count
-            self._admission.wait(count)
-            try:
-                answered = await self._batches.answer(rows, request_id)
-            finally:
-                self._admission.rows_left(count)
-            return encode(answered) if size <= SMALL else await self._in_a_thread(encode, answered)
-        finally:
-            self._leave()
 
     def _enter(self) -> None:
         if self._idle:
             raise UnavailableError("the server is stopping")
         self._admission.enter()
 
-    def _leave(self) -> None:
-        self._admission.leave()
+    def _leave(self, waiting: int = 0) -> None:
+        self._admission.leave(waiting)
         if self._idle and not self._admission.in_flight:
             self._idle.set()
 

@@ -158,10 +158,13 @@ class Metrics:
         """So many rows were scored together. Called on the event loop."""
         self._batch.observe(rows)
 
-    def scored(self, positive: int, misses: int, age_seconds: float | None) -> None:
-        """Rows were scored: `positive` decisions were true, `misses` feature values were not in the store."""
-        if positive:
-            self._positive.inc(positive)
+    def positive(self, rows: int) -> None:
+        """The decision of so many rows was true."""
+        if rows:
+            self._positive.inc(rows)
+
+    def features(self, misses: int, age_seconds: float | None) -> None:
+        """Features were read: `misses` values were not in the store, and the oldest is of this age, where any was."""
         if misses:
             self._misses.inc(misses)
         if age_seconds is not None:

@@ -8,7 +8,7 @@ A file that is damaged never hides the others: it is named and passed over.
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -21,6 +21,7 @@ from serin.columns import YEARS
 from serin.errors import DataError
 
 FIRST, LAST = "0000-00-00", "9999-99-99"
+MERGED_ROWS = 1_000_000  # of a file that `compact` makes: it holds all of them in memory
 
 _PART = "part.parquet"
 _HASH = b"serin.content"
@@ -119,6 +120,9 @@ def damaged(folder: str, timestamp: str | None = None) -> list[Damaged]:
 def by_date(table: pa.Table, timestamp: str) -> Iterator[tuple[str, pa.Table]]:
     """The rows of each UTC date, dates in order."""
     days = table[timestamp].to_numpy().astype("datetime64[D]")
+    if len(days) and (days == days[0]).all():
+        yield str(days[0]), table
+        return
     order = np.argsort(days, kind="stable")
     table, days = table.take(order), days[order]
     found, first = np.unique(days, return_index=True)
@@ -182,8 +186,11 @@ def content_hash(where: str) -> str:
     return stored.decode() if stored else content.digest(storage.read_file(where))
 
 
-def compact(folder: str, before: str, now: datetime, least: int = 16) -> int:
-    """Merge the many small files of each date earlier than `before` into one a schema; returns how many were merged.
+def compact(folder: str, before: str, now: datetime, least: int = 16, most: int = MERGED_ROWS) -> int:
+    """Merge the many small files of each date earlier than `before` into few a schema; returns how many were merged.
+
+    Files of less than half of `most` rows are small; they are merged where there are at least so many, into files of at
+    most `most` rows.
 
     Only one may be at it at a time (hold a lease); readers and writers need not wait. A merged file names those that
     it replaces, and from the moment it is there readers leave them out, so a row counts once whenever this is killed.
@@ -193,14 +200,30 @@ def compact(folder: str, before: str, now: datetime, least: int = 16) -> int:
     for date in [date for date in dates(folder) if date < before]:
         _remove_replaced(f"{folder}/date={date}", now)
         found = files(folder, date, date)
-        groups: dict[pa.Schema, list[str]] = {}
+        groups: dict[pa.Schema, dict[str, int]] = {}
         for where in found if len(found) >= least else ():
             try:
-                groups.setdefault(storage.read_schema(where).remove_metadata(), []).append(where)
+                schema, rows = storage.read_schema(where).remove_metadata(), storage.count(where)
             except DataError:
                 continue
-        merged += sum(_merge(folder, date, group) for group in groups.values() if len(group) >= least)
+            if rows < most // 2:
+                groups.setdefault(schema, {})[where] = rows
+        for group in [group for group in groups.values() if len(group) >= least]:
+            merged += sum(_merge(folder, date, part) for part in _parts(group, most))
     return merged
+
+
+def _parts(rows: Mapping[str, int], most: int) -> list[list[str]]:
+    """Files, of each its rows, in groups of at most `most` rows, small ones together; what is alone is left out."""
+    parts: list[list[str]] = [[]]
+    left = most
+    for where, count in sorted(rows.items(), key=lambda pair: pair[1]):
+        if count > left:
+            parts.append([])
+            left = most
+        parts[-1].append(where)
+        left -= count
+    return [part for part in parts if len(part) > 1]
 
 
 def _merge(folder: str, date: str, group: Sequence[str]) -> int:

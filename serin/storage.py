@@ -121,6 +121,15 @@ def read_schema(location: str) -> pa.Schema:
         return read_file(location).schema
 
 
+def count(location: str) -> int:
+    """The number of rows, of a Parquet file's footer. Raises as `read_file` does."""
+    system, path = filesystem(location)
+    try:
+        return int(pq.read_metadata(path, filesystem=system).num_rows)
+    except (OSError, pa.ArrowException):
+        return int(read_file(location).num_rows)
+
+
 def _decoded(source: str | pa.BufferReader, columns: Sequence[str] | None, system: fs.FileSystem = None) -> pa.Table:
     with pq.ParquetFile(source, filesystem=system, pre_buffer=True, page_checksum_verification=True) as file:
         there = file.schema_arrow.names

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 
 from pipelines.console import Console
+from predictors.log.spool import left_over
 from serin import aliases, environment, partitions, platform, use_case
 from serin.errors import SerinError
 from serin.ports import Check
@@ -77,11 +78,26 @@ def stored(workspace: Workspace, case: use_case.UseCase) -> Iterator[Check]:
     try:
         yield from _files("events", case, workspace.events(case.name), again, case.timestamp)
         yield from _files("predictions", case, workspace.predictions(case.name), "its rows are lost; remove it")
+        yield from _spooled(workspace, case)
         for location in partitions.files(f"{workspace.quarantine(case.name)}/damaged"):
             advice = f"ingest the table that its rows came from again, then remove it: {location}"
             yield Check(False, f"events of {case.name}", f"a damaged file was set aside as {location}", advice)
     except SerinError as error:
         yield Check(False, f"stored rows of {case.name}", str(error))
+
+
+def _spooled(workspace: Workspace, case: use_case.UseCase) -> Iterator[Check]:
+    """What of the prediction log no process brings to the store."""
+    folder = workspace.spool / case.name
+    for path in left_over(folder):
+        what, where = f"spool of {case.name}", f"{path} ({path.stat().st_size:,} bytes)"
+        if path.suffix == ".damaged":
+            yield Check(
+                False, what, f"a damaged file was set aside as {where}", f"its rows are lost; remove it: {path}"
+            )
+        else:
+            advice = f"`serin serve {case.name}` stores them"
+            yield Check(False, what, f"a predictor that is gone left rows of the prediction log in {where}", advice)
 
 
 def registered(workspace: Workspace, case: use_case.UseCase) -> Check:

@@ -57,10 +57,12 @@ class ScoredBatch:
 
 @dataclass(frozen=True)
 class _Checked:
-    """Values of good rows by column, in their types, and the places of these rows in the batch."""
+    """Values of good rows by column, in their types, the places of these rows in the batch, and which of them had no
+    event time."""
 
     columns: Mapping[str, pa.Array]
     places: NDArray[np.int64]
+    undated: NDArray[np.bool_]
 
 
 class TableScorer:
@@ -96,7 +98,7 @@ class TableScorer:
 
     def score(self, batch: Batch) -> ScoredBatch:
         """Score a batch of `columns`. Raises UnavailableError as the served model does, and never RequestError."""
-        checked, refused, undated = self._checked(batch)
+        checked, refused = self._checked(batch)
         kept, scores, decisions, more = self._score_raw(checked) if self.raw else self._score_keyed(checked)
         refused |= more
         places = checked.places[kept]
@@ -110,9 +112,9 @@ class TableScorer:
             ],
             schema=self.schema,
         )
-        return ScoredBatch(table, refused, undated)
+        return ScoredBatch(table, refused, int(checked.undated[kept].sum()))
 
-    def _checked(self, batch: Batch) -> tuple[_Checked, Wrong, int]:
+    def _checked(self, batch: Batch) -> tuple[_Checked, Wrong]:
         columns: dict[str, pa.Array] = {}
         problems: dict[int, list[str]] = defaultdict(list)
         for name, field in self._fields.items():
@@ -124,14 +126,14 @@ class TableScorer:
                 told = f"{text}; null is allowed" if text == MISSING and field.column.nullable else text
                 problems[place].append(f"{name}: {told}")
         refused = {place: "; ".join(told) for place, told in problems.items()}
-        undated = 0
-        if time := self._manifest.timestamp:
-            undated = columns[time].null_count
-            columns[time] = pc.fill_null(columns[time], pa.scalar(self._now, columns[time].type))
         places = _without(batch.rows, refused)
         if refused:
             columns = {name: values.take(pa.array(places)) for name, values in columns.items()}
-        return _Checked(columns, places), refused, undated
+        undated = np.zeros(len(places), bool)
+        if time := self._manifest.timestamp:
+            undated = columns[time].is_null().to_numpy(zero_copy_only=False)
+            columns[time] = pc.fill_null(columns[time], pa.scalar(self._now, columns[time].type))
+        return _Checked(columns, places, undated), refused
 
     def _score_raw(self, checked: _Checked) -> "_Found":
         inputs = self._inputs(checked)
@@ -139,8 +141,8 @@ class TableScorer:
         refused = {int(checked.places[place]): self._unknown(checked, int(place)) for place in np.flatnonzero(nothing)}
         kept = np.flatnonzero(~nothing)
         scores, more = self._predicted(inputs[kept] if refused else inputs)
-        # Infinite numbers may come to none.
-        more |= {int(place): NO_SCORE for place in np.flatnonzero(np.isnan(scores)) if int(place) not in more}
+        odd = np.flatnonzero(~np.isfinite(scores)).tolist()
+        more |= {place: NO_SCORE for place in odd if place not in more}
         if more:
             refused |= {int(checked.places[kept[place]]): text for place, text in more.items()}
             good = _without(len(kept), more)

@@ -4,30 +4,27 @@ Hot are V1 :predict and :explain, V2 infer (for this model, under its own versio
 them sees FastAPI. JSON is JSON there whatever the Content-Type says (curl's default is a form), and each answer has
 the request's id in X-Request-Id.
 
-Everything else is KServe's, with bodies that are bounded and decompressed and without CloudEvents. A path with a slash
-at its end is the one without (KServe's redirect would go where the client's Host header says), and another version of
-the model is not found.
+Everything else is KServe's (see `behind`). A path with a slash at its end is the one without (KServe's redirect would
+go where the client's Host header says), and another version of the model is not found.
 """
 
 import asyncio
 import os
 import re
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
-from typing import Any
 from urllib.parse import quote
 
 import orjson
-from fastapi import Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 
 from predictors.dataplane import SMALL, DataPlane
+from predictors.edge import behind
 from predictors.edge import body as bodies
-from predictors.edge.body import GoneError, Headers, Message, Receive
+from predictors.edge.behind import App, Pairs, Scope, Send
+from predictors.edge.body import GoneError, Headers, Receive
 from predictors.edge.errors import RefusedError, answer, told
 from predictors.edge.v1 import V1
 from predictors.edge.v2 import BINARY_HEADER, V2, Infer
@@ -39,19 +36,12 @@ from predictors.requests.schema import check_id
 from predictors.scoring.kind import Answered, Kind
 from serin.errors import NotFoundError, RequestError
 
-Scope = Message
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
-Pairs = list[tuple[bytes, bytes]]
-
 EVENTS = "/v1/events"
 _JSON, _OCTETS = (b"content-type", b"application/json"), (b"content-type", b"application/octet-stream")
-# They tell of the body as it was sent.
-_BODY_HEADERS = (b"content-type", b"content-encoding", b"content-length", BINARY_HEADER)
 
 
 class Call:
-    """A request to a hot route. `id` is the header's until the body says another; `counted` is whether the metrics
+    """A request. `id` is the header's until the body says another; `counted` is whether the metrics
     know of it, or need not."""
 
     __slots__ = ("body", "counted", "headers", "id", "started")
@@ -129,28 +119,33 @@ class RestEdge:
             else:
                 call.body = await bodies.whole(receive)
             body, headers = await route(call)
-            status = 200
             headers += [(b"content-length", b"%d" % len(body)), (b"x-request-id", _header(call.id))]
         except GoneError:
             return
         except Exception as error:  # noqa: BLE001
-            status, body, headers = self._refusal(error, call, route)
+            if not call.counted and route in (self._predict, self._infer):
+                self._plane.count(told(error).counted, call.started)
+            await self._refuse(error, call, send)
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _refuse(self, error: Exception, call: Call, send: Send) -> None:
+        """Tell the caller of an error, and the log where it is ours."""
+        self._name(call)
+        if told(error).ours:
+            self._faults.fault(error, call.id)
+        status, body, headers = answer(error, call.id)
+        headers.append((b"x-request-id", _header(call.id)))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    def _refusal(self, error: Exception, call: Call, route: Route) -> tuple[int, bytes, Pairs]:
-        """What is told of an error, and whether others are told of it, too."""
+    def _name(self, call: Call) -> None:
+        """Give the call an id where it has none that can be repeated."""
         try:
             call.id = check_id(call.id) if call.id else self._new_id()
         except RequestError:
             call.id = self._new_id()
-        found = told(error)
-        if not call.counted and route in (self._predict, self._infer):
-            self._plane.count(found.counted, call.started)
-        if found.ours:
-            self._faults.fault(error, call.id)
-        status, body, headers = answer(error, call.id)
-        return status, body, [*headers, (b"x-request-id", _header(call.id))]
 
     async def _predict(self, call: Call) -> tuple[bytes, Pairs]:
         call.id = check_id(call.id) if call.id else self._new_id()
@@ -209,55 +204,23 @@ class RestEdge:
             if scope["method"] == "POST":
                 await self._answer(route, scope, receive, send)
             else:
-                await self._send(_not_allowed(scope["method"], path), send)
-            return
-        scope = {**scope, "path": path}
-        if other := self._other_version.match(path):
-            error: Exception = NotFoundError(f"Model with name {other[1]}, version {other[2]}, does not exist.")
-            await self._send(error, send)
-        elif scope["method"] == "POST":
-            await self._bounded(scope, receive, send)
+                await self._refuse(_not_allowed(scope["method"], path), Call(scope["headers"]), send)
+        elif other := self._other_version.match(path):
+            error = NotFoundError(f"Model with name {other[1]}, version {other[2]}, does not exist.")
+            await self._refuse(error, Call(scope["headers"]), send)
         else:
-            await self._app(scope, receive, send)
+            await self._leave({**scope, "path": path}, receive, send)
 
-    async def _bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _leave(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Leave the request to the application."""
+        call = Call(scope["headers"])
+        self._name(call)
         try:
-            body = await bodies.read(receive, scope["headers"])
+            await behind.answer(self._app, scope, receive, send, _header(call.id))
         except GoneError:
             return
         except RefusedError as error:
-            await self._send(error, send)
-            return
-        replayed = [{"type": "http.request", "body": body, "more_body": False}]
-
-        async def replay() -> Message:
-            return replayed.pop() if replayed else await receive()
-
-        await self._app({**scope, "headers": _headers(scope["headers"])}, replay, send)
-
-    async def _send(self, error: Exception, send: Send) -> None:
-        status, body, headers = answer(error)
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
-
-
-async def bad_body(_: Request, error: Exception) -> JSONResponse:
-    """The answer to a body that KServe's routes can't parse: FastAPI's own would repeat the body, which may be no
-    JSON."""
-    problems: Sequence[Any] = error.errors() if isinstance(error, RequestValidationError) else []
-    text = "the body is not as expected: " + "; ".join(_problem(problem) for problem in problems[:3])
-    return JSONResponse({"error": text}, HTTPStatus.BAD_REQUEST)
-
-
-async def bad_input(_: Request, error: Exception) -> JSONResponse:
-    """The answer to a refused request. Its text may repeat a lone surrogate of the request, which UTF-8 can't hold."""
-    text = str(error).encode(errors="backslashreplace").decode()
-    return JSONResponse({"error": text}, HTTPStatus.BAD_REQUEST)
-
-
-def _problem(problem: Any) -> str:
-    where = ".".join(str(part) for part in problem["loc"] if part != "body")
-    return f"{where}: {problem['msg']}" if where else str(problem["msg"])
+            await self._refuse(error, call, send)
 
 
 def _not_allowed(method: str, path: str) -> RefusedError:
@@ -283,9 +246,3 @@ def _header(request_id: str) -> bytes:
     """The id as a header has it: percent-encoded where a header can't hold it."""
     plain = request_id.isascii() and request_id.isprintable()
     return (request_id if plain else quote(request_id, safe=" ")).encode()
-
-
-def _headers(headers: Headers) -> Pairs:
-    """Headers without those of CloudEvents, which are not served, and with the body's true type."""
-    kept = [(name, value) for name, value in headers if name not in _BODY_HEADERS and not name.startswith(b"ce-")]
-    return [*kept, _JSON]

@@ -18,7 +18,7 @@ from kserve.protocol.grpc.servicer import InferenceServicer
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 from kserve.protocol.rest.server import RESTServer
 
-from predictors.edge.app import bad_body, bad_input
+from predictors.edge.behind import bad_body, bad_input
 from predictors.edge.errors import answer, told
 from predictors.edge.model import PredictorModel
 from predictors.faults import FaultLog

@@ -214,6 +214,23 @@ class Spool:
         return self._folder / f"{run}.lock"
 
 
+def left_over(folder: Path) -> list[Path]:
+    """The files of a spool that belong to no process that lives, and those that were set aside."""
+    found = [path for path in sorted(folder.glob(f"*{_SUFFIX}")) if not _is_held(folder / f"{_run_of(path.name)}.lock")]
+    return found + sorted(folder.glob("*.damaged"))
+
+
+def _is_held(lock: Path) -> bool:
+    if not lock.exists():
+        return False
+    with lock.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
 def _locked(path: Path) -> int | None:
     """A lock file, held until it is closed; None where another process holds it or has just removed it."""
     descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)

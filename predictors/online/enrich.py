@@ -129,8 +129,8 @@ class OnlineFeatures:
             names + absent,
             [sum(parts, ()) + missing for parts in zip(*(view.records for view in of_views), strict=True)],
             [width - sum(known) for known in zip(*(view.known for view in of_views), strict=True)],
-            [_greatest(ages) for ages in zip(*(view.known_ages for view in of_views), strict=True)],
-            {name: age for name, view in views.items() if (age := _greatest(view.ages)) is not None},
+            [greatest(ages) for ages in zip(*(view.known_ages for view in of_views), strict=True)],
+            {name: age for name, view in views.items() if (age := greatest(view.ages)) is not None},
             {name: sum(view.stale) for name, view in views.items()},
             (self._unfilled(found) or self._too_old(views, rows)) if self._plan.stale == "error" else "",
             {name: view.late for name, view in views.items()},
@@ -208,7 +208,8 @@ def _held(plan: WindowPlan, windows: Windows) -> _View:
     )
 
 
-def _greatest(ages: Iterable[float | None]) -> float | None:
+def greatest(ages: Iterable[float | None]) -> float | None:
+    """The greatest of some ages; None where there is none."""
     return max((age for age in ages if age is not None), default=None)
 
 

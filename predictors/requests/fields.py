@@ -54,11 +54,11 @@ def checked(field: Field, given: Given) -> tuple[list[Any], dict[int, str]]:
 
 def unknown(fields: Mapping[str, Field], names: Iterable[str]) -> str:
     """What is wrong with names that are no column's; nothing where all are."""
-    found = [shown(name) for name in names if name not in fields]
+    found = [shown(name) for name in islice((name for name in names if name not in fields), _MAX_NAMES)]
     if not found:
         return ""
     allowed = ", ".join(islice(fields, _MAX_NAMES)) + (", …" if len(fields) > _MAX_NAMES else "")
-    return f"column {', '.join(found[:_MAX_NAMES])} is unknown; allowed: {allowed}"
+    return f"column {', '.join(found)} is unknown; allowed: {allowed}"
 
 
 def _strange(fields: Mapping[str, Field], row: Any) -> str:

@@ -80,15 +80,14 @@ class Rows:
         first = parts[0]
         if len(parts) == 1:
             return first
-        return cls(
+        merged = cls.plain(
             first.names,
             [record for part in parts for record in part.records],
             [time for part in parts for time in part.times],
             first.raw,
-            [number for part in parts for number in part.numbers],
-            {},
-            first.options,
         )
+        merged.__dict__["numbers"] = [number for part in parts for number in part.numbers]
+        return merged
 
     @cached_property
     def columns(self) -> Mapping[str, list[Any]]:

@@ -85,18 +85,16 @@ class Admission:
         self._check()
         self.in_flight += 1
 
-    def wait(self, rows: int) -> None:
-        """Have rows of a request that was taken on wait; `rows_left` follows. Raises OverloadedError."""
+    def wait(self, rows: int) -> int:
+        """Have the rows of a request that was taken on wait, and give back how many. Raises OverloadedError."""
         self._check()
         self.rows += rows
+        return rows
 
-    def rows_left(self, rows: int) -> None:
-        """They have their scores, or never will."""
-        self.rows -= rows
-
-    def leave(self) -> None:
-        """A request was answered."""
+    def leave(self, rows: int) -> None:
+        """A request was answered, or never will be; so many rows of it waited."""
         self.in_flight -= 1
+        self.rows -= rows
 
     def _check(self) -> None:
         # Whatever takes long by itself is taken on where nothing waits.

@@ -21,7 +21,7 @@ from predictors.scoring.admission import Cost
 from predictors.scoring.kind import Answered, Kind
 from predictors.tracing import Tracer
 
-READS = 4  # batches that wait for the online store at once; what comes meanwhile is one batch, once one of them is back
+READS = 2  # batches that wait for the online store at once; what comes meanwhile is one batch, once one of them is back
 MAX_ROWS = 512  # rows of several requests in one batch, where the model is not quick; a single request may have more
 
 Key = tuple[Any, ...]
@@ -67,7 +67,7 @@ class Batch:
         for part in self.parts:
             end = start + part.rows.count
             outputs = {name: values[start:end] for name, values in answered.outputs.items()}
-            _give(part.future, Answered(part.rows, outputs, unknown=unknown[start:end] if unknown else ()))
+            _give(part.future, Answered.part(part.rows, outputs, unknown[start:end] if unknown else ()))
             start = end
 
     def fail(self, error: BaseException) -> None:
@@ -107,11 +107,11 @@ class Batches:
     def answer(self, rows: Rows, request_id: str) -> "asyncio.Future[Answered]":
         """The answer to a request, once its batch has one."""
         loop = asyncio.get_running_loop()
-        waiting = Waiting(rows, request_id, loop.create_future())
-        self._enqueue(waiting)
-        return waiting.future
+        future: asyncio.Future[Answered] = loop.create_future()
+        self._enqueue(Waiting(rows, request_id, future), loop)
+        return future
 
-    def _enqueue(self, waiting: Waiting) -> None:
+    def _enqueue(self, waiting: Waiting, loop: asyncio.AbstractEventLoop) -> None:
         rows, options = waiting.rows, waiting.rows.options
         single = waiting.alone or rows.refused or options.partial or options.explain_unknown
         key: Key = (id(waiting),) if single else (rows.names, rows.raw)
@@ -119,12 +119,9 @@ class Batches:
         if queue is None:
             queue = self._queues[key] = deque()
         queue.append(waiting)
-        self._soon()
-
-    def _soon(self) -> None:
         if not self._due:
             self._due = True
-            asyncio.get_running_loop().call_soon(self._start)
+            loop.call_soon(self._start)
 
     def _start(self) -> None:
         """Begin as many batches as may be under way."""
@@ -237,10 +234,11 @@ class Batches:
             self._kind.failed(error)
             batch.fail(error)
             return
+        loop = asyncio.get_running_loop()
         for part in batch.parts:
             if not part.future.done():
                 part.alone = True
-                self._enqueue(part)
+                self._enqueue(part, loop)
 
     def _finish(self, batch: Batch, answered: Answered) -> None:
         self._cost.took(batch.rows.count, batch.seconds)
@@ -269,8 +267,9 @@ class Batches:
         task.add_done_callback(self._tasks.discard)
 
     def _go_on(self) -> None:
-        if self._queues:
-            self._soon()
+        if self._queues and not self._due:
+            self._due = True
+            asyncio.get_running_loop().call_soon(self._start)
 
 
 def _give(future: "asyncio.Future[Answered]", answered: Answered) -> None:

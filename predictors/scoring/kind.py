@@ -39,6 +39,14 @@ class Answered:
     unknown: Sequence[Mapping[str, str]] = ()
     context: Any = None
 
+    @classmethod
+    def part(cls, rows: Rows, outputs: Mapping[str, Sequence[Any]], unknown: Sequence[Mapping[str, str]]) -> "Answered":
+        """What one request of several is told: its rows, their outputs and their unknown categories."""
+        # At a third of what a frozen dataclass takes to set its fields one by one.
+        answered = cls.__new__(cls)
+        answered.__dict__.update(rows=rows, outputs=outputs, logged={}, unknown=unknown, context=None)
+        return answered
+
 
 class Kind(ABC):
     """One model, as the data plane serves it: it checks requests by `schema`, merges those in flight into batches,

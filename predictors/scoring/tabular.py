@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from itertools import chain
+from math import isfinite
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from predictors.load import LoadedModel
 from predictors.log.columns import logged_of
 from predictors.metrics import Metrics
-from predictors.online.enrich import Fetched, OnlineFeatures
+from predictors.online.enrich import Fetched, OnlineFeatures, greatest
 from predictors.online.events import EventSink
 from predictors.requests.rows import Options, Rows
 from predictors.requests.schema import RequestSchema
@@ -27,7 +28,7 @@ from serin.online.store import Found
 
 logger = logging.getLogger("kserve")
 
-NO_SCORE = "the model can't score it: its numbers come to none"
+NO_SCORE = "the model can't score it: its score is no number"
 
 
 class TabularKind(Kind):
@@ -45,6 +46,7 @@ class TabularKind(Kind):
         """`events` is where scored rows go, if they are to count as events."""
         self._model, self._store, self._metrics, self._events = model, store, metrics, events
         self._schema = RequestSchema(model.manifest)
+        self._inputs = model.manifest.inputs.names
         self._readers: dict[tuple[str, ...], InputReader] = {}
         manifest = model.manifest
         self._keys = tuple(dict.fromkeys(column.name for column in (*manifest.entities, *manifest.event_key)))
@@ -127,11 +129,11 @@ class TabularKind(Kind):
         features: Fetched | None = answered.context
         if features:
             self._count_views(features)
-        ages = [age for age in features.age_seconds if age is not None] if features else []
-        misses = sum(features.misses) if features else 0
-        self._metrics.scored(sum(answered.outputs["decision"]), misses, max(ages, default=None))
-        for column, values in Counter(chain.from_iterable(answered.unknown)).items():
-            self._metrics.unknown(column, values)
+            self._metrics.features(sum(features.misses), greatest(features.age_seconds))
+        self._metrics.positive(sum(answered.outputs["decision"]))
+        if answered.unknown:
+            for column, values in Counter(chain.from_iterable(answered.unknown)).items():
+                self._metrics.unknown(column, values)
         if self._events and not answered.rows.raw:
             return partial(self._events.take_rows, answered.rows, now)
         return None
@@ -156,12 +158,14 @@ class TabularKind(Kind):
             names += features.names
             records = [record + found for record, found in zip(records, features.records, strict=True)]
         inputs = self._reader(names).read(records, rows.times)
-        if problems := self._problems(rows, np.fmax.reduce(inputs.matrix, axis=1), self._nothing_known):
+        if nothing := _rows_of_nan(inputs.matrix):
+            problems = {rows.numbers[row]: self._nothing_known(rows, row) for row in nothing}
             return self._scored(*_without(rows, features, problems))
         scores = self._model.predict(inputs.matrix.astype(np.float32))
-        if problems := self._problems(rows, scores, self._no_score):
-            return self._scored(*_without(rows, features, problems))
         outputs = {"score": scores.tolist(), "decision": (scores >= manifest.threshold).tolist()}
+        if not isfinite(sum(outputs["score"])) and (odd := np.flatnonzero(~np.isfinite(scores)).tolist()):
+            problems = {rows.numbers[row]: NO_SCORE for row in odd}
+            return self._scored(*_without(rows, features, problems))
         return Answered(rows, outputs, self._logged(rows, features, inputs, outputs), inputs.unknown, features)
 
     def _reader(self, names: tuple[str, ...]) -> InputReader:
@@ -179,7 +183,7 @@ class TabularKind(Kind):
             **outputs,
             "feature_age_seconds": features.age_seconds if features else [None] * count,
             "missing_features": features.misses if features else [0] * count,
-            **dict(zip(self._model.manifest.inputs.names, inputs.matrix.T, strict=True)),
+            **dict(zip(self._inputs, inputs.matrix.T, strict=True)),
             **inputs.texts,
             **{name: self._key(name, rows) for name in self._keys},
         }
@@ -190,22 +194,11 @@ class TabularKind(Kind):
         place = rows.names.index(name)
         return [record[place] for record in rows.records]
 
-    def _problems(self, rows: Rows, numbers: NDArray[np.float64], told: Callable[[Rows, int], str]) -> dict[int, str]:
-        """What is wrong with rows that have no number, by their places in the request."""
-        # Of all at once first, as there hardly ever is one; infinite numbers may come to none.
-        total = numbers.sum()
-        if total == total:
-            return {}
-        return {rows.numbers[row]: told(rows, row) for row in np.flatnonzero(np.isnan(numbers)).tolist()}
-
     def _nothing_known(self, rows: Rows, row: int) -> str:
         """A score of a row whose every input is missing would say nothing."""
         names = [column.name for column in self._model.manifest.entities]
         keys = ", ".join(f"{name}={rows.records[row][rows.names.index(name)]!r}" for name in names)
         return f"none of the model's inputs is known of {keys}"
-
-    def _no_score(self, _rows: Rows, _row: int) -> str:
-        return NO_SCORE
 
     def _count_views(self, features: Fetched) -> None:
         for view, stale in features.stale.items():
@@ -218,6 +211,13 @@ class _TooOldError(UnavailableError):
     def __init__(self, features: Fetched) -> None:
         super().__init__(features.refusal)
         self.features = features
+
+
+def _rows_of_nan(matrix: NDArray[np.float64]) -> list[int]:
+    """The rows that are all NaN."""
+    # In one step for a matrix without any, which most are; infinite numbers may come to none, too.
+    total = np.add.reduce(matrix, axis=None)
+    return [] if total == total else np.flatnonzero(np.isnan(matrix).all(axis=1)).tolist()
 
 
 def _without(rows: Rows, features: Fetched | None, problems: Mapping[int, str]) -> tuple[Rows, Fetched | None]:

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -104,6 +105,13 @@ def bare(world: World) -> Server:
     return _started("bare", [sys.executable, str(REFERENCES / "bare.py"), str(http)], world, http, 0, "/ready")
 
 
+def bare_grpc(world: World) -> Server:
+    """grpc.aio alone."""
+    port = free_port()
+    line = [sys.executable, str(REFERENCES / "bare_grpc.py"), str(port)]
+    return _started("bare grpc.aio", line, world, 0, port, None)
+
+
 def stock(world: World) -> Server:
     """KServe's custom model."""
     return _stock("kserve", world, {})
@@ -184,11 +192,14 @@ def _started(
     world: World,
     http: int,
     grpc: int,
-    ready: str,
+    ready: str | None,
     variables: Mapping[str, str] | None = None,
     folder: Path | None = None,
 ) -> Server:
-    """Raises AssertionError, with what the server said, where it does not get ready."""
+    """A server that is ready: whose path `ready` answers 200, or whose gRPC port is open where it has no such path.
+
+    Raises AssertionError, with what the server said, where it does not get ready.
+    """
     kept = {key: value for key, value in os.environ.items() if not key.startswith("SERIN_")}
     own = {} if name == "serin" else {"BENCH_FOLDER": str(world.root / "reference"), "PYTHONPATH": str(REFERENCES)}
     output = world.root / f"{name}.txt"
@@ -200,13 +211,18 @@ def _started(
         )  # fmt: skip
     server = Server(name, process, http, grpc)
     while time.perf_counter() - start < _START_SECONDS and process.poll() is None:
-        if _is_ready(f"http://127.0.0.1:{http}{ready}"):
+        if _is_ready(f"http://127.0.0.1:{http}{ready}") if ready else _is_open(grpc):
             server.start_seconds = time.perf_counter() - start
             return server
         time.sleep(0.02)
     if process.poll() is None:
         server.stop()
     raise AssertionError(f"{name} did not get ready:\n{output.read_text()[-3000:]}")
+
+
+def _is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _is_ready(url: str) -> bool:

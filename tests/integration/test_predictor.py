@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import math
 import socket
 import sqlite3
 import time
@@ -231,6 +232,16 @@ def test_every_way_to_send_a_body_is_understood(predictor: Predictor) -> None:
         answer = exchange(predictor, head, sent)
         assert answer.removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n").startswith(b"HTTP/1.1 200 OK\r\n"), answer
         assert json.loads(answer.rsplit(b"\r\n\r\n", 1)[1])["predictions"] == [expected]
+
+
+def test_caller_that_goes_away_leaves_no_line(predictor: Predictor) -> None:
+    host, port = predictor.http.removeprefix("http://").split(":")
+    before = predictor.output.read_text()
+    for path in ("/v1/models/card-fraud:predict", "/v2/models/card-fraud/infer", "/v1/models/other:predict"):
+        with socket.create_connection((host, int(port)), timeout=30) as connection:
+            connection.sendall(f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{{".encode())
+    assert predictor.v1(row()).status_code == 200
+    assert predictor.output.read_text() == before
 
 
 def test_a_much_larger_body_than_allowed_has_its_answer(predictor: Predictor) -> None:
@@ -487,3 +498,27 @@ def test_scored_rows_reach_the_log_while_the_predictor_runs(predictor: Predictor
     assert found[0]["terminal_fraud_rate_7d"] == 0.9
     assert found[0]["feature_age_seconds"] == 36 * 3600
     assert found[1]["customer_count_1d"] is None
+
+
+def explained(predictor: Predictor, *rows: dict[str, Any]) -> httpx.Response:
+    return httpx.post(f"{predictor.http}/v1/models/card-fraud:explain", json={"instances": rows}, timeout=30)
+
+
+def test_keyed_and_raw_rows_are_explained_by_what_the_model_was_given(predictor: Predictor) -> None:
+    answer = explained(predictor, row())
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["x-request-id"]
+    (found,) = answer.json()["explanations"]
+    assert found["score"] == predictor.v1(row()).json()["predictions"][0]["score"]
+    assert found["inputs"]["terminal_fraud_rate_7d"] == pytest.approx(0.9)
+    assert found["base"] + sum(found["values"].values()) == pytest.approx(found["output"])
+    assert 1 / (1 + math.exp(-found["output"])) == pytest.approx(found["score"], abs=1e-5)
+    (raw,) = explained(predictor, row(customer_count_1d=2.0, terminal_fraud_rate_7d=0.9)).json()["explanations"]
+    assert raw["values"] == found["values"]
+
+
+def test_too_many_rows_to_explain_and_bad_ones_are_refused(predictor: Predictor) -> None:
+    many = explained(predictor, *[row()] * 65)
+    assert (many.status_code, many.json()) == (400, {"error": "the request has 65 rows to explain; allowed: 1 to 64"})
+    bad = explained(predictor, row(TX_AMOUNT=-1))
+    assert (bad.status_code, bad.json()) == (400, {"error": "row 0: TX_AMOUNT: below 0 (found -1.0)"})

@@ -98,6 +98,7 @@ def test_killed_under_load_while_s3_is_away_it_loses_the_last_second_at_most(mod
                 before = len(load.answered)
                 eventually(lambda: first.metric("model_prediction_log_upload_failures_total", **LABELS) > 0)
                 eventually(lambda: len(load.answered) > before + 200)
+                time.sleep(1.5)
                 killed = kill(first)
                 second = start(root, model, variables)
                 last.callback(second.process.kill)
@@ -108,6 +109,7 @@ def test_killed_under_load_while_s3_is_away_it_loses_the_last_second_at_most(mod
         assert second.stop() == 0
         found = logged(folder)
     assert load.refused == []
+    assert len(due) > before + 100
     lost = load.answered.keys() - found.keys()
     assert all(killed - 1 <= load.answered[one] <= killed + 0.1 for one in lost)
     assert set(found.values()) == {1}

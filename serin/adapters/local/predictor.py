@@ -69,6 +69,8 @@ class Predictor:
         self.restarts = 0
         self.process: subprocess.Popen[bytes] | None = None
         self._service, self._runtime, self._folder, self._environment = service, runtime, folder, environment
+        # That of the workspace, where `serin doctor` looks: the folder is <state>/serving/<model name>.
+        self._spool = folder.absolute().parents[1] / "spool"
         self._probe = runtime.spec.containers[0].readinessProbe
         self._crashes = self._missed = 0
         self._started = self._next = 0.0
@@ -98,7 +100,7 @@ class Predictor:
         try:
             fetch(self._service.spec.predictor.model.storageUri, models)
             http, grpc = loopback.free_ports(2)
-            line = command(self._runtime, self._service, models, (http, grpc), self._folder / "spool")
+            line = command(self._runtime, self._service, models, (http, grpc), self._spool)
             self.process = processes.spawn(line, self.log, self._environment, self._folder)
         except (UnavailableError, OSError) as error:
             self._ended(now, str(error))

@@ -63,6 +63,19 @@ def test_damaged_files_are_named_with_the_way_to_mend_each(workspace, source):
     assert predictions.advice == f"its rows are lost; remove it: {logged}"
 
 
+def test_rows_that_a_predictor_left_in_its_spool_are_named(workspace, source):
+    folder = workspace.spool / "toy"
+    folder.mkdir(parents=True)
+    (folder / "0123456789abcdef-000001.spool").write_bytes(b"rows")
+    (folder / "0123456789abcdef-000000.damaged").write_bytes(b"what")
+    left, damaged = (check for check in stored(workspace, CASE) if not check.ok)
+    assert left.found == (
+        f"a predictor that is gone left rows of the prediction log in {folder}/0123456789abcdef-000001.spool (4 bytes)"
+    )
+    assert left.advice == "`serin serve toy` stores them"
+    assert damaged.found == f"a damaged file was set aside as {folder}/0123456789abcdef-000000.damaged (4 bytes)"
+
+
 def test_file_that_was_set_aside_is_named_until_it_is_removed(workspace, source):
     cut(partitions.location(workspace.events("toy"), DATES[1]))
     (aside,) = ingest(workspace, CASE, source, datetime.now(UTC)).replaced

@@ -53,7 +53,7 @@ def test_requests_beyond_the_most_are_refused_until_one_is_answered() -> None:
     with pytest.raises(OverloadedError, match=r"2 requests are in flight; allowed: 2") as refused:
         admission.enter()
     assert refused.value.retry_after == 1
-    admission.leave()
+    admission.leave(0)
     admission.enter()
     assert admission.in_flight == 2
 
@@ -66,13 +66,11 @@ def test_nobody_is_taken_on_while_more_waits_than_half_a_second_of_work() -> Non
     with pytest.raises(OverloadedError, match=r"400 rows wait, which take about 4.0 s; allowed: 0.5 s") as refused:
         admission.enter()
     assert refused.value.retry_after == 4
-    admission.rows_left(400)
-    admission.enter()
-    admission.wait(49)
-    # One that came in before and was decoded since.
-    admission.wait(1)
-    admission.rows_left(1)
-    admission.wait(2)
+    admission.leave(400)
+    for _ in range(3):
+        admission.enter()
+    assert [admission.wait(rows) for rows in (49, 2)] == [49, 2]
+    # One that was taken on before, and decoded since.
     with pytest.raises(OverloadedError):
         admission.wait(1)
     assert admission.rows == 51

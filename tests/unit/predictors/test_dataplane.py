@@ -343,7 +343,7 @@ def test_close_waits_for_what_is_in_flight_and_refuses_what_comes(tmp_path: Path
     assert isinstance(answers[1], UnavailableError)
 
 
-def test_explanation_is_made_in_a_thread_and_counts_as_no_prediction(tmp_path: Path) -> None:
+def test_explanation_is_made_in_a_thread_of_its_own_and_counts_as_no_prediction(tmp_path: Path) -> None:
     class Explains(Doubles):
         def explain(self, rows: Rows, found: Any) -> Any:
             return [{"n": number, "found": found, "in": threading.current_thread().name} for (number,) in rows.records]
@@ -358,5 +358,5 @@ def test_explanation_is_made_in_a_thread_and_counts_as_no_prediction(tmp_path: P
 
         first, second = asyncio.run(ask())
     assert (first["n"], second["n"], first["found"]) == (1, 2, [1, 2])
-    assert first["in"].startswith("score")
+    assert first["in"].startswith("explain")
     assert sum(value or 0 for value in counted(registry).values()) == 0

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from predictors.log import frames
-from predictors.log.spool import Spool
+from predictors.log.spool import Spool, left_over
 from serin.errors import UnavailableError
 
 COLUMNS = pa.schema([("row", pa.int64())], metadata={"deployment": "v12"})
@@ -153,9 +153,12 @@ def test_files_of_a_process_that_was_killed_are_taken_over_once(folder: Path) ->
         assert writer.stdout.readline() == "written\n"
         first, second = Spool(folder, COLUMNS, MANY), Spool(folder, COLUMNS, MANY)
         # It lives, so its files are its own.
-        assert first.adopt() == []
+        assert first.adopt() == left_over(folder) == []
         writer.kill()
+        writer.wait()
+    assert len(left_over(folder)) == 1
     (file,) = first.adopt()
+    assert left_over(folder) == []
     assert (file.rows, numbers(first)) == (None, [7])
     assert first.adopt() == second.adopt() == []
     # Who took them over may be killed, too, or end before they are done.

@@ -14,7 +14,8 @@ from fastapi import Request
 from prometheus_client import CollectorRegistry
 
 from predictors.dataplane import DataPlane
-from predictors.edge.app import EVENTS, RestEdge, bad_input
+from predictors.edge.app import EVENTS, RestEdge
+from predictors.edge.behind import bad_input
 from predictors.edge.body import MAX_BODY
 from predictors.faults import FaultLog
 from predictors.identity import Identity
@@ -305,8 +306,8 @@ def test_body_is_json_whatever_the_header_says(edge: Edge, path: str, body: byte
 
 
 def test_what_the_application_gets_is_json_without_cloud_events(edge: Edge) -> None:
-    edge.post("/other", headers=[(b"content-type", b"text/plain"), (b"ce-id", b"1"), (b"x", b"y")])
-    assert edge.application.scope["headers"] == [(b"x", b"y"), (b"content-type", b"application/json")]
+    edge.post("/other", headers=[(b"content-type", b"text/plain"), (b"ce-id", b"1"), (b"x-request-id", b"r-1")])
+    assert edge.application.scope["headers"] == [(b"x-request-id", b"r-1"), (b"content-type", b"application/json")]
 
 
 @pytest.mark.parametrize("encoding", [b"gzip", b"GZIP", b"x-gzip"])
@@ -319,7 +320,7 @@ def test_gzip_body_is_decompressed(edge: Edge, path: str, encoding: bytes) -> No
         assert json.loads(edge.answer)["predictions"] == [ANSWER]
     else:
         assert edge.application.body == BODY
-        assert edge.application.scope["headers"] == [(b"content-type", b"application/json")]
+        assert edge.application.scope["headers"][1:] == [(b"content-type", b"application/json")]
 
 
 def test_gzip_body_that_becomes_larger_than_allowed_is_refused(edge: Edge) -> None:
@@ -424,6 +425,18 @@ def test_refusals_carry_the_id_too(edge: Edge) -> None:
     for path, body in ((PREDICT, b"{"), (PREDICT, amount(-1)), (PREDICT, amount(777)), (INFER, b"{"), (EVENTS, b"{")):
         assert edge.post(path, body, header) >= 400
         assert edge.headers["x-request-id"] == "r-1"
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("path", ["/other", "/v2/models/card-fraud/versions/13/infer"])
+def test_every_other_answer_carries_an_id_that_the_application_knows_too(edge: Edge, path: str, method: str) -> None:
+    edge.post(path, BODY, [(b"x-request-id", b"r-1")], method)
+    assert edge.headers["x-request-id"] == "r-1"
+    edge.post(path, BODY, [(b"x-request-id", b"r" * 257)], method)
+    assert [name for name, _ in edge.sent[0]["headers"]].count(b"x-request-id") == 1
+    assert len(edge.headers["x-request-id"]) == 32
+    if path == "/other":
+        assert (b"x-request-id", edge.headers["x-request-id"].encode()) in edge.application.scope["headers"]
 
 
 @pytest.mark.parametrize("path", [PREDICT, EXPLAIN, INFER, EVENTS])

@@ -115,8 +115,10 @@ def test_every_series_is_there_before_the_first_request(registry: CollectorRegis
 def test_requests_misses_age_and_drops_are_counted(registry: CollectorRegistry) -> None:
     counted = metrics(registry)
     counted.answered("invalid", 0.004)
-    counted.scored(positive=2, misses=3, age_seconds=60.0)
-    counted.scored(positive=0, misses=0, age_seconds=None)
+    counted.positive(2)
+    counted.positive(0)
+    counted.features(misses=3, age_seconds=60.0)
+    counted.features(misses=0, age_seconds=None)
     counted.dropped(5)
     counted.loaded(1000.0)
     counted.batch(2)

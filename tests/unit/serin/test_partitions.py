@@ -1,6 +1,7 @@
 """Date partitions: layout, pruning, content hashes, damage and compaction."""
 
 import os
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -196,6 +197,61 @@ def test_files_that_are_written_meanwhile_are_merged_by_the_next_compaction(log)
     partitions.compact(log, "2018-06-03", datetime.now(UTC) + timedelta(hours=2))
     assert ids(log) == expected
     assert len(storage.files(log)) == 2
+
+
+def test_merged_files_have_at_most_so_many_rows_and_larger_ones_are_left_alone(log):
+    large = partitions.location(log, "2018-06-01", "v1-large.parquet")
+    storage.write_table(table(*[1] * 4, start=100), large)
+    assert partitions.compact(log, "2018-06-03", NOW, most=8) == 20
+    found = {where: storage.count(where) for where in partitions.files(log, "2018-06-01", "2018-06-01")}
+    assert found.pop(large) == 4
+    assert sorted(found.values()) == [4, 8, 8]
+    assert ids(log) == [*range(21), *range(100, 104)]
+    # Nothing of it is small and many: the next call leaves all as it is.
+    assert partitions.compact(log, "2018-06-03", NOW, most=8) == 0
+
+
+def test_readers_see_each_row_once_while_files_are_written_and_merged(tmp_path):
+    log, written, ended = str(tmp_path / "log"), [], threading.Event()
+
+    def write():
+        for number in range(150):
+            storage.write_table(
+                table(1, start=number), partitions.location(log, "2018-06-01", f"v1-{number:03}.parquet")
+            )
+            written.append(number)
+        ended.set()
+
+    def merge():
+        while not ended.is_set():
+            partitions.compact(log, "2018-06-02", datetime.now(UTC), least=4, most=60)
+
+    threads = [threading.Thread(target=target) for target in (write, merge)]
+    for thread in threads:
+        thread.start()
+    reads = 0
+    while not ended.is_set():
+        before = len(written)
+        found = ids(log) if before else []
+        assert found[:before] == list(range(before))
+        assert len(found) == len(set(found))
+        reads += 1
+    for thread in threads:
+        thread.join()
+    assert reads > 3
+    assert ids(log) == list(range(150))
+    assert len(partitions.files(log)) < 150
+
+
+def test_a_file_that_is_stored_again_after_it_was_merged_counts_once(log):
+    first = partitions.files(log)[0]
+    content = Path(first).read_bytes()
+    partitions.compact(log, "2018-06-03", datetime.now(UTC))
+    partitions.compact(log, "2018-06-03", datetime.now(UTC) + timedelta(hours=2))
+    assert not Path(first).exists()
+    # A predictor was killed between the store and its spool, and found the rows there when it came back.
+    Path(first).write_bytes(content)
+    assert ids(log) == list(range(21))
 
 
 def test_files_of_another_schema_are_merged_apart(log):
