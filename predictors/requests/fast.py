@@ -18,7 +18,7 @@ import msgspec
 
 from predictors.requests.fields import Field
 from predictors.requests.rows import Rows
-from predictors.requests.schema import MAX_ROWS, RequestSchema, check_count
+from predictors.requests.schema import MAX_ROWS, RequestSchema, Tensor, check_count
 from predictors.requests.values import is_utf8
 from serin.columns import MAX_NUMBER, MAX_TEXT, TYPES, YEARS, Column
 from serin.errors import SerinError
@@ -39,7 +39,8 @@ class FastDecoder:
     def __init__(self, schema: RequestSchema) -> None:
         self._raw = _Shape.of(schema, schema.raw, True)
         # Rows are raw where they give one feature, and then have to give all of them.
-        self._feature = _key(schema.features[0]) if schema.features else None
+        self._first = schema.features[0] if schema.features else None
+        self._feature = None if self._first is None else _key(self._first)
         self._keyed = _Shape.of(schema, schema.keyed, False) if schema.features else None
 
     def v1(self, body: bytes) -> Rows | None:
@@ -65,6 +66,18 @@ class FastDecoder:
         except _REFUSED:
             return None
         return None if rows is None else (request.id, rows)
+
+    def tensors(self, tensors: Sequence[Tensor]) -> Rows | None:
+        """The rows of tensors without parameters, their texts as bytes, or None. Raises as `v1`."""
+        names = {tensor.name for tensor in tensors}
+        shape = self._raw if self._first is None or self._first in names else self._keyed
+        if shape is None:
+            return None
+        try:
+            inputs = [_plain(tensor) for tensor in tensors]
+            return shape.of_tensors(msgspec.convert({"inputs": inputs}, shape.v2.type).inputs)
+        except _REFUSED:
+            return None
 
     def _shape(self, body: bytes) -> "_Shape | None":
         """The shape that the body's rows seem to have: a wrong guess is only slower, for that shape refuses them."""
@@ -223,6 +236,20 @@ def _listed(column: Column) -> Any:
 def _is_plain(name: str) -> bool:
     """Whether JSON spells the name without escapes, which msgspec can't take as a field's name."""
     return is_utf8(name) and _key(name) == f'"{name}"'.encode()
+
+
+def _plain(tensor: Tensor) -> dict[str, Any]:
+    """A tensor as JSON would have it. Raises ValueError for what JSON would not spell so."""
+    data: list[Any] = tensor.data
+    if tensor.parameters:
+        raise ValueError
+    if tensor.datatype == "BYTES":
+        data = [text.decode() for text in data]
+        if any("\0" in text for text in data):
+            raise ValueError
+    elif (total := sum(data)) != total:  # a NaN, or infinities
+        raise ValueError
+    return {"name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape, "data": data}
 
 
 def _list(of: Any) -> Any:
