@@ -15,10 +15,11 @@ from types import GenericAlias
 from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec.structs import astuple
 
 from predictors.requests.fields import Field
 from predictors.requests.rows import Rows
-from predictors.requests.schema import MAX_ROWS, RequestSchema, check_count
+from predictors.requests.schema import MAX_ROWS, RequestSchema, Tensor, check_count
 from predictors.requests.values import is_utf8
 from serin.columns import MAX_NUMBER, MAX_TEXT, TYPES, YEARS, Column
 from serin.errors import SerinError
@@ -30,7 +31,7 @@ _INT64 = (-(2**63), 2**63 - 1)
 _MAX_NUMBERS = (-MAX_NUMBER, MAX_NUMBER)
 # KServe takes no tensor of these in JSON.
 _NO_JSON = frozenset({"FP16"})
-_REFUSED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError, OverflowError)
+_REFUSED = (msgspec.DecodeError, RecursionError, ValueError, OverflowError, LookupError)
 
 
 class FastDecoder:
@@ -39,7 +40,8 @@ class FastDecoder:
     def __init__(self, schema: RequestSchema) -> None:
         self._raw = _Shape.of(schema, schema.raw, True)
         # Rows are raw where they give one feature, and then have to give all of them.
-        self._feature = _key(schema.features[0]) if schema.features else None
+        self._name = schema.features[0] if schema.features else None
+        self._feature = _key(self._name) if self._name is not None else None
         self._keyed = _Shape.of(schema, schema.keyed, False) if schema.features else None
 
     def v1(self, body: bytes) -> Rows | None:
@@ -66,6 +68,15 @@ class FastDecoder:
             return None
         return None if rows is None else (request.id, rows)
 
+    def tensors(self, tensors: Sequence[Tensor]) -> Rows | None:
+        """The rows of a V2 request without parameters, or None. Raises as `v1`."""
+        keyed = self._name is not None and all(tensor.name != self._name for tensor in tensors)
+        shape = self._keyed if keyed else self._raw
+        try:
+            return None if shape is None else shape.of_values(tensors)
+        except (*_REFUSED, AttributeError, TypeError):
+            return None
+
     def _shape(self, body: bytes) -> "_Shape | None":
         """The shape that the body's rows seem to have: a wrong guess is only slower, for that shape refuses them."""
         return self._raw if self._feature is None or self._feature in body else self._keyed
@@ -85,6 +96,12 @@ class _Shape:
         # One place would give no tuple.
         self._pick = itemgetter(*kept) if len(kept) > 1 else lambda columns: tuple(columns[place] for place in kept)
         self.names = tuple(names[place] for place in kept)
+        self._places = {name: place for place, name in enumerate(names)}
+        self._datatypes = [frozenset(TYPES[field.column.type].v2) for field in fields.values()]
+        self._plain = [_PLAIN[field.column.type] for field in fields.values()]
+        # A struct's type is looked at once; any other one's, each time.
+        columns = list(zip(attributes, map(_list, types), strict=True))
+        self._columns = msgspec.defstruct("Columns", columns, array_like=True, gc=False)
         self._values = _values([attributes[place] for place in kept])
         self._event_time = attrgetter(attributes[self._time]) if self._time is not None else None
         checks = [(at, _CHECKS.get(fields[name].column.type)) for at, name in enumerate(self.names)]
@@ -119,8 +136,35 @@ class _Shape:
             if columns[place] is not None or len(data) != count or (shape != flat and shape != upright):
                 return None
             columns[place] = data
-        if count < 0:
+        return self._of_columns(columns, count) if count >= 0 else None
+
+    def of_values(self, tensors: Sequence[Tensor]) -> Rows | None:
+        """Rows of tensors of plain values, texts as bytes, with NaN for null. Raises as `of_objects`, and
+        AttributeError and TypeError for other values."""
+        columns: list[Any] = [None] * self._size
+        shape = tensors[0].shape if tensors else None
+        if not shape or shape[0] < 0 or tensors[0].shape[1:] not in ([], [1]):
             return None
+        count = shape[0]
+        check_count(count)
+        flat, upright = [count], [count, 1]
+        for tensor in tensors:
+            place, data = self._places[tensor.name], tensor.data
+            if columns[place] is not None or len(data) != count or (tensor.shape != flat and tensor.shape != upright):
+                return None
+            # [1.0] equals [1] to Python, but is no shape.
+            odd = tensor.parameters or type(sum(tensor.shape)) is not int
+            if odd or tensor.datatype not in self._datatypes[place]:
+                return None
+            columns[place] = self._plain[place](data)
+        nulls = [None] * count
+        given = tuple([nulls if column is None else column for column in columns])
+        if any(columns[place] is None for place in self._required):
+            return None
+        return self._of_columns(list(astuple(msgspec.convert(given, self._columns))), count)
+
+    def _of_columns(self, columns: list[Any], count: int) -> Rows | None:
+        """Rows of decoded columns by place, None where it has none."""
         check_count(count)
         if None in columns:
             if any(columns[place] is None for place in self._required):
@@ -243,6 +287,29 @@ def _time_of(text: str) -> datetime:
     return time
 
 
+def _without_nan(values: Sequence[Any]) -> Sequence[Any]:
+    """Numbers, None where there is NaN."""
+    return [None if value != value else value for value in values] if math.isnan(sum(values)) else values
+
+
+def _texts(values: Sequence[Any]) -> Sequence[Any]:
+    if b"\0" in b"".join(values):
+        raise ValueError
+    return [value.decode() for value in values]
+
+
+def _same(values: Sequence[Any]) -> Sequence[Any]:
+    return values
+
+
+# Values of raw or typed contents as those of JSON.
+_PLAIN: Mapping[str, Callable[[Sequence[Any]], Sequence[Any]]] = {
+    "number": _without_nan,
+    "integer": _same,
+    "boolean": _same,
+    "text": _texts,
+    "timestamp": _texts,
+}
 _CHECKS: Mapping[str, Callable[[Any], Any]] = {"timestamp": _time_of}
 
 
