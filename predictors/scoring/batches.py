@@ -124,15 +124,21 @@ class Batches:
             loop.call_soon(self._start)
 
     def _start(self) -> None:
-        """Begin as many batches as may be under way."""
+        """Begin as many batches as may be under way, one of each queue in turn: none waits for another to be empty."""
         self._due = False
-        for key in list(self._queues):
-            queue = self._queues[key]
-            while queue and self._may_begin(queue[0].rows):
-                if parts := self._taken(queue):
-                    self._begin(Batch(parts))
-            if not queue:
-                del self._queues[key]
+        begun = True
+        while begun:
+            begun = False
+            for key in list(self._queues):
+                queue = self._queues[key]
+                if self._may_begin(queue[0].rows):
+                    begun = True
+                    del self._queues[key]
+                    parts = self._taken(queue)
+                    if queue:
+                        self._queues[key] = queue
+                    if parts:
+                        self._begin(Batch(parts))
 
     def _may_begin(self, first: Rows) -> bool:
         if self._kind.reads(first):
@@ -250,7 +256,7 @@ class Batches:
         if after:
             self._keep(self._settle_after(batch, answered, after))
         else:
-            batch.settle(answered)
+            self._settle(batch, answered)
 
     async def _settle_after(self, batch: Batch, answered: Answered, after: After) -> None:
         try:
@@ -258,7 +264,14 @@ class Batches:
         except Exception:
             logger.exception("what follows from answers failed; the answers stand")
         finally:
+            self._settle(batch, answered)
+
+    def _settle(self, batch: Batch, answered: Answered) -> None:
+        try:
             batch.settle(answered)
+        except Exception as error:  # noqa: BLE001
+            # A kind that does not keep its word: whoever has no answer yet is told.
+            batch.fail(error)
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> None:
         """Have a task that nothing else refers to live on until it is done."""
