@@ -22,7 +22,6 @@ from predictors.scoring.kind import Answered, Kind
 from predictors.tracing import Tracer
 
 READS = 2  # batches that wait for the online store at once; what comes meanwhile is one batch, once one of them is back
-MAX_ROWS = 512  # rows of several requests in one batch, where the model is not quick; a single request may have more
 
 Key = tuple[Any, ...]
 After = Callable[[], None]
@@ -131,7 +130,7 @@ class Batches:
             begun = False
             for key in list(self._queues):
                 queue = self._queues[key]
-                if self._may_begin(queue[0].rows):
+                if self._may_begin(queue):
                     begun = True
                     del self._queues[key]
                     parts = self._taken(queue)
@@ -140,14 +139,21 @@ class Batches:
                     if parts:
                         self._begin(Batch(parts))
 
-    def _may_begin(self, first: Rows) -> bool:
+    def _may_begin(self, queue: deque[Waiting]) -> bool:
+        """Whether the next batch of a queue has a place on the loop, in a thread or at the store."""
+        first = queue[0].rows
         if self._kind.reads(first):
             return self._reading < READS and self._scoring < self._threads
-        return first.count <= self._cost.quick_rows or self._scoring < self._threads
+        if self._scoring < self._threads:
+            return True
+        return first.count <= self._cost.quick_rows and (len(queue) == 1 or self._merged_is_quick())
+
+    def _merged_is_quick(self) -> bool:
+        return self._cost.merged_rows <= self._cost.quick_rows
 
     def _taken(self, queue: deque[Waiting]) -> list[Waiting]:
         """Requests of a queue for one batch; those that were cancelled are left out."""
-        limit = self._cost.quick_rows or MAX_ROWS
+        limit = self._cost.merged_rows
         parts: list[Waiting] = []
         count = 0
         while queue:
