@@ -20,11 +20,13 @@ FORMATS = (".parquet", ".csv")
 
 
 def check_target(location: str, source: str) -> None:
-    """Raises DataError for a name that says of no format that is written, and for a place in `source` itself, where the
-    scores would be taken for rows the next time."""
-    there, of = (storage.filesystem(each)[1].rstrip("/") for each in (location, source))
-    if there == of or there.startswith(f"{of}/"):
-        raise DataError(f"{location} is the table to score, or in it; name another place")
+    """Raises DataError for a name that says of no format that is written, and where scores or refused rows would take
+    the place of `source`, or be in it and be taken for rows the next time."""
+    of = storage.filesystem(source)[1].rstrip("/")
+    for place in (location, beside(location)):
+        there = storage.filesystem(place)[1]
+        if there == of or there.startswith(f"{of}/"):
+            raise DataError(f"{place} would be written, and is the table to score, or in it; name another place")
     if not location.lower().endswith(FORMATS):
         raise DataError(f"{location}: scores are written as {' or '.join(FORMATS)}; name a file that ends so")
 

@@ -11,6 +11,7 @@ disk (no fsync): with the machine itself the last half minute or so may go, and 
 import fcntl
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -27,8 +28,11 @@ _SUFFIX = ".spool"
 
 @dataclass(frozen=True)
 class SpoolFile:
-    """A file that nobody writes to any more; `since` is when its first row was written (seconds since 1970), at the
-    latest when its last one was, if another process wrote it. `rows` is None then."""
+    """A file that nobody writes to any more.
+
+    `since` is when its first row was written (seconds, monotonic), or its last one if another process wrote it; `rows`
+    is None then.
+    """
 
     path: Path
     size: int
@@ -78,7 +82,7 @@ class Spool:
 
     @property
     def since(self) -> float | None:
-        """When the oldest row was written (seconds since 1970); None where none is left."""
+        """When the oldest row was written (seconds, monotonic); None where none is left."""
         with self._guard:
             times = [file.since for file in self._waiting] + ([self._open.since] if self._open else [])
         return min(times, default=None)
@@ -208,7 +212,9 @@ class Spool:
         if not left:
             with suppress(OSError):
                 self._lock_path(run).unlink(missing_ok=True)
-        os.close(self._locks.pop(run))
+        descriptor = self._locks.pop(run, None)
+        if descriptor is not None:
+            os.close(descriptor)
 
     def _lock_path(self, run: str) -> Path:
         return self._folder / f"{run}.lock"
@@ -265,7 +271,8 @@ def _write(descriptor: int, data: bytes, size: int) -> None:
 
 def _left(path: Path) -> SpoolFile:
     found = path.stat()
-    return SpoolFile(path, found.st_size, found.st_mtime, None)
+    age = max(0.0, time.time() - found.st_mtime)
+    return SpoolFile(path, found.st_size, time.monotonic() - age, None)
 
 
 def _run_of(name: str) -> str:

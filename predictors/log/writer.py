@@ -90,7 +90,7 @@ class PredictionLog:
                 self._batches.append(columns)
                 self._rows += rows
                 if self._since is None:
-                    self._since = time.time()
+                    self._since = time.monotonic()
         if not fits:
             self._drops.add(rows, f"{self._limits.rows} rows wait already: {self._cause}")
         elif self._rows >= _WAKE_ROWS:
@@ -107,7 +107,7 @@ class PredictionLog:
     def oldest_seconds(self) -> float:
         """The age of the oldest row that the store does not have yet; 0 where it has all."""
         times = [since for since in (self._since, self._spool.since) if since is not None]
-        return max(0.0, time.time() - min(times)) if times else 0.0
+        return max(0.0, time.monotonic() - min(times)) if times else 0.0
 
     def flush(self) -> None:
         """Store all that waits.
@@ -194,7 +194,7 @@ class PredictionLog:
     def _write(self) -> None:
         while self._frames:
             frame, rows = self._frames[0]
-            self._spool.append(frame, rows, self._since or time.time())
+            self._spool.append(frame, rows, self._since or time.monotonic())
             self._frames.popleft()
             with self._lock:
                 self._rows -= rows
@@ -206,5 +206,5 @@ class PredictionLog:
     def _rotated(self, *, rotate: bool) -> bool:
         if rotate:
             return self._spool.rotate()
-        due = time.time() - self._limits.file_seconds
+        due = time.monotonic() - self._limits.file_seconds
         return self._spool.rotate(size=self._limits.file_bytes, before=due)

@@ -32,7 +32,7 @@ LABELS_KNOWN = date(2026, 4, 25)
 
 PORT = 8080
 _QUIET, _LIVELY, _BUSY = 15.0, 60.0, 150.0  # requests a second
-_LOG_SECONDS = 2.0
+_LOG_SECONDS = 3.0
 
 
 class Narrator(Protocol):
@@ -222,7 +222,7 @@ def _play(story: Story, day: date, text: str) -> None:
     rows = story.day(day).iloc[: story.case.drift.min_rows + 300]
     with story.narrator.working(text):
         story.traffic.play(rows, _BUSY)
-        # The predictor writes its log every second.
+        # The predictor brings its log to the store every second.
         time.sleep(_LOG_SECONDS)
 
 

@@ -242,8 +242,15 @@ def test_a_folder_is_one_table(platform: Platform, tmp_path: Path) -> None:
     written(table.drop(["CHANNEL"]), tmp_path / "rows" / "c.parquet")
     with pytest.raises(DataError, match=r"c\.parquet and .*a\.parquet differ on CHANNEL"):
         score_table(platform, CASE, str(tmp_path / "rows"), str(output))
-    with pytest.raises(DataError, match="is the table to score, or in it"):
+    with pytest.raises(DataError, match=r"scores\.parquet would be written, and is the table to score, or in it"):
         score_table(platform, CASE, str(tmp_path / "rows"), str(tmp_path / "rows" / "scores.parquet"))
+
+
+def test_refused_rows_can_be_scored_again_but_not_onto_themselves(platform: Platform, tmp_path: Path) -> None:
+    there = written(table_of(5), tmp_path / "scores.refused.parquet")
+    with pytest.raises(DataError, match=r"scores\.refused\.parquet would be written, and is the table to score"):
+        score_table(platform, CASE, there, str(tmp_path / "scores.parquet"))
+    assert pq.read_table(there).num_rows == 5
 
 
 def test_keyed_rows_read_the_online_store(platform: Platform, model: Path, tmp_path: Path) -> None:
