@@ -99,7 +99,7 @@ format: $(READY) ## rewrite the code in the house format
 	@$(BIN)/ruff format --quiet . && $(BIN)/ruff check --quiet --fix .
 
 # All but spark, which has an environment and a lock file of its own.
-EXTRAS := serving pipelines local test dev
+EXTRAS := serving tracing pipelines local test dev
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --no-annotate --custom-compile-command 'make lock'
 

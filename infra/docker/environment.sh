@@ -1,7 +1,7 @@
 #!/bin/sh
 # Steps of the Dockerfile:
 #   tools               uv and setuptools beside this script, from tools.txt
-#   dependencies EXTRA  /opt/serin: what an extra of setup.cfg needs, as requirements.lock pins it
+#   dependencies EXTRA... /opt/serin: what extras of setup.cfg need, as requirements.lock pins it
 #   wheel               Serin's wheel beside this script
 #   serin               the wheel into /opt/serin, its workspace into /app
 # All that is downloaded is held against a hash of tools.txt or requirements.lock.
@@ -20,9 +20,9 @@ tools() {
 
 dependencies() {
   "$uv" venv --quiet --python "$(command -v python3)" /opt/serin
-  # uv keeps the pins and hashes of an output file that is there: what is left is the lock file's part for this extra.
+  # uv keeps the pins and hashes of an output file that is there: what is left is the lock file's part for these extras.
   cp requirements.lock wanted.txt
-  "$uv" pip compile --quiet --python $python --extra "$1" --constraints requirements.lock --generate-hashes \
+  "$uv" pip compile --quiet --python $python $(printf -- '--extra %s ' "$@") --constraints requirements.lock --generate-hashes \
     --build-constraints tools.txt --no-header --no-annotate setup.cfg --output-file wanted.txt
   "$uv" pip install --quiet --python $python --require-hashes --requirements wanted.txt
 }

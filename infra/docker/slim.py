@@ -16,6 +16,13 @@ from pathlib import Path
 
 # Required by Feast and KServe for work that no image does: checking types of SQLAlchemy, generating gRPC code.
 UNUSED = ("ast-serialize", "grpcio-tools", "librt", "mypy", "mypy-extensions", "setuptools")
+# Required by KServe for its Kubernetes client, which a serving process does not even import (predictors/lean.py), and
+# for clients, pictures and tables.
+UNUSED_BY_PREDICTOR = (
+    *("aiohappyeyeballs", "aiohttp", "aiosignal", "frozenlist", "multidict", "propcache", "yarl"),
+    *("kubernetes", "oauthlib", "requests-oauthlib", "websocket-client", "websockets"),
+    *("pillow", "tabulate", "wcwidth"),
+)
 # For whoever compiles against a library, reads its types or debugs its web pages.
 FOR_DEVELOPERS = (".a", ".c", ".cpp", ".h", ".hpp", ".map", ".pxd", ".pxi", ".pyi", ".pyx")
 # Feast's web page, Arrow's RPC and the names that it is linked by.
@@ -46,6 +53,7 @@ def main() -> None:
         "--python",
         chosen.environment,
         *UNUSED,
+        *(UNUSED_BY_PREDICTOR if chosen.predictor else ()),
     ]
     subprocess.run(uninstall, check=True)
     for path in superfluous(packages, predictor=chosen.predictor):

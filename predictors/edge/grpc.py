@@ -28,6 +28,7 @@ from predictors.edge.body import MAX_BODY
 from predictors.edge.errors import RefusedError, told
 from predictors.faults import FaultLog
 from predictors.identity import Identity
+from predictors.requests.fast import FastDecoder
 from predictors.requests.rows import Rows
 from predictors.requests.schema import check_id, options_of
 from predictors.scoring.kind import Answered, Kind
@@ -51,6 +52,7 @@ class Inference:
 
     def __init__(self, identity: Identity, kind: Kind, plane: DataPlane, faults: FaultLog) -> None:
         self._identity, self._schema, self._outputs = identity, kind.schema, kind.outputs
+        self._fast = FastDecoder(kind.schema)
         self._plane, self._faults = plane, faults
         self.latest = float("-inf")  # when the latest call came (time.perf_counter)
 
@@ -110,7 +112,9 @@ class Inference:
             for output in request.outputs:
                 if output.name not in allowed:
                     raise RequestError(f"output {shown(output.name)} is unknown; allowed: {', '.join(allowed)}")
-        return self._schema.from_v2(tensors.tensors(request), datetime.now(UTC), given)
+        found = tensors.tensors(request)
+        rows = None if given else self._fast.tensors(found)
+        return self._schema.from_v2(found, datetime.now(UTC), given) if rows is None else rows
 
 
 class GrpcServer:

@@ -21,7 +21,7 @@ from predictors.scoring.admission import Cost
 from predictors.scoring.kind import Answered, Kind
 from predictors.tracing import Tracer
 
-READS = 4  # batches that wait for the online store at once; what comes meanwhile is one batch, once one of them is back
+READS = 2  # batches that wait for the online store at once; what comes meanwhile is one batch, once one of them is back
 MAX_ROWS = 512  # rows of several requests in one batch, where the model is not quick; a single request may have more
 
 Key = tuple[Any, ...]

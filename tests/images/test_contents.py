@@ -47,8 +47,9 @@ def test_no_package_manager_of_python_and_no_compiler_is_there(image: Image, tmp
     assert not lists.is_dir() or list(lists.iterdir()) == []
 
 
-def test_predictor_has_no_package_of_the_pipelines(predictor: Image, tmp_path: Path) -> None:
+def test_predictor_has_no_package_of_the_pipelines_and_no_kubernetes_client(predictor: Image, tmp_path: Path) -> None:
     names = ["kfp", "mlflow", "feast", "evidently", "duckdb", "matplotlib", "typer", "components", "pipelines"]
+    names += ["aiohttp", "grpc_tools", "kubernetes", "PIL"]
     assert _importable(predictor, tmp_path, *names, "predictors") == ["predictors"]
 
 

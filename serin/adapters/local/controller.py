@@ -24,7 +24,7 @@ from serin.errors import NotFoundError, SerinError, UnavailableError
 from serin.ports import INFERENCE_SERVICE, VIRTUAL_SERVICE, Lease
 
 _PASS = 0.2
-_GRACE = 25.0
+_GRACE = 36.0  # what a predictor may take at most (manifests/inferenceservice.yaml), without preStop
 Report = Callable[[str], None]
 
 
