@@ -1,6 +1,8 @@
 """The log on its way: what is written where, what waits while something is away, and what is dropped and told."""
 
 import logging
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -403,6 +405,42 @@ def test_torn_rows_of_a_killed_process_are_counted_and_the_others_stored(
     target.close()
     assert (stored(tmp_path), told) == ([0, 1], [3])
     assert f"bytes of {left.name} were not written whole" in caplog.text
+
+
+# Logs numbers from the one given on, each as the answer to a request, and says which are in the spool.
+_KILLED = """
+import sys, time
+from itertools import count
+from pathlib import Path
+from tests.unit.predictors.test_prediction_log import Told, log, rows
+target = log(Path(sys.argv[1]), Told(), seconds=0.002, file_seconds=0.01)
+target.start()
+for number in count(int(sys.argv[2])):
+    target.append(rows([number]))
+    while target.rows_waiting():
+        time.sleep(0.0005)
+    print(number, flush=True)
+"""
+
+
+def test_killed_again_and_again_it_stores_each_row_that_was_spooled_once(tmp_path: Path) -> None:
+    spooled: list[int] = []
+    for numbers in (40, 1, 120):
+        first = 1000 * len(spooled)
+        line = [sys.executable, "-c", _KILLED, str(tmp_path), str(first)]
+        with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout
+            spooled += [int(process.stdout.readline()) for _ in range(numbers)]
+            process.kill()
+            # What it said before it was killed.
+            spooled += [int(number) for number in process.stdout.read().split()]
+    target = log(tmp_path, told := Told())
+    target.start()
+    target.close()
+    found = stored(tmp_path)
+    assert set(spooled) <= set(found)
+    assert len(found) == len(set(found)) <= len(spooled) + 3
+    assert (told, list((tmp_path / "spool").iterdir())) == ([], [])
 
 
 def test_a_spool_file_that_is_gone_or_no_spool_file_is_counted_as_lost(

@@ -49,6 +49,6 @@ def test_a_file_without_a_sound_schema_can_not_be_read(data: bytes) -> None:
         frames.content(data)
 
 
-def test_sound_frames_that_are_no_stream_are_an_error() -> None:
-    with pytest.raises(DataError, match=r"its frames are sound, but no stream of Arrow's"):
+def test_sound_frames_that_are_no_messages_are_an_error() -> None:
+    with pytest.raises(DataError, match=r"its frames are sound, but no messages of Arrow's"):
         frames.content(frames.frame(pa.py_buffer(b"nothing of Arrow's"), 0) + WRITTEN[1])
