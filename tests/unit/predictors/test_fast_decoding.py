@@ -192,6 +192,11 @@ def same_as_v2(name: str, body: bytes) -> bool:
     return _same(fast, lambda: EDGES[name].slow(body, None).rows())
 
 
+def same_as_tensors(name: str, given: Sequence[Tensor]) -> bool:
+    """As `same_as_v1`."""
+    return _same(lambda: FAST[name].tensors(given), lambda: SCHEMAS[name].from_v2(given, NOW))
+
+
 def _same(fast: Callable[[], Rows | None], slow: Callable[[], Rows]) -> bool:
     try:
         found = fast()
@@ -243,10 +248,6 @@ VALUES: tuple[Any, ...] = (
     *(b"2018-06-01", b"2018-06-01T12:00:00+02:00", b"2018-06-01T12:00:00.1234567", b"2200-01-01", b"soon"),
     *([1], [1.0], [], {}, np.float64(1), np.int64(1)),
 )
-
-
-def same_as_tensors(name: str, tensors: Sequence[Tensor]) -> bool:
-    return _same(lambda: FAST[name].tensors(tensors), lambda: SCHEMAS[name].from_v2(tensors, NOW))
 
 
 def good_tensors(name: str, fields: Mapping[str, Any], count: int = 1) -> dict[str, Tensor]:
@@ -369,3 +370,66 @@ def test_too_many_rows_are_refused_before_they_are_built(row: bytes) -> None:
 )
 def test_rows_that_are_not_too_many_or_none_are_left_to_the_schema(body: bytes) -> None:
     check_objects(body)
+
+
+# Values as protobuf holds them, by datatype.
+HELD: Mapping[str, list[Any]] = {
+    "INT64": [0, 1, -1, -2, 7, 1000, 1001, 2**53 + 1, 2**60, 2**60 + 1, -(2**63), 2**63 - 1],
+    "UINT64": [0, 1, 1000, 2**53 + 1, 2**63, 2**64 - 1],
+    "INT8": [0, 1, -1, 300],
+    "FP64": [
+        0.0,
+        -0.0,
+        0.25,
+        1.0,
+        1000.0,
+        1000.5,
+        -1.0,
+        3.4e38,
+        3.5e38,
+        1e308,
+        float("nan"),
+        float("inf"),
+        -float("inf"),
+    ],
+    "FP32": [0.1, 0.5, float("nan")],
+    "FP16": [0.5],
+    "BOOL": [True, False],
+    "BYTES": [
+        *(spelling.encode() for spelling in ("", "a", "A", "é", "1", "a\0b", "💳", "x" * 1024, "x" * 1025, "soon")),
+        *(b"\xff", b"\xed\xa0\x80", b"2018-06-01T12:00:00", b"2018-06-01T12:00:00+02:00", b"2200-01-01", b"2018-06-01"),
+    ],
+}
+GOOD_HELD = {**{name: [orjson.loads(value) for value in values] for name, values in GOOD.items()}, "AMOUNT": [5.0, 0.5]}
+
+
+@st.composite
+def tensors(draw: st.DrawFn, schema: RequestSchema) -> list[Tensor]:
+    """Most of them good, and without nulls, which protobuf has none of."""
+    names, count = draw(given_columns(schema)), draw(st.integers(1, 3))
+    found = []
+    for name in names:
+        datatype = datatype_of(schema, name) if not odd(draw, 20) else draw(st.sampled_from([*HELD, "FP99"]))
+        good = [value for value in GOOD_HELD.get(name, [0.25]) if value is not None]
+        held = [value.encode() if isinstance(value, str) else value for value in good]
+        fits = datatype == datatype_of(schema, name) and not odd(draw, 15)
+        values = draw(
+            st.lists(st.sampled_from(held if fits else HELD.get(datatype, [0])), min_size=count, max_size=count)
+        )
+        values = values[: count - 1] if odd(draw, 40) else values
+        shape = draw(
+            st.sampled_from([[count], [count], [count, 1], [count + 1], [1, count], []])
+            if odd(draw, 10)
+            else st.just([count])
+        )
+        parameters = {"content_type": "base64"} if odd(draw, 40) else {}
+        found.append(Tensor(name, datatype, shape, values, parameters))
+    return found
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+@given(data=st.data())
+@settings(max_examples=100, deadline=None)
+def test_tensors_of_protobuf_that_are_taken_are_those_of_the_schema(name: str, data: st.DataObject) -> None:
+    given = data.draw(tensors(SCHEMAS[name]))
+    same_as_tensors(name, given)
