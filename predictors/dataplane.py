@@ -24,7 +24,7 @@ from serin.errors import UnavailableError
 
 SMALL = 32 * 1024  # bytes of a body that is decoded, and answered, on the event loop
 _WARM_UP_SECONDS = 0.2
-_TRIES = 3
+_TRIES = 5
 
 _T = TypeVar("_T")
 _NO_SPAN = nullcontext()

@@ -4,6 +4,7 @@ Messages are parsed here, for gRPC itself would call one that is no message our 
 traceback of it.
 """
 
+import os
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,6 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
-from uuid import uuid4
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -28,6 +28,7 @@ from predictors.edge.body import MAX_BODY
 from predictors.edge.errors import RefusedError, told
 from predictors.faults import FaultLog
 from predictors.identity import Identity
+from predictors.requests.fast import FastDecoder
 from predictors.requests.rows import Rows
 from predictors.requests.schema import check_id, options_of
 from predictors.scoring.kind import Answered, Kind
@@ -51,6 +52,7 @@ class Inference:
 
     def __init__(self, identity: Identity, kind: Kind, plane: DataPlane, faults: FaultLog) -> None:
         self._identity, self._schema, self._outputs = identity, kind.schema, kind.outputs
+        self._fast = FastDecoder(kind.schema)
         self._plane, self._faults = plane, faults
         self.latest = float("-inf")  # when the latest call came (time.perf_counter)
 
@@ -62,7 +64,7 @@ class Inference:
         try:
             request = _parsed(pb.ModelInferRequest, data)
             self._check_model(request)
-            request_id = check_id(request.id or headers.get("x-request-id") or uuid4().hex)
+            request_id = check_id(request.id or headers.get("x-request-id") or os.urandom(16).hex())
         except RefusedError as error:
             # Another model's or another version's, which are not counted as this one's.
             await _abort(context, error, self._faults, request_id)
@@ -110,7 +112,9 @@ class Inference:
             for output in request.outputs:
                 if output.name not in allowed:
                     raise RequestError(f"output {shown(output.name)} is unknown; allowed: {', '.join(allowed)}")
-        return self._schema.from_v2(tensors.tensors(request), datetime.now(UTC), given)
+        inputs = tensors.tensors(request)
+        rows = None if given else self._fast.tensors(inputs)
+        return self._schema.from_v2(inputs, datetime.now(UTC), given) if rows is None else rows
 
 
 class GrpcServer:

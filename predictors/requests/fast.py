@@ -9,28 +9,23 @@ whole number that is written as a float, parameters, base64, a tensor as lists o
 import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import reduce
-from operator import attrgetter, itemgetter, or_
-from types import GenericAlias
-from typing import Annotated, Any, Literal
+from operator import attrgetter, itemgetter
+from typing import Any
 
 import msgspec
+from msgspec.structs import astuple
 
+from predictors.requests import typed
 from predictors.requests.fields import Field
 from predictors.requests.rows import Rows
-from predictors.requests.schema import MAX_ROWS, RequestSchema, check_count
-from predictors.requests.values import is_utf8
-from serin.columns import MAX_NUMBER, MAX_TEXT, TYPES, YEARS, Column
+from predictors.requests.schema import MAX_ROWS, RequestSchema, Tensor, check_count
+from serin.columns import TYPES, YEARS
 from serin.errors import SerinError
 from serin.times import parse_time
 
 # The only way to spell NUL in JSON, which no text may hold.
 _NUL = b"\\u0000"
-_INT64 = (-(2**63), 2**63 - 1)
-_MAX_NUMBERS = (-MAX_NUMBER, MAX_NUMBER)
-# KServe takes no tensor of these in JSON.
-_NO_JSON = frozenset({"FP16"})
-_REFUSED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError, OverflowError)
+_REFUSED = (msgspec.DecodeError, RecursionError, ValueError, OverflowError, LookupError)
 
 
 class FastDecoder:
@@ -39,7 +34,8 @@ class FastDecoder:
     def __init__(self, schema: RequestSchema) -> None:
         self._raw = _Shape.of(schema, schema.raw, True)
         # Rows are raw where they give one feature, and then have to give all of them.
-        self._feature = _key(schema.features[0]) if schema.features else None
+        self._name = schema.features[0] if schema.features else None
+        self._feature = typed.key(self._name) if self._name is not None else None
         self._keyed = _Shape.of(schema, schema.keyed, False) if schema.features else None
 
     def v1(self, body: bytes) -> Rows | None:
@@ -66,13 +62,22 @@ class FastDecoder:
             return None
         return None if rows is None else (request.id, rows)
 
+    def tensors(self, tensors: Sequence[Tensor]) -> Rows | None:
+        """The rows of a V2 request without parameters, or None. Raises as `v1`."""
+        keyed = self._name is not None and all(tensor.name != self._name for tensor in tensors)
+        shape = self._keyed if keyed else self._raw
+        try:
+            return None if shape is None else shape.of_values(tensors)
+        except (*_REFUSED, AttributeError, TypeError):
+            return None
+
     def _shape(self, body: bytes) -> "_Shape | None":
         """The shape that the body's rows seem to have: a wrong guess is only slower, for that shape refuses them."""
         return self._raw if self._feature is None or self._feature in body else self._keyed
 
 
 class _Shape:
-    """Decoders for rows with the same columns. `time` is the event time's place among the fields, None without one."""
+    """Decoders for rows with the same columns, which have their places in the order of the fields."""
 
     def __init__(self, fields: Mapping[str, Field], types: Sequence[Any], timestamp: str | None, raw: bool) -> None:
         attributes = [f"c{place}" for place in range(len(fields))]
@@ -85,21 +90,23 @@ class _Shape:
         # One place would give no tuple.
         self._pick = itemgetter(*kept) if len(kept) > 1 else lambda columns: tuple(columns[place] for place in kept)
         self.names = tuple(names[place] for place in kept)
+        self._places = {name: place for place, name in enumerate(names)}
+        self._datatypes = [frozenset(TYPES[field.column.type].v2) for field in fields.values()]
+        self._plain = [_PLAIN[field.column.type] for field in fields.values()]
+        self._columns = typed.tensors(types, attributes)
         self._values = _values([attributes[place] for place in kept])
         self._event_time = attrgetter(attributes[self._time]) if self._time is not None else None
         checks = [(at, _CHECKS.get(fields[name].column.type)) for at, name in enumerate(self.names)]
         self._checks = [(at, check) for at, check in checks if check]
-        self.v1 = msgspec.json.Decoder(_body_v1(fields, types, attributes))
-        self._of_tensor: dict[type, int] = {}
-        self.v2 = msgspec.json.Decoder(self._body_v2(fields, types))
+        self.v1 = msgspec.json.Decoder(typed.body_v1(fields, types, attributes))
+        body, self._of_tensor = typed.body_v2(fields, types)
+        self.v2 = msgspec.json.Decoder(body)
 
     @classmethod
     def of(cls, schema: RequestSchema, fields: Mapping[str, Field], raw: bool) -> "_Shape | None":
         """The shape of rows with the fields; None where their rules can't be told to a decoder."""
-        types = [_type_of(field.column) for field in fields.values()]
-        if not types or any(of is None for of in types) or not all(map(_is_plain, fields)):
-            return None
-        return cls(fields, types, schema.timestamp, raw)
+        types = typed.columns(fields)
+        return cls(fields, types, schema.timestamp, raw) if types else None
 
     def of_objects(self, instances: Sequence[Any]) -> Rows:
         """Rows of decoded objects. Raises ValueError for what the decoder could not check, RequestError for their
@@ -119,14 +126,41 @@ class _Shape:
             if columns[place] is not None or len(data) != count or (shape != flat and shape != upright):
                 return None
             columns[place] = data
-        if count < 0:
+        filled = self._filled(columns, count) if count >= 0 else None
+        return None if filled is None else self._of_columns(filled, count)
+
+    def of_values(self, tensors: Sequence[Tensor]) -> Rows | None:
+        """Rows of tensors of plain values, texts as bytes, with NaN for null. Raises as `of_objects`, and
+        AttributeError and TypeError for other values."""
+        columns: list[Any] = [None] * self._size
+        shape = tensors[0].shape if tensors else None
+        if not shape or shape[0] < 0 or tensors[0].shape[1:] not in ([], [1]):
             return None
-        check_count(count)
-        if None in columns:
-            if any(columns[place] is None for place in self._required):
+        count = shape[0]
+        flat, upright = [count], [count, 1]
+        for tensor in tensors:
+            place, data = self._places[tensor.name], tensor.data
+            if columns[place] is not None or len(data) != count or (tensor.shape != flat and tensor.shape != upright):
                 return None
-            nulls = [None] * count
-            columns = [nulls if column is None else column for column in columns]
+            # [1.0] equals [1] to Python, but is no shape.
+            odd = tensor.parameters or type(sum(tensor.shape)) is not int
+            if odd or tensor.datatype not in self._datatypes[place]:
+                return None
+            columns[place] = self._plain[place](data)
+        filled = self._filled(columns, count)
+        return None if filled is None else self._of_columns(astuple(msgspec.convert(filled, self._columns)), count)
+
+    def _filled(self, columns: Sequence[Any], count: int) -> Sequence[Any] | None:
+        """The columns by place, of nulls where one is left out; None where it must not be."""
+        check_count(count)
+        if None not in columns:
+            return columns
+        if any(columns[place] is None for place in self._required):
+            return None
+        nulls = [None] * count
+        return [nulls if column is None else column for column in columns]
+
+    def _of_columns(self, columns: Sequence[Any], count: int) -> Rows:
         times = None if self._time is None else columns[self._time]
         kept = self._pick(columns)
         records = list(zip(*kept, strict=True)) if kept else [()] * count
@@ -149,89 +183,6 @@ class _Shape:
                 values[place] = check(values[place])
         return tuple(values)
 
-    def _body_v2(self, fields: Mapping[str, Field], types: Sequence[Any]) -> Any:
-        """The type of a V2 body: its tensors are told apart by their names, so the data of each are of its type."""
-        tensors = []
-        for place, (field, of) in enumerate(zip(fields.values(), types, strict=True)):
-            column = field.column
-            datatypes = tuple(name for name in TYPES[column.type].v2 if name not in _NO_JSON)
-            parts: list[Any] = [("datatype", _literal(datatypes)), ("shape", list[int]), ("data", _list(of))]
-            tensor = msgspec.defstruct(
-                f"Tensor{place}", parts, tag_field="name", tag=column.name, forbid_unknown_fields=True, gc=False
-            )
-            self._of_tensor[tensor] = place
-            tensors.append(tensor)
-        of_all: list[Any] = [
-            ("inputs", _list(reduce(or_, tensors))),
-            ("id", str | None, None),
-            ("model_name", str | None, None),
-        ]
-        return msgspec.defstruct("Infer", of_all, forbid_unknown_fields=True, kw_only=True, gc=False)
-
-
-def _body_v1(fields: Mapping[str, Field], types: Sequence[Any], attributes: Sequence[str]) -> Any:
-    parts: list[Any] = []
-    for attribute, field, of in zip(attributes, fields.values(), types, strict=True):
-        parts.append((attribute, of) if field.required else (attribute, of, None))
-    row = msgspec.defstruct(
-        "Row",
-        parts,
-        rename=dict(zip(attributes, fields, strict=True)),
-        forbid_unknown_fields=True,
-        kw_only=True,
-        gc=False,
-    )
-    return msgspec.defstruct("Predict", [("instances", _list(row))], forbid_unknown_fields=True, gc=False)
-
-
-def _type_of(column: Column) -> Any:
-    """What msgspec calls the values of the column, None where it has no word for them."""
-    if column.allowed is not None:
-        return _listed(column)
-    if column.type == "number":
-        low, high = _MAX_NUMBERS
-        low = low if column.min is None else max(low, column.min)
-        high = high if column.max is None else min(high, column.max)
-        of: Any = Annotated[float, msgspec.Meta(ge=low, le=high)]
-    elif column.type == "integer":
-        bottom, top = _INT64
-        bottom = bottom if column.min is None else max(bottom, math.ceil(column.min))
-        top = top if column.max is None else min(top, math.floor(column.max))
-        if not _INT64[0] <= bottom <= top <= _INT64[1]:
-            return None
-        of = Annotated[int, msgspec.Meta(ge=bottom, le=top)]
-    elif column.type == "boolean":
-        of = bool
-    else:
-        of = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
-    return of | None if column.nullable else of
-
-
-def _listed(column: Column) -> Any:
-    if column.type not in ("integer", "text"):
-        return None
-    convert: Callable[[Any], Any] = str if column.type == "text" else int
-    rules = column.rules()
-    values = tuple({convert(value) for value in column.allowed or ()})
-    values = tuple(value for value in values if not any(breaks(value) for _, breaks in rules))
-    if not values or (column.type == "integer" and not all(_INT64[0] <= value <= _INT64[1] for value in values)):
-        return None
-    of = _literal(values)
-    return of | None if column.nullable else of
-
-
-def _is_plain(name: str) -> bool:
-    """Whether JSON spells the name without escapes, which msgspec can't take as a field's name."""
-    return is_utf8(name) and _key(name) == f'"{name}"'.encode()
-
-
-def _list(of: Any) -> Any:
-    return GenericAlias(list, of)
-
-
-def _literal(values: tuple[Any, ...]) -> Any:
-    return Literal.__getitem__(values)
-
 
 def _time_of(text: str) -> datetime:
     try:
@@ -243,6 +194,29 @@ def _time_of(text: str) -> datetime:
     return time
 
 
+def _without_nan(values: Sequence[Any]) -> Sequence[Any]:
+    """Numbers, None where there is NaN."""
+    return [None if value != value else value for value in values] if math.isnan(sum(values)) else values
+
+
+def _texts(values: Sequence[Any]) -> Sequence[Any]:
+    if b"\0" in b"".join(values):
+        raise ValueError
+    return [value.decode() for value in values]
+
+
+def _same(values: Sequence[Any]) -> Sequence[Any]:
+    return values
+
+
+# Values of raw or typed contents as those of JSON.
+_PLAIN: Mapping[str, Callable[[Sequence[Any]], Sequence[Any]]] = {
+    "number": _without_nan,
+    "integer": _same,
+    "boolean": _same,
+    "text": _texts,
+    "timestamp": _texts,
+}
 _CHECKS: Mapping[str, Callable[[Any], Any]] = {"timestamp": _time_of}
 
 
@@ -252,10 +226,6 @@ def _values(attributes: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:
         return lambda _: ()
     get = attrgetter(*attributes)
     return get if len(attributes) > 1 else lambda row: (get(row),)
-
-
-def _key(name: str) -> bytes:
-    return msgspec.json.encode(name)
 
 
 class _Anything(msgspec.Struct, gc=False):

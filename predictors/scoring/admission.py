@@ -10,6 +10,7 @@ PATIENCE_SECONDS = 0.5
 LEAST, MOST = 16, 1024  # requests in flight that the measurement may come to
 # Batches that take less are answered on the event loop: a thread would cost about as much again.
 QUICK_SECONDS = 0.001
+MERGED_ROWS = 512  # of several requests in one batch; a single request may have more
 _WEIGHT = 0.05  # of the latest batch in the moving average
 _LEAST_SECONDS = 1e-9
 _LEAST_RATIO, _MOST_RATIO = 0.25, 4.0  # of one batch to what was expected: a pause of the machine is no measurement
@@ -52,6 +53,12 @@ class Cost:
         self._limit()
         if not self.is_measured:
             self.quick_rows = self._quick(self.scale)
+
+    @property
+    def merged_rows(self) -> int:
+        """How many rows of several requests are worth one batch: as many as are quick, unless a batch costs so much by
+        itself that it had better be a large one."""
+        return self.quick_rows if self.quick_rows and self.base <= QUICK_SECONDS / 2 else MERGED_ROWS
 
     @property
     def concurrency(self) -> int:

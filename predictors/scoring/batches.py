@@ -22,7 +22,6 @@ from predictors.scoring.kind import Answered, Kind
 from predictors.tracing import Tracer
 
 READS = 2  # batches that wait for the online store at once; what comes meanwhile is one batch, once one of them is back
-MAX_ROWS = 512  # rows of several requests in one batch, where the model is not quick; a single request may have more
 
 Key = tuple[Any, ...]
 After = Callable[[], None]
@@ -124,24 +123,37 @@ class Batches:
             loop.call_soon(self._start)
 
     def _start(self) -> None:
-        """Begin as many batches as may be under way."""
+        """Begin as many batches as may be under way, one of each queue in turn: none waits for another to be empty."""
         self._due = False
-        for key in list(self._queues):
-            queue = self._queues[key]
-            while queue and self._may_begin(queue[0].rows):
-                if parts := self._taken(queue):
-                    self._begin(Batch(parts))
-            if not queue:
-                del self._queues[key]
+        begun = True
+        while begun:
+            begun = False
+            for key in list(self._queues):
+                queue = self._queues[key]
+                if self._may_begin(queue):
+                    begun = True
+                    del self._queues[key]
+                    parts = self._taken(queue)
+                    if queue:
+                        self._queues[key] = queue
+                    if parts:
+                        self._begin(Batch(parts))
 
-    def _may_begin(self, first: Rows) -> bool:
+    def _may_begin(self, queue: deque[Waiting]) -> bool:
+        """Whether the next batch of a queue has a place on the loop, in a thread or at the store."""
+        first = queue[0].rows
         if self._kind.reads(first):
             return self._reading < READS and self._scoring < self._threads
-        return first.count <= self._cost.quick_rows or self._scoring < self._threads
+        if self._scoring < self._threads:
+            return True
+        return first.count <= self._cost.quick_rows and (len(queue) == 1 or self._merged_is_quick())
+
+    def _merged_is_quick(self) -> bool:
+        return self._cost.merged_rows <= self._cost.quick_rows
 
     def _taken(self, queue: deque[Waiting]) -> list[Waiting]:
         """Requests of a queue for one batch; those that were cancelled are left out."""
-        limit = self._cost.quick_rows or MAX_ROWS
+        limit = self._cost.merged_rows
         parts: list[Waiting] = []
         count = 0
         while queue:
@@ -250,7 +262,7 @@ class Batches:
         if after:
             self._keep(self._settle_after(batch, answered, after))
         else:
-            batch.settle(answered)
+            self._settle(batch, answered)
 
     async def _settle_after(self, batch: Batch, answered: Answered, after: After) -> None:
         try:
@@ -258,7 +270,14 @@ class Batches:
         except Exception:
             logger.exception("what follows from answers failed; the answers stand")
         finally:
+            self._settle(batch, answered)
+
+    def _settle(self, batch: Batch, answered: Answered) -> None:
+        try:
             batch.settle(answered)
+        except Exception as error:  # noqa: BLE001
+            # A kind that does not keep its word: whoever has no answer yet is told.
+            batch.fail(error)
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> None:
         """Have a task that nothing else refers to live on until it is done."""

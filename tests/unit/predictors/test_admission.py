@@ -18,6 +18,13 @@ def test_batches_that_take_less_than_a_millisecond_are_quick(one: float, each: f
     assert abs(cost(one, each).quick_rows - quick) <= 1
 
 
+@pytest.mark.parametrize(
+    ("one", "each", "merged"), [(0.0001, 0.00001, 91), (0.0009, 0.00001, 512), (0.02, 0.001, 512), (0.0003, 0.0002, 4)]
+)
+def test_batches_are_quick_ones_unless_each_costs_much_by_itself(one: float, each: float, merged: int) -> None:
+    assert abs(cost(one, each).merged_rows - merged) <= 1
+
+
 @pytest.mark.parametrize(("each", "most"), [(0.00001, MOST), (0.001, 500), (0.1, LEAST)])
 def test_as_many_requests_may_be_in_flight_as_are_answered_in_half_a_second(each: float, most: int) -> None:
     assert abs(cost(each, each).concurrency - most) <= 1

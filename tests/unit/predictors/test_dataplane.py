@@ -206,6 +206,30 @@ def test_few_reads_are_under_way_at_once_and_the_rest_is_one_batch(tmp_path: Pat
     assert len(kind.batches) < 20
 
 
+def test_requests_of_another_shape_do_not_wait_until_the_others_stop(tmp_path: Path) -> None:
+    kind = Doubles(seconds=0.005)
+    with plane_of(kind, tmp_path, max_threads=1) as plane:
+        started(plane, kind)
+
+        async def crowded() -> int:
+            over = asyncio.Event()
+
+            async def without_end(number: int) -> None:
+                # Two in turn, so that there is always one that waits.
+                while not over.is_set():
+                    await asyncio.gather(*(plane.request(of(number + more), "r") for more in (0, 10)))
+
+            crowd = [asyncio.ensure_future(without_end(number)) for number in range(4)]
+            await asyncio.sleep(0.02)
+            before = len(kind.batches)
+            await asyncio.wait_for(plane.request(of(50, partial=True), "r-alone"), 5)
+            over.set()
+            await asyncio.gather(*crowd)
+            return kind.batches.index([50]) - before
+
+        assert asyncio.run(crowded()) <= 3
+
+
 def test_store_that_is_away_is_asked_once_for_a_batch(tmp_path: Path) -> None:
     kind, registry = Doubles(reading=0.0), CollectorRegistry()
     kind.store_is_away = True

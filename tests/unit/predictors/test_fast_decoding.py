@@ -1,9 +1,11 @@
 """What the fast decoders take, the schema takes with equal rows: that is the whole of their contract."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import orjson
 import pytest
 from hypothesis import given, settings
@@ -13,7 +15,7 @@ from predictors.edge.v2 import V2
 from predictors.identity import Identity
 from predictors.requests.fast import FastDecoder, check_objects
 from predictors.requests.rows import Rows
-from predictors.requests.schema import RequestSchema
+from predictors.requests.schema import RequestSchema, Tensor
 from predictors.scoring.kind import Output
 from serin.artifact import EventColumns, RequestColumn
 from serin.errors import RequestError
@@ -190,6 +192,11 @@ def same_as_v2(name: str, body: bytes) -> bool:
     return _same(fast, lambda: EDGES[name].slow(body, None).rows())
 
 
+def same_as_tensors(name: str, given: Sequence[Tensor]) -> bool:
+    """As `same_as_v1`."""
+    return _same(lambda: FAST[name].tensors(given), lambda: SCHEMAS[name].from_v2(given, NOW))
+
+
 def _same(fast: Callable[[], Rows | None], slow: Callable[[], Rows]) -> bool:
     try:
         found = fast()
@@ -231,6 +238,87 @@ def test_every_spelling_of_every_column_is_taken_as_the_schema_does(column: str)
             assert first == second, (name, spelling)
             if column in good and spelling == good[column]:
                 assert first
+
+
+# What tensors may hold that come as protobuf messages, as raw contents, or from elsewhere.
+VALUES: tuple[Any, ...] = (
+    *(0, 1, -1, 1.0, -0.0, 0.5, 1000, 1000.5, 5e-324, 1e39, -1e39, float("nan"), float("inf"), float("-inf")),
+    *(2**53 + 1, 2.0**53, 2**60, 2**60 + 1, 2**63 - 1, 2**63, -(2**63), -(2**63) - 1, 10**400, True, False, None),
+    *(b"a", b"1", "é".encode(), b"", b"\xff", b"\xed\xa0\x80", b"a\0", b"x" * 1024, b"x" * 1025, "a", "\ud800", "a\0"),
+    *(b"2018-06-01", b"2018-06-01T12:00:00+02:00", b"2018-06-01T12:00:00.1234567", b"2200-01-01", b"soon"),
+    *([1], [1.0], [], {}, np.float64(1), np.int64(1)),
+)
+
+
+def good_tensors(name: str, fields: Mapping[str, Any], count: int = 1) -> dict[str, Tensor]:
+    found = {}
+    for column in fields:
+        value = orjson.loads(GOOD.get(column, ["0.25"])[0])
+        value = value.encode() if isinstance(value, str) else value
+        found[column] = Tensor(column, datatype_of(SCHEMAS[name], column), [count], [value] * count)
+    return found
+
+
+@pytest.mark.parametrize("column", SCHEMA.raw)
+def test_every_value_of_every_tensor_is_taken_as_the_schema_does(column: str) -> None:
+    for name, fields in (("store", SCHEMA.raw), ("store", SCHEMA.keyed), ("no store", WITHOUT_STORE.raw)):
+        good = good_tensors(name, fields)
+        assert same_as_tensors(name, list(good.values()))
+        if column not in good:
+            continue
+        for value in VALUES:
+            for datatype in ("FP64", "FP16", "INT8", "BOOL", "BYTES", "FP8"):
+                changed = replace(good[column], data=[value], datatype=datatype)
+                same_as_tensors(name, list({**good, column: changed}.values()))
+
+
+def test_tensors_as_grpc_brings_them_are_taken() -> None:
+    for fields in (SCHEMA.raw, SCHEMA.keyed):
+        good = good_tensors("store", fields, 3)
+        assert same_as_tensors("store", list(good.values()))
+        assert same_as_tensors("store", [replace(tensor, shape=[3, 1]) for tensor in reversed(good.values())])
+        needed = [tensor for name, tensor in good.items() if fields[name].required]
+        assert same_as_tensors("store", needed)
+    missing = replace(good_tensors("store", SCHEMA.raw, 3)["rate_7d"], data=[1.0, float("nan"), 2.0])
+    assert same_as_tensors("store", list({**good_tensors("store", SCHEMA.raw, 3), "rate_7d": missing}.values()))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"shape": [2]},
+        {"shape": [1, 2]},
+        {"shape": []},
+        {"shape": [-1]},
+        {"shape": [True]},
+        {"shape": [1.0]},
+        {"shape": None},
+        {"data": []},
+        {"data": [1.0, 2.0]},
+        {"data": None},
+        {"name": "CUSTOMER"},
+        {"name": "UNKNOWN"},
+        {"parameters": {"content_type": "base64"}},
+        {"parameters": {"x": 1}},
+    ],
+)
+@pytest.mark.parametrize("column", ["CUSTOMER", "AMOUNT"])
+def test_tensors_that_are_odd_are_left_to_the_schema(column: str, change: dict[str, Any]) -> None:
+    good = good_tensors("store", SCHEMA.keyed)
+    tensors = [replace(tensor, **change) if name == column else tensor for name, tensor in good.items()]
+    try:
+        SCHEMA.from_v2(tensors, NOW)
+    except RequestError:
+        assert not _taken(tensors)
+    else:
+        same_as_tensors("store", tensors)
+
+
+def _taken(tensors: Sequence[Tensor]) -> bool:
+    try:
+        return FAST["store"].tensors(tensors) is not None
+    except RequestError:
+        return False
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
@@ -282,3 +370,66 @@ def test_too_many_rows_are_refused_before_they_are_built(row: bytes) -> None:
 )
 def test_rows_that_are_not_too_many_or_none_are_left_to_the_schema(body: bytes) -> None:
     check_objects(body)
+
+
+# Values as protobuf holds them, by datatype.
+HELD: Mapping[str, list[Any]] = {
+    "INT64": [0, 1, -1, -2, 7, 1000, 1001, 2**53 + 1, 2**60, 2**60 + 1, -(2**63), 2**63 - 1],
+    "UINT64": [0, 1, 1000, 2**53 + 1, 2**63, 2**64 - 1],
+    "INT8": [0, 1, -1, 300],
+    "FP64": [
+        0.0,
+        -0.0,
+        0.25,
+        1.0,
+        1000.0,
+        1000.5,
+        -1.0,
+        3.4e38,
+        3.5e38,
+        1e308,
+        float("nan"),
+        float("inf"),
+        -float("inf"),
+    ],
+    "FP32": [0.1, 0.5, float("nan")],
+    "FP16": [0.5],
+    "BOOL": [True, False],
+    "BYTES": [
+        *(spelling.encode() for spelling in ("", "a", "A", "é", "1", "a\0b", "💳", "x" * 1024, "x" * 1025, "soon")),
+        *(b"\xff", b"\xed\xa0\x80", b"2018-06-01T12:00:00", b"2018-06-01T12:00:00+02:00", b"2200-01-01", b"2018-06-01"),
+    ],
+}
+GOOD_HELD = {**{name: [orjson.loads(value) for value in values] for name, values in GOOD.items()}, "AMOUNT": [5.0, 0.5]}
+
+
+@st.composite
+def tensors(draw: st.DrawFn, schema: RequestSchema) -> list[Tensor]:
+    """Most of them good, and without nulls, which protobuf has none of."""
+    names, count = draw(given_columns(schema)), draw(st.integers(1, 3))
+    found = []
+    for name in names:
+        datatype = datatype_of(schema, name) if not odd(draw, 20) else draw(st.sampled_from([*HELD, "FP99"]))
+        good = [value for value in GOOD_HELD.get(name, [0.25]) if value is not None]
+        held = [value.encode() if isinstance(value, str) else value for value in good]
+        fits = datatype == datatype_of(schema, name) and not odd(draw, 15)
+        values = draw(
+            st.lists(st.sampled_from(held if fits else HELD.get(datatype, [0])), min_size=count, max_size=count)
+        )
+        values = values[: count - 1] if odd(draw, 40) else values
+        shape = draw(
+            st.sampled_from([[count], [count], [count, 1], [count + 1], [1, count], []])
+            if odd(draw, 10)
+            else st.just([count])
+        )
+        parameters = {"content_type": "base64"} if odd(draw, 40) else {}
+        found.append(Tensor(name, datatype, shape, values, parameters))
+    return found
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+@given(data=st.data())
+@settings(max_examples=100, deadline=None)
+def test_tensors_of_protobuf_that_are_taken_are_those_of_the_schema(name: str, data: st.DataObject) -> None:
+    given = data.draw(tensors(SCHEMAS[name]))
+    same_as_tensors(name, given)
