@@ -19,6 +19,7 @@ from serin.platform import Platform, build
 from serin.ports import RegisteredVersion
 from serin.schema import InputColumn, InputSchema
 from serin.workspace import Workspace
+from tests.bench.checks import accept
 from tests.factories import make_case, make_manifest
 
 ROWS, COLUMNS, TURNS = 500_000, 30, 5
@@ -58,6 +59,8 @@ def run() -> None:
     print(f"  the model alone {ROWS / min(alone):>12,.0f} rows/s (median {ROWS / float(np.median(alone)):,.0f})")
     print(f"  serin score     {ROWS / min(scored):>12,.0f} rows/s (median {ROWS / float(np.median(scored)):,.0f})")
     print(f"  ratio {min(alone) / min(scored):.2f} (of the medians {np.median(alone) / np.median(scored):.2f})")
+    ratio = min(alone) / min(scored)
+    accept(f"serin score at {ratio:.2f} of the native model's rows/s, at least 0.8", ratio >= 0.8)
 
 
 def _model(folder: Path, random: np.random.Generator) -> Path:

@@ -31,6 +31,7 @@ from tests.bench.serving_world import World
 ROUNDS, SECONDS, WARM_UP = 3, 2, 1  # whole seconds, for wrk takes no others
 PACED_ROUNDS, PACED_SECONDS = 2, 4.0
 BATCH = 4096
+BUSY = 0.85  # of its core, that a server has under a load which it can't keep up with
 V1, V2, BENTOML = f"/v1/models/{world.NAME}:predict", f"/v2/models/{world.NAME}/infer", "/predict"
 MIB = 2**20
 
@@ -43,6 +44,11 @@ class Figures:
 
     rate: float
     cpu: float
+
+    @property
+    def share(self) -> float:
+        """How much of its core the server had."""
+        return self.rate * self.cpu / 1e6
 
 
 def run() -> None:
@@ -210,6 +216,8 @@ def _footprint(running: Mapping[str, Server]) -> None:
     print("start to ready, and resident memory after the loads")
     for server in running.values():
         print(f"  {server.name}: {server.start_seconds:.1f} s, {server.resident() / MIB:.0f} MiB")
+    if place := servers.environment_of_serin():
+        print(f"  what the predictor needs, installed: {servers.size(place) / MIB:.0f} MiB (extra `serving`, locked)")
     serin = running["serin"]
     memory = serin.resident() / MIB
     accept(f"ready after {serin.start_seconds:.1f} s, under 6 s", serin.start_seconds < 6)
@@ -253,5 +261,12 @@ def _tell(what: str, found: Mapping[str, Figures]) -> None:
 
 
 def _accept_ratio(what: str, found: Mapping[str, Figures], other: str, least: float) -> None:
-    ratio = found["serin"].rate / found[other].rate
-    accept(f"{what}: {ratio:.2f} x the requests/s of {other}, at least {least}", ratio >= least)
+    """By requests/s; by CPU where the machine had so much other work that servers did not get their core."""
+    serin, theirs = found["serin"], found[other]
+    if min(serin.share, theirs.share) >= BUSY:
+        ratio = serin.rate / theirs.rate
+        accept(f"{what}: {ratio:.2f} x the requests/s of {other}, at least {least}", ratio >= least)
+    else:
+        ratio = theirs.cpu / serin.cpu
+        told = f"by CPU, for the servers had {serin.share:.0%} and {theirs.share:.0%} of their core"
+        accept(f"{what}: {ratio:.2f} x {other}, at least {least} ({told})", ratio >= least)
