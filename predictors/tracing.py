@@ -6,12 +6,13 @@ Spans wait in a bounded queue for a thread that sends them; a collector that doe
 """
 
 import logging
-import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from threading import Thread
 from typing import Any, Protocol
+
+from serin.environment import variables
 
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
@@ -59,7 +60,7 @@ class OpenTelemetry:
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-        own = {**attributes, "service.name": os.environ.get("OTEL_SERVICE_NAME") or service}
+        own = {**attributes, "service.name": variables().get("OTEL_SERVICE_NAME") or service}
         self._provider = TracerProvider(resource=Resource.create(own), shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("serin.predictors")
@@ -95,12 +96,12 @@ def _block(started: AbstractContextManager[Any]) -> Iterator[None]:
 
 
 def _configured() -> str | None:
-    given = os.environ.get("OTEL_TRACES_EXPORTER", "").strip().lower()
-    if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true" or given == "none":
+    given = variables().get("OTEL_TRACES_EXPORTER", "").strip().lower()
+    if variables().get("OTEL_SDK_DISABLED", "").strip().lower() == "true" or given == "none":
         return None
     if given == "console":
         return given
-    if not any(os.environ.get(name) for name in _ENDPOINTS):
+    if not any(variables().get(name) for name in _ENDPOINTS):
         return None
     return "otlp"
 
@@ -111,7 +112,7 @@ def _exporter(kind: str) -> Any:
         from opentelemetry.sdk.trace.export import ConsoleSpanExporter
 
         return ConsoleSpanExporter(out=sys.stdout)
-    protocol = next((os.environ[name] for name in _PROTOCOLS if os.environ.get(name)), _HTTP)
+    protocol = next((variables()[name] for name in _PROTOCOLS if variables().get(name)), _HTTP)
     if protocol != _HTTP:
         raise ValueError(f"{_PROTOCOLS[1]} is {protocol!r}; allowed: {_HTTP}")
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter

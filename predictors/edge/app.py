@@ -247,5 +247,7 @@ def _ids() -> Callable[[], str]:
 
 def _header(request_id: str) -> bytes:
     """The id as a header has it: percent-encoded where a header can't hold it."""
-    plain = request_id.isascii() and request_id.isprintable()
-    return (request_id if plain else quote(request_id, safe=" ")).encode()
+    # Blanks at its ends would be lost on the way.
+    whole = request_id == request_id.strip()
+    plain = request_id.isascii() and request_id.isprintable() and whole
+    return (request_id if plain else quote(request_id, safe=" " if whole else "")).encode()

@@ -7,9 +7,11 @@ from typing import Any
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
 
 from predictors.edge import body as bodies
 from predictors.edge.body import Headers, Message, Receive
+from predictors.edge.errors import utf8
 
 Scope = Message
 Send = Callable[[Message], Awaitable[None]]
@@ -56,6 +58,13 @@ async def bad_input(_: Request, error: Exception) -> JSONResponse:
     """The answer to a refused request. Its text may repeat a lone surrogate of the request, which UTF-8 can't hold."""
     text = str(error).encode(errors="backslashreplace").decode()
     return JSONResponse({"error": text}, HTTPStatus.BAD_REQUEST)
+
+
+async def bad_route(request: Request, error: Exception) -> JSONResponse:
+    """The answer to a path, or a method of it, that there is not: FastAPI's own has no `error`."""
+    status, headers = (error.status_code, error.headers) if isinstance(error, HTTPException) else (404, None)
+    found = HTTPStatus(status)
+    return JSONResponse({"error": f"{request.method} {utf8(request.url.path)}: {found.phrase.lower()}"}, found, headers)
 
 
 def _problem(problem: Any) -> str:

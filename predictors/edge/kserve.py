@@ -17,8 +17,9 @@ from kserve.protocol.dataplane import DataPlane as KServeDataPlane
 from kserve.protocol.grpc.servicer import InferenceServicer
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 from kserve.protocol.rest.server import RESTServer
+from starlette.exceptions import HTTPException
 
-from predictors.edge.behind import bad_body, bad_input
+from predictors.edge.behind import bad_body, bad_input, bad_route
 from predictors.edge.errors import answer, told
 from predictors.edge.model import PredictorModel
 from predictors.faults import FaultLog
@@ -83,6 +84,7 @@ class KServeParts(ModelServer):
         rest.create_application()
         app.add_exception_handler(RequestValidationError, bad_body)
         app.add_exception_handler(InvalidInput, bad_input)
+        app.add_exception_handler(HTTPException, bad_route)
         # KServe's handler shows the caller the text of any error.
         app.add_exception_handler(Exception, self._failed)
         # It would redirect to where the client's Host header says.

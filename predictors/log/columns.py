@@ -33,8 +33,10 @@ def schema(logged: Mapping[str, TypeName]) -> pa.Schema:
     """
     if taken := sorted(FIXED.keys() & logged.keys()):
         raise ArtifactError(f"columns {', '.join(taken)} have names that the prediction log keeps for itself")
-    # Every file has the same types of what a tabular model logs, whatever wrote it.
-    types: dict[str, str] = {**FIXED, **logged, **{name: SCORED[name] for name in SCORED if name in logged}}
+    types: dict[str, str] = {**FIXED, **logged}
+    if types.get("missing_features") == "integer":
+        # As in the files of before, which are merged with new ones.
+        types["missing_features"] = SCORED["missing_features"]
     return pa.schema([(name, _ARROW[type_]) for name, type_ in types.items()])
 
 

@@ -1,4 +1,5 @@
-"""Batch scoring of raw numeric rows beside the native model's own rows a second, in the same process, turn by turn."""
+"""Batch scoring of raw numeric rows beside the native model's own rows a second of processor time, in the same process,
+turn by turn."""
 
 import tempfile
 import time
@@ -18,6 +19,7 @@ from serin.platform import Platform, build
 from serin.ports import RegisteredVersion
 from serin.schema import InputColumn, InputSchema
 from serin.workspace import Workspace
+from tests.bench.checks import accept
 from tests.factories import make_case, make_manifest
 
 ROWS, COLUMNS, TURNS = 500_000, 30, 5
@@ -53,10 +55,12 @@ def run() -> None:
         for _ in range(TURNS):
             alone.append(_seconds(lambda: native(matrix)))
             scored.append(_seconds(lambda: score_table(platform, case, str(table), str(root / "scores.parquet"))))
-    print(f"batch scoring: {ROWS:,} raw rows of {COLUMNS} numbers, XGBoost of 200 trees, from Parquet to Parquet")
+    print(f"batch scoring: {ROWS:,} raw rows of {COLUMNS} numbers, XGBoost of 200 trees, by processor time")
     print(f"  the model alone {ROWS / min(alone):>12,.0f} rows/s (median {ROWS / float(np.median(alone)):,.0f})")
     print(f"  serin score     {ROWS / min(scored):>12,.0f} rows/s (median {ROWS / float(np.median(scored)):,.0f})")
     print(f"  ratio {min(alone) / min(scored):.2f} (of the medians {np.median(alone) / np.median(scored):.2f})")
+    ratio = min(alone) / min(scored)
+    accept(f"serin score at {ratio:.2f} of the native model's rows/s, at least 0.8", ratio >= 0.8)
 
 
 def _model(folder: Path, random: np.random.Generator) -> Path:
@@ -85,9 +89,10 @@ def _platform(root: Path, model: Path) -> Platform:
 
 
 def _seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
+    """Of the processor, all threads together: what else the machine does counts little."""
+    start = time.process_time()
     work()
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 if __name__ == "__main__":

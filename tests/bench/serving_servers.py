@@ -1,6 +1,7 @@
 """The servers of the comparison as processes, all on one core: starting them, what they use, and their end."""
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -149,25 +150,35 @@ def bentoml(world: World, environment: Path) -> Server:
 
 
 def environment(name: str) -> Path | None:
-    """The environment .venv-bench-NAME with the pinned requirements, made by uv where it is not there yet; None where
-    it can't be had, and that is said."""
-    folder, pinned = CHECKOUT / f".venv-bench-{name}", ENVIRONMENTS[name]
-    mark = folder / ".requirements"
-    if mark.is_file() and mark.read_bytes() == pinned.read_bytes():
+    """The environment of a reference, with its pinned requirements; None where it can't be had, and that is said."""
+    return _environment(name, ["-r", str(ENVIRONMENTS[name])], ENVIRONMENTS[name].read_bytes())
+
+
+def environment_of_serin() -> Path | None:
+    """An environment with what the predictor needs, the extra `serving`, as it is locked; None as `environment`."""
+    lock, extras = CHECKOUT / "requirements.lock", CHECKOUT / "setup.cfg"
+    wanted = ["-c", str(lock), "-r", str(extras), "--extra", "serving"]
+    return _environment("serving", wanted, lock.read_bytes() + extras.read_bytes())
+
+
+def _environment(name: str, wanted: list[str], pinned: bytes) -> Path | None:
+    """The environment .venv-bench-NAME, made by uv where it is not there with what is pinned."""
+    folder = CHECKOUT / f".venv-bench-{name}"
+    mark, digest = folder / ".pinned", hashlib.sha256(pinned).hexdigest()
+    if mark.is_file() and mark.read_text() == digest:
         return folder
     uv = shutil.which("uv") or str(Path(sys.executable).parent / "uv")
     shutil.rmtree(folder, ignore_errors=True)
     print(f"setting up {folder.name} (once)", flush=True)
     try:
         _run([uv, "venv", "--quiet", "--python", sys.executable, str(folder)])
-        _run([uv, "pip", "install", "--quiet", "--python", str(folder / "bin" / "python"), "-r", str(pinned)])
+        _run([uv, "pip", "install", "--quiet", "--python", str(folder / "bin" / "python"), *wanted])
     except (OSError, subprocess.CalledProcessError) as error:
-        told = (
-            error.stderr.decode().strip().splitlines()[-1:] if isinstance(error, subprocess.CalledProcessError) else []
-        )
-        print(f"  {name}: left out, for its environment can't be had: {' '.join(told) or error}", flush=True)
+        said = error.stderr.decode().strip() if isinstance(error, subprocess.CalledProcessError) else str(error)
+        told = said.splitlines()[-1] if said else "no reason is told"
+        print(f"  {name}: left out, for its environment can't be had: {told}", flush=True)
         return None
-    mark.write_bytes(pinned.read_bytes())
+    mark.write_text(digest)
     return folder
 
 

@@ -512,6 +512,11 @@ def test_input_with_the_name_of_a_fixed_column_is_refused() -> None:
         logged_of(taken)
 
 
+def test_another_kind_may_log_other_types_under_the_names_of_a_tabular_model() -> None:
+    found = schema({"decision": "text", "missing_features": "text"})
+    assert [found.field(name).type for name in ("decision", "missing_features")] == [pa.string(), pa.string()]
+
+
 def test_columns_of_a_kind_with_the_name_of_a_fixed_one_are_refused() -> None:
     with pytest.raises(ArtifactError, match="columns request_id, row have names that the prediction log keeps"):
         schema({"row": "integer", "request_id": "text", "text": "text"})

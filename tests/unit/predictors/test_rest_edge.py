@@ -413,7 +413,15 @@ def test_id_of_a_v2_request_is_its_own_before_its_headers(edge: Edge) -> None:
 
 
 @pytest.mark.parametrize(
-    ("own", "header"), [("a\r\nx: y", "a%0D%0Ax%3A y"), ("é", "%C3%A9"), ("\x7f", "%7F"), ("a b", "a b")]
+    ("own", "header"),
+    [
+        ("a\r\nx: y", "a%0D%0Ax%3A y"),
+        ("é", "%C3%A9"),
+        ("\x7f", "%7F"),
+        ("a b", "a b"),
+        (" ", "%20"),
+        ("a b ", "a%20b%20"),
+    ],
 )
 def test_id_that_a_header_can_not_hold_is_encoded_there(edge: Edge, own: str, header: str) -> None:
     edge.post(INFER, orjson.dumps({"inputs": TENSORS, "id": own}))
