@@ -170,9 +170,8 @@ def test_requests_with_options_are_answered_alone(tmp_path: Path) -> None:
 
 
 def test_slow_model_answers_in_threads_and_takes_together_what_comes_meanwhile(tmp_path: Path) -> None:
-    kind = Doubles(seconds=0.02)
+    kind = Doubles(seconds=0.1)
     with plane_of(kind, tmp_path, max_threads=1) as plane:
-        started(plane, kind)
 
         async def one_after_the_other() -> list[Answered]:
             first = asyncio.ensure_future(plane.request(of(0), "r-0"))
@@ -242,7 +241,7 @@ def test_store_that_is_away_is_asked_once_for_a_batch(tmp_path: Path) -> None:
 
 
 def test_cancelled_request_takes_no_other_with_it(tmp_path: Path) -> None:
-    kind, registry = Doubles(seconds=0.02), CollectorRegistry()
+    kind, registry = Doubles(seconds=0.1), CollectorRegistry()
     with plane_of(kind, tmp_path, registry, max_threads=1) as plane:
 
         async def some_go_away() -> list[Any]:
