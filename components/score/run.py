@@ -5,6 +5,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -187,7 +188,7 @@ def _score(
     place, first = beside(done.output), []
     with ExitStack() as stack:
         write_refused: Write | None = None
-        for lines in table.batches(wanted):
+        for lines in _ahead(table.batches(wanted)):
             result = scorer.score(Batch(lines.columns, lines.rows, done.rows, lines.wrong)) if lines.rows else None
             refused = dict(result.refused) if result else {}
             _count(done, result.table if result else None, refused, lines)
@@ -211,6 +212,15 @@ def _score(
     else:
         # That of an earlier run would say what is no longer so.
         storage.remove(place)
+
+
+def _ahead(batches: Iterator[Lines]) -> Iterator[Lines]:
+    """The same, each of them read while the one before is scored."""
+    with ThreadPoolExecutor(1, thread_name_prefix="read") as pool:
+        following = pool.submit(next, batches, None)
+        while (lines := following.result()) is not None:
+            following = pool.submit(next, batches, None)
+            yield lines
 
 
 def _count(done: Scored, table: pa.Table | None, refused: Mapping[int, str], lines: Lines) -> None:

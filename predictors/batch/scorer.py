@@ -236,10 +236,11 @@ def _keys(manifest: Manifest) -> list[str]:
     return list(dict.fromkeys([*names, *([manifest.timestamp] if manifest.timestamp else [])]))
 
 
-def encoded(column: InputColumn, values: pa.Array | NDArray[np.float64]) -> NDArray[np.float32]:
-    """An input's n values as `InputSchema.encode` makes them; of a category, each distinct value is looked up once."""
+def encoded(column: InputColumn, values: pa.Array | NDArray[np.float64]) -> NDArray[Any]:
+    """An input's n values as `InputSchema.encode` makes them, but for the 64 bits of a number; of a category, each
+    distinct value is looked up once."""
     if column.kind == "number":
-        return (values if isinstance(values, np.ndarray) else floats(values)).astype(np.float32)
+        return values if isinstance(values, np.ndarray) else floats(values)
     array = pa.array(values) if isinstance(values, np.ndarray) else values
     distinct = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
     known = distinct.dictionary.to_pylist()

@@ -30,7 +30,7 @@ from predictors.edge.v1 import V1
 from predictors.edge.v2 import BINARY_HEADER, V2, Infer
 from predictors.faults import FaultLog
 from predictors.identity import Identity
-from predictors.online.events import EventSink
+from predictors.online.events import EventSink, Pushed
 from predictors.requests.fast import FastDecoder
 from predictors.requests.schema import check_id
 from predictors.scoring.kind import Answered, Kind
@@ -193,8 +193,7 @@ class RestEdge:
         if self._events is None:
             text = f"{self._model} takes no events: it has no window features, or its events have no `data.key`"
             raise NotFoundError(text)
-        body = bodies.json_text(call.body)
-        pushed = await asyncio.to_thread(self._events.take, body, datetime.now(UTC))
+        pushed = await asyncio.to_thread(_take, self._events, call.body)
         return orjson.dumps({"accepted": pushed.accepted, "new": pushed.new}), [_JSON]
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -221,6 +220,10 @@ class RestEdge:
             return
         except RefusedError as error:
             await self._refuse(error, call, send)
+
+
+def _take(events: EventSink, body: bytes) -> Pushed:
+    return events.take(bodies.json_text(body), datetime.now(UTC))
 
 
 def _not_allowed(method: str, path: str) -> RefusedError:

@@ -70,8 +70,10 @@ class _View:
     late: int = 0
 
     @property
-    def known_ages(self) -> list[float | None]:
+    def known_ages(self) -> Sequence[float | None]:
         """The ages where something is known."""
+        if all(self.known):
+            return self.ages
         return [age if known else None for age, known in zip(self.ages, self.known, strict=True)]
 
 

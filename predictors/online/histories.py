@@ -31,8 +31,9 @@ class Windows:
 
 
 class Histories:
-    """An entity column's log as the rows of a request see it. With `events`, rows that have a key count as events for
-    the other rows of the request."""
+    """An entity column's log as rows that are scored together see it. With `events`, those that have a key count as
+    events for the others, each for later ones: as if their requests had come one by one, in the order of their times.
+    """
 
     def __init__(self, log: LogPlan, label: str, rows: Rows, timestamp: str, *, events: bool) -> None:
         self._log, self._label = log, label

@@ -36,9 +36,14 @@ class Rows:
 
     def commands(self) -> list[bytes]:
         """What is asked."""
-        start, project, fields = _hmget(self._table.project, self._table.view, tuple(self._table.features))
-        column, kind = self._table.key, self._table.key_type
-        places = (codec.entity_key(column, kind, key) + project for key in self._distinct)
+        table = self._table
+        start, project, fields = _hmget(table.project, table.view, tuple(table.features))
+        if table.key_type == "integer":
+            # All keys are as long, so that nothing but the entity differs.
+            before = start + _key_start(table.key, len(project))
+            after = b"".join((project, b"\r\n", fields))
+            return [b"".join((before, codec.entity_value("integer", key), after)) for key in self._distinct]
+        places = (codec.entity_key(table.key, table.key_type, key) + project for key in self._distinct)
         return [b"".join((start, codec.bulk_string(place), fields)) for place in places]
 
     def rows(self, replies: Sequence[Reply]) -> list[Row | None]:
@@ -103,6 +108,13 @@ def _row(reply: Sequence[bytes | None]) -> Row | None:
 def _pairs(reply: Mapping[bytes, bytes] | Sequence[bytes]) -> Iterable[tuple[bytes, bytes]]:
     """A hash: an array of names and values in the protocol's version 2, a map in 3."""
     return reply.items() if isinstance(reply, Mapping) else zip(reply[::2], reply[1::2], strict=True)
+
+
+@lru_cache(maxsize=256)
+def _key_start(column: str, more: int) -> bytes:
+    """How the bulk string begins that is the key of an entity by an integer, with `more` bytes after the integer."""
+    key = codec.entity_key(column, "integer", 0)
+    return b"$%d\r\n" % (len(key) + more) + key.removesuffix(codec.entity_value("integer", 0))
 
 
 @lru_cache(maxsize=256)

@@ -93,6 +93,17 @@ def test_folder_that_is_no_artifact_is_told_in_one_line(
     assert "Traceback" not in result.stderr
 
 
+def test_store_that_is_away_keeps_a_predictor_from_starting(tmp_path: Path) -> None:
+    root = workspace(tmp_path / "root")
+    make_artifact(root / "model", store=True)
+    result = run_to_end(root, command(root / "model", free_port(), free_port()))
+    assert result.returncode == 1
+    *_, told = result.stderr.strip().splitlines()
+    assert told.startswith("predictor card-fraud version 12: the online store of ")
+    assert "does not answer: " in told
+    assert "Traceback" not in result.stderr
+
+
 def test_changed_model_file_is_refused_at_the_start(tmp_path: Path) -> None:
     make_artifact(tmp_path / "model")
     model = tmp_path / "model" / "model.ubj"

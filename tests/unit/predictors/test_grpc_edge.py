@@ -30,7 +30,7 @@ from predictors.metrics import Metrics
 from predictors.requests.rows import Rows
 from predictors.requests.schema import RequestSchema
 from predictors.scoring.kind import Answered, Kind, Output
-from serin.errors import OverloadedError, UnavailableError
+from serin.errors import ConflictError, OverloadedError, UnavailableError
 from tests.factories import make_manifest
 
 IDENTITY = Identity("card-fraud", "12", "card-fraud-v12")
@@ -65,19 +65,21 @@ class Service:
         metrics = Metrics(IDENTITY.model, IDENTITY.version, IDENTITY.deployment, self.registry)
         log = PredictionLog(str(folder / "log"), folder / "spool", IDENTITY, log_schema({}), metrics.dropped)
         self._loop = asyncio.Runner()
-        faults = FaultLog(IDENTITY, self.told.append)
+        self.faults = FaultLog(IDENTITY, self.told.append)
         kind = Thousandth()
         self._plane = DataPlane(IDENTITY, kind, log, metrics, max_threads=1, max_concurrency=8)
         model = PredictorModel(IDENTITY, kind, self._plane)
         models = ModelRepository()
         models.update(model)
         servicer = InferenceServicer(OneModelDataPlane(models, model, "12"), FixedRepository(models))
-        self._loop.run(self._start(servicer, Inference(IDENTITY, kind, self._plane, faults), faults))
+        self.inference = Inference(IDENTITY, kind, self._plane, self.faults)
+        self._loop.run(self._start(servicer))
 
-    async def _start(self, servicer: Any, inference: Inference, faults: FaultLog) -> None:
+    async def _start(self, servicer: Any) -> None:
         await self._plane.start()
-        self._server = GrpcServer(servicer, inference, faults, "127.0.0.1", 0)
+        self._server = GrpcServer(servicer, self.inference, self.faults, "127.0.0.1", 0)
         await self._server.start()
+        self.port = self._server.port
 
     def call(self, data: bytes, method: str = INFER, **metadata: str) -> tuple[Any, bytes, str, dict[str, str]]:
         """Code, answer, details and trailing metadata."""
@@ -293,3 +295,11 @@ def test_what_is_unavailable_says_so_and_when_to_ask_again(service: Service) -> 
     code, _, _, trailing = service.call(request(*row(888)))
     assert (code.name, trailing["retry-after"], trailing["grpc-retry-pushback-ms"]) == ("UNAVAILABLE", "3", "3000")
     service.told.clear()
+
+
+def test_port_that_is_taken_is_named(service: Service) -> None:
+    async def bind() -> None:
+        GrpcServer(InferenceServicer(None, None), service.inference, service.faults, "127.0.0.1", service.port)
+
+    with pytest.raises(ConflictError, match=f"gRPC port {service.port} on 127.0.0.1 can't be opened"):
+        asyncio.run(bind())

@@ -164,7 +164,7 @@ def test_rows_whose_score_is_no_number_are_refused(tmp_path: Path, registry: Col
         return np.where(matrix[:, 0] > 5, np.nan, 0.25)
 
     with scorer(make_manifest(inputs=INPUTS), tmp_path, registry, model) as plane:
-        with pytest.raises(RequestError, match="row 1: the model can't score it: its numbers come to none"):
+        with pytest.raises(RequestError, match="row 1: the model can't score it: its score is no number"):
             plane.one({"AMOUNT": 1}, {"AMOUNT": 6}, {"AMOUNT": 2})
         answered = plane.one({"AMOUNT": 1}, {"AMOUNT": 6}, {"AMOUNT": 2}, partial=True)
     assert (answered.outputs["score"], list(answered.rows.numbers)) == ([0.25, 0.25], [0, 2])
