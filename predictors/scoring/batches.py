@@ -120,7 +120,7 @@ class Batches:
         queue.append(waiting)
         if not self._due:
             self._due = True
-            loop.call_soon(self._start)
+            loop.call_soon(loop.call_soon, self._start)
 
     def _start(self) -> None:
         """Begin as many batches as may be under way, one of each queue in turn: none waits for another to be empty."""
