@@ -11,4 +11,5 @@ online/      features, windows and events of the online store
 log/         the prediction log
 load         artifact to verified model
 metrics      Prometheus
+memory       what a large request took is given back
 """

@@ -1,7 +1,7 @@
 """The requests in flight, answered together.
 
-What was decoded in one turn of the event loop, and what comes while a batch is read or scored elsewhere, is one batch:
-nobody waits for others to come. A batch of few rows of a quick model is scored on the loop, another in a thread.
+What was decoded in one turn of the event loop and the next, and what comes while a batch is read or scored elsewhere,
+is one batch: nobody waits for others to come. A batch of few rows of a quick model is scored on the loop, another in a thread.
 """
 
 import asyncio
@@ -120,6 +120,7 @@ class Batches:
         queue.append(waiting)
         if not self._due:
             self._due = True
+            # In the next turn but one: what arrived meanwhile is looked at in between, and batches are twice as large.
             loop.call_soon(loop.call_soon, self._start)
 
     def _start(self) -> None:
