@@ -264,10 +264,13 @@ def with_pushed(tail: Tail, pushed: Sequence[Mapping[str, Any]], schema: EventSc
     They are as `row_bytes` has them. Of a column that one does not name, the event that it takes the place of keeps its
     value. Of two with one id the later one holds.
     """
-    rows = {event_id(schema, row): row for row in pushed}
-    if not rows:
+    if not pushed:
         return tail
+    rows = {event_id(schema, row): row for row in pushed}
     replaced = [tail.place(event) for event in rows]
+    if all(place is None for place in replaced) and (later := _at_the_end(tail, rows, schema)):
+        # Which most are, and quicker to add.
+        return _with_later(tail, {event: rows[event] for event in later}, schema)
     keep = np.ones(len(tail.times), bool)
     keep[[place for place in replaced if place is not None]] = False
     before = list(zip(rows.values(), replaced, strict=True))
@@ -289,6 +292,32 @@ def with_pushed(tail: Tail, pushed: Sequence[Mapping[str, Any]], schema: EventSc
         _ChosenIds(tail.ids, ids, order),
         {name: values[order] for name, values in numbers.items()},
         {name: values[order] for name, values in codes.items()},
+        tail.hops,
+    )
+
+
+def _at_the_end(tail: Tail, rows: Mapping[bytes, Mapping[str, Any]], schema: EventSchema) -> list[bytes]:
+    """The ids of events in order, where all of them are later than the tail's; otherwise none."""
+    order = sorted((_time(row, schema), event) for event, row in rows.items())
+    later = not len(tail.times) or order[0][0] > tail.times[-1]
+    return [event for _, event in order] if later else []
+
+
+def _with_later(tail: Tail, rows: Mapping[bytes, Mapping[str, Any]], schema: EventSchema) -> Tail:
+    """The tail with events, in order, that are later than all of its own."""
+    new = rows.values()
+
+    def joined(before: NDArray[Any], values: list[Any]) -> NDArray[Any]:
+        return np.concatenate((before, np.array(values, before.dtype)))
+
+    return Tail(
+        joined(tail.times, [_time(row, schema) for row in new]),
+        _ChosenIds(tail.ids, tuple(rows), range(len(tail.times) + len(rows))),
+        {name: joined(values, [_float(row.get(name)) for row in new]) for name, values in tail.numbers.items()},
+        {
+            name: joined(values, [code(row.get(name), schema.codes[name]) for row in new])
+            for name, values in tail.codes.items()
+        },
         tail.hops,
     )
 
@@ -326,9 +355,7 @@ class _PackedIds(Sequence[bytes]):
 
     @cached_property
     def _bounds(self) -> NDArray[np.int64]:
-        """Where in the bytes each begins, and the last one ends."""
-        if self._width:
-            return self._offset + self._width * np.arange(self._count + 1)
+        """Where in the bytes each begins, and the last one ends, where they are not all as wide."""
         relative = np.frombuffer(self._packed, _OFFSET, self._count + 1, self._offset)
         return relative.astype(np.int64) + self._offset + relative.nbytes
 
@@ -336,6 +363,8 @@ class _PackedIds(Sequence[bytes]):
         """Where an id is; None where it is not."""
         if not self._count or not event:
             return None
+        if self._width:
+            return self._place_of_fixed(event)
         bounds = self._bounds
         found = self._packed.find(event, bounds[0])
         while found >= 0:
@@ -343,6 +372,19 @@ class _PackedIds(Sequence[bytes]):
             if place < self._count and bounds[place] == found and bounds[place + 1] == found + len(event):
                 return place
             found = self._packed.find(event, found + 1)
+        return None
+
+    def _place_of_fixed(self, event: bytes) -> int | None:
+        """The same of ids that are all as wide."""
+        if len(event) != self._width:
+            return None
+        end = self._offset + self._width * self._count
+        found = self._packed.find(event, self._offset, end)
+        while found >= 0:
+            place, within = divmod(found - self._offset, self._width)
+            if not within:
+                return place
+            found = self._packed.find(event, found + 1, end)
         return None
 
     def __len__(self) -> int:
@@ -356,13 +398,16 @@ class _PackedIds(Sequence[bytes]):
         if isinstance(index, slice):
             return [self[each] for each in range(*index.indices(self._count))]
         place = range(self._count)[index]
+        if self._width:
+            start = self._offset + self._width * place
+            return self._packed[start : start + self._width]
         return self._packed[self._bounds[place] : self._bounds[place + 1]]
 
 
 class _ChosenIds(Sequence[bytes]):
     """Some of `first` and `more`, one after the other, in an order; read when they are asked for."""
 
-    def __init__(self, first: Sequence[bytes], more: Sequence[bytes], order: NDArray[np.int64]) -> None:
+    def __init__(self, first: Sequence[bytes], more: Sequence[bytes], order: "NDArray[np.int64] | range") -> None:
         self._first, self._more, self._order = first, more, order
 
     def place(self, event: bytes) -> int | None:
@@ -372,6 +417,8 @@ class _ChosenIds(Sequence[bytes]):
             places += [place] if (place := self._first.place(event)) is not None else []
         elif event in self._first:
             places.append(self._first.index(event))
+        if not places or isinstance(self._order, range):
+            return places[0] if places else None
         found = np.flatnonzero(np.isin(self._order, places)).tolist()
         return found[0] if found else None
 
