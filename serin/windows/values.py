@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from serin.use_case import WindowFeature, WindowView
 from serin.windows.aggregations import AGGREGATIONS, MISSING, Aggregation, Events, Moment, Takes
-from serin.windows.tail import EventSchema, Tail, code, without
+from serin.windows.events import EventSchema, code
+from serin.windows.tail import Tail, without
 
 _MICROSECOND = timedelta(microseconds=1)
 
