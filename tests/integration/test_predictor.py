@@ -262,6 +262,16 @@ def infer_v2(predictor: Predictor, body: dict[str, Any]) -> httpx.Response:
     return httpx.post(f"{predictor.http}/v2/models/card-fraud/infer", json=body, timeout=30)
 
 
+def test_path_that_only_kserves_routes_match_is_not_found(predictor: Predictor) -> None:
+    for path, body in (
+        ("/v1/models/card-fraud:predict", {"instances": [row()]}),
+        ("/v1/models/card-fraud:explain", {"instances": [row()]}),
+        ("/v2/models/card-fraud/infer", {"inputs": tensors()}),
+    ):
+        answer = httpx.post(f"{predictor.http}{path}%0A", json=body)
+        assert (answer.status_code, "no such path" in answer.json()["error"]) == (404, True), answer.text
+
+
 def test_unknown_model_and_version_are_not_found(predictor: Predictor) -> None:
     for path in ("/v1/models/other:predict", "/v2/models/other/infer", "/v2/models/card-fraud/versions/13/infer"):
         assert httpx.post(predictor.http + path, json={"inputs": tensors()}).status_code == 404, path

@@ -68,7 +68,7 @@ class Service:
         self.faults = FaultLog(IDENTITY, self.told.append)
         kind = Thousandth()
         self._plane = DataPlane(IDENTITY, kind, log, metrics, max_threads=1, max_concurrency=8)
-        model = PredictorModel(IDENTITY, kind, self._plane)
+        model = PredictorModel(IDENTITY, kind)
         models = ModelRepository()
         models.update(model)
         servicer = InferenceServicer(OneModelDataPlane(models, model, "12"), FixedRepository(models))
