@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
-from predictors.online.histories import Histories, Windows
+from predictors.online.histories import Histories, Windows, events_of
 from predictors.requests.rows import Rows
 from serin.artifact import Manifest
 from serin.online.plan import LogPlan, TablePlan, WindowPlan
@@ -88,7 +88,15 @@ class OnlineFeatures:
         self._keys = tuple(dict.fromkeys(plan.key for plan in plans))
         self._names = manifest.store_features
         self._timestamp = manifest.timestamp or ""
-        self._label = manifest.events.label if manifest.events else ""
+        self._histories = [
+            Histories(
+                log,
+                manifest.online.windows,
+                manifest.events.label if manifest.events else "",
+                rows_count=manifest.online.requests_are_events,
+            )
+            for log in manifest.online.logs.values()
+        ]
 
     @property
     def views(self) -> tuple[str, ...]:
@@ -146,15 +154,13 @@ class OnlineFeatures:
         }
 
     def _windows(self, rows: Rows, found: Found) -> dict[str, _View]:
-        views: dict[str, _View] = {}
-        logs = zip(self._plan.logs.values(), found.events, found.meta, strict=True)
-        for log, events, meta in logs:
-            plans = [plan for plan in self._plan.windows if plan.key == log.key]
-            events_too = self._plan.requests_are_events
-            histories = Histories(log, self._label, rows, self._timestamp, events=events_too)
-            computed = histories.windows(plans, events, meta)
-            views |= {plan.view: _held(plan, computed[plan.view]) for plan in plans}
-        return views
+        if not self._histories:
+            return {}
+        events = events_of(rows, self._timestamp)
+        found_views: dict[str, Windows] = {}
+        for histories, of_log, meta in zip(self._histories, found.events, found.meta, strict=True):
+            found_views |= histories.windows(events, of_log, meta)
+        return {plan.view: _held(plan, found_views[plan.view]) for plan in self._plan.windows}
 
     def _unfilled(self, found: Found) -> str:
         """What is said of the first log that nobody filled, or that was lost since: it is older than any ttl."""
@@ -193,20 +199,15 @@ def _table(plan: TablePlan, found: Sequence[Row | None], moments: Sequence[float
 def _held(plan: WindowPlan, windows: Windows) -> _View:
     """A window view's values, where they are not too old. A log is as old for an entity that it knows nothing of."""
     ttl = math.inf if plan.ttl is None else plan.ttl
-    ages = windows.ages.tolist()
-    known = windows.known.sum(axis=1).tolist()
-    held = [age <= ttl for age in ages]
+    held = [age <= ttl for age in windows.ages]
     nothing = (None,) * len(plan.definition.features)
     return _View(
         tuple(feature.name for feature in plan.definition.features),
-        [
-            tuple([value if value == value else None for value in values]) if hold else nothing
-            for values, hold in zip(windows.values.tolist(), held, strict=True)
-        ],
-        [count if hold else 0 for count, hold in zip(known, held, strict=True)],
-        [age if age < math.inf else None for age in ages],
-        [0 if hold else count for count, hold in zip(known, held, strict=True)],
-        int(windows.late.sum()),
+        [record if hold else nothing for record, hold in zip(windows.records, held, strict=True)],
+        [count if hold else 0 for count, hold in zip(windows.known, held, strict=True)],
+        [age if age < math.inf else None for age in windows.ages],
+        [0 if hold else count for count, hold in zip(windows.known, held, strict=True)],
+        windows.late,
     )
 
 

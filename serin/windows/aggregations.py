@@ -1,14 +1,14 @@
 """The aggregations of window features, each defined once.
 
-An aggregation makes a state of some events (`update`), merges two states of disjoint events (`merge`, commutative and
-associative, with `nothing` as its neutral element), and makes a feature's value of a state (`finalise`). `sql` is the
-same over a frame of DuckDB. That both give the same value is a test.
+An aggregation makes a state of some events (`update`) or of a single one (`one`), merges two states of disjoint events
+(`merge`, commutative and associative, with `nothing` as its neutral element), and makes a feature's value of a state
+(`finalise`). `sql` is the same over a frame of DuckDB. That both give the same value is a test.
 """
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +20,11 @@ Takes = Literal["nothing", "numbers", "codes"]
 # What a store that merges events to hops keeps of each hop (see serin.windows.hops).
 HopState = Literal["count", "latest", "sum", "min", "max", "codes"]
 MISSING = np.iinfo(np.int64).min  # the code of a missing value
+_MISSING = int(MISSING)
 State = Any
 
 
-@dataclass(frozen=True)
-class Events:
+class Events(NamedTuple):
     """n events of one entity, oldest first: times in microseconds since 1970, and what is aggregated of each."""
 
     times: NDArray[np.int64]
@@ -41,7 +41,8 @@ class Moment:
 
 @dataclass(frozen=True)
 class Aggregation:
-    """See the module. `finalise` gives None for what has no value; `since_last` never sees the event itself.
+    """See the module. `one` is given what is aggregated of the event, None where that is missing. `finalise` gives None
+    for what has no value; `since_last` never sees the event itself.
 
     `of_hops` makes the state of whole hops from the arrays that `kept`, the state of a hop, has of them.
     `sql` has {c} for the column, {over} for the frame, and {t} for the microseconds of an event.
@@ -51,6 +52,7 @@ class Aggregation:
     empty: float | None
     nothing: State
     update: Callable[[Events], State]
+    one: Callable[[Any], State]
     merge: Callable[[State, State], State]
     finalise: Callable[[State, Moment], float | None]
     sql: str
@@ -70,14 +72,35 @@ def _known(events: Events) -> NDArray[np.float64]:
     return values
 
 
-def _count(values: NDArray[Any]) -> int:
-    return len(values)
+def _total(events: Events) -> tuple[int, float]:
+    """How many values are known, and their sum."""
+    total = float(np.add.reduce(events.values))
+    if total == total:  # none of them is NaN, which is the usual case and quick to see
+        return len(events.values), total
+    known = _known(events)
+    return len(known), float(known.sum())
+
+
+def _extreme(extreme: np.ufunc) -> Callable[[Events], float | None]:
+    """The least or the greatest of the known values, None where there is none."""
+
+    def update(events: Events) -> float | None:
+        if not len(events.values):
+            return None
+        found = float(extreme.reduce(events.values))
+        if found == found:
+            return found
+        known = _known(events)
+        return float(extreme.reduce(known)) if len(known) else None
+
+    return update
 
 
 def _codes(events: Events) -> Counter[int]:
     """How often each code is there."""
-    codes, counts = np.unique(events.values[events.values != MISSING], return_counts=True)
-    return Counter(dict(zip(codes.tolist(), counts.tolist(), strict=True)))
+    found = Counter(events.values.tolist())
+    found.pop(_MISSING, None)
+    return found
 
 
 def _add(left: tuple[float, float], right: tuple[float, float]) -> tuple[float, float]:
@@ -110,6 +133,7 @@ AGGREGATIONS: Mapping[str, Aggregation] = {
         empty=0.0,
         nothing=0,
         update=lambda events: len(events.times),
+        one=lambda _: 1,
         merge=lambda left, right: left + right,
         finalise=lambda state, _: float(state) if state else None,
         sql="nullif(count(*) {over}, 0)::double",
@@ -120,7 +144,8 @@ AGGREGATIONS: Mapping[str, Aggregation] = {
         takes="numbers",
         empty=0.0,
         nothing=(0, 0.0),
-        update=lambda events: (_count(known := _known(events)), float(known.sum())),
+        update=_total,
+        one=lambda value: (0, 0.0) if value is None else (1, value),
         merge=_add,
         finalise=lambda state, _: state[1] if state[0] else None,
         sql="sum({c}) {over}",
@@ -131,7 +156,8 @@ AGGREGATIONS: Mapping[str, Aggregation] = {
         takes="numbers",
         empty=None,
         nothing=(0, 0.0),
-        update=lambda events: (_count(known := _known(events)), float(known.sum())),
+        update=_total,
+        one=lambda value: (0, 0.0) if value is None else (1, value),
         merge=_add,
         finalise=lambda state, _: state[1] / state[0] if state[0] else None,
         sql="sum({c}) {over} / nullif(count({c}) {over}, 0)",
@@ -142,29 +168,32 @@ AGGREGATIONS: Mapping[str, Aggregation] = {
         takes="numbers",
         empty=None,
         nothing=None,
-        update=lambda events: float(known.min()) if _count(known := _known(events)) else None,
+        update=_extreme(np.minimum),
+        one=lambda value: value,
         merge=_least,
         finalise=lambda state, _: state,
         sql="min({c}) {over}",
         kept="min",
-        of_hops=lambda hops: float(known.min()) if _count(known := hops[0][~np.isnan(hops[0])]) else None,
+        of_hops=lambda hops: float(known.min()) if len(known := hops[0][~np.isnan(hops[0])]) else None,
     ),
     "max": Aggregation(
         takes="numbers",
         empty=None,
         nothing=None,
-        update=lambda events: float(known.max()) if _count(known := _known(events)) else None,
+        update=_extreme(np.maximum),
+        one=lambda value: value,
         merge=_most,
         finalise=lambda state, _: state,
         sql="max({c}) {over}",
         kept="max",
-        of_hops=lambda hops: float(known.max()) if _count(known := hops[0][~np.isnan(hops[0])]) else None,
+        of_hops=lambda hops: float(known.max()) if len(known := hops[0][~np.isnan(hops[0])]) else None,
     ),
     "distinct": Aggregation(
         takes="codes",
         empty=0.0,
         nothing=frozenset(),
-        update=lambda events: frozenset(_codes(events)),
+        update=lambda events: frozenset(events.values.tolist()) - {_MISSING},
+        one=lambda code: frozenset() if code is None else frozenset((code,)),
         merge=lambda left, right: left | right,
         finalise=lambda state, _: float(len(state)) if state else None,
         sql="nullif(count(distinct {c}) {over}, 0)::double",
@@ -176,6 +205,7 @@ AGGREGATIONS: Mapping[str, Aggregation] = {
         empty=None,
         nothing=None,
         update=lambda events: int(events.times[-1]) if len(events.times) else None,
+        one=lambda time: time,
         merge=_most,
         finalise=lambda state, moment: None if state is None else (moment.time - state) / 1e6,
         sql="({t} - max({t}) {over}) / 1e6",
@@ -187,6 +217,7 @@ AGGREGATIONS: Mapping[str, Aggregation] = {
         empty=0.0,
         nothing=Counter(),
         update=_codes,
+        one=lambda code: Counter() if code is None else Counter((code,)),
         merge=lambda left, right: left + right,
         finalise=lambda state, moment: float(state[moment.code]) if state[moment.code] else None,
         # Its frame is partitioned by the value too, and has no row where that is missing.

@@ -19,10 +19,13 @@ def with_pushed(tail: Tail, pushed: Sequence[Mapping[str, Any]], schema: EventSc
     They are as `row_bytes` has them. Of a column that one does not name, the event that it takes the place of keeps its
     value. Of two with one id the later one holds.
     """
-    rows = {event_id(schema, row): row for row in pushed}
-    if not rows:
+    if not pushed:
         return tail
+    rows = {event_id(schema, row): row for row in pushed}
     replaced = [tail.place(event) for event in rows]
+    if all(place is None for place in replaced) and (later := _at_the_end(tail, rows, schema)):
+        # Which most are, and quicker to add.
+        return _with_later(tail, {event: rows[event] for event in later}, schema)
     keep = np.ones(len(tail.times), bool)
     keep[[place for place in replaced if place is not None]] = False
     before = list(zip(rows.values(), replaced, strict=True))
@@ -65,6 +68,32 @@ def with_labels(tail: Tail, labels: Mapping[bytes, Any], label: str, schema: Eve
         codes[label] = codes[label].copy()
         codes[label][where] = [code(value, schema.codes[label]) for value in places.values()]
     return replace(tail, numbers=numbers, codes=codes)
+
+
+def _at_the_end(tail: Tail, rows: Mapping[bytes, Mapping[str, Any]], schema: EventSchema) -> list[bytes]:
+    """The ids of events in order, where all of them are later than the tail's; otherwise none."""
+    order = sorted((_time(row, schema), event) for event, row in rows.items())
+    later = not len(tail.times) or order[0][0] > tail.times[-1]
+    return [event for _, event in order] if later else []
+
+
+def _with_later(tail: Tail, rows: Mapping[bytes, Mapping[str, Any]], schema: EventSchema) -> Tail:
+    """The tail with events, in order, that are later than all of its own."""
+    new = rows.values()
+
+    def joined(before: NDArray[Any], values: list[Any]) -> NDArray[Any]:
+        return np.concatenate((before, np.array(values, before.dtype)))
+
+    return Tail(
+        joined(tail.times, [_time(row, schema) for row in new]),
+        ChosenIds(tail.ids, tuple(rows), range(len(tail.times) + len(rows))),
+        {name: joined(values, [_float(row.get(name)) for row in new]) for name, values in tail.numbers.items()},
+        {
+            name: joined(values, [code(row.get(name), schema.codes[name]) for row in new])
+            for name, values in tail.codes.items()
+        },
+        tail.hops,
+    )
 
 
 def _time(row: Mapping[str, Any], schema: EventSchema) -> int:

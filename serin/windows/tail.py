@@ -126,9 +126,7 @@ class _PackedIds(Sequence[bytes]):
 
     @cached_property
     def _bounds(self) -> NDArray[np.int64]:
-        """Where in the bytes each begins, and the last one ends."""
-        if self._width:
-            return self._offset + self._width * np.arange(self._count + 1)
+        """Where in the bytes each begins, and the last one ends, where they are not all as wide."""
         relative = np.frombuffer(self._packed, OFFSET, self._count + 1, self._offset)
         return relative.astype(np.int64) + self._offset + relative.nbytes
 
@@ -136,6 +134,8 @@ class _PackedIds(Sequence[bytes]):
         """Where an id is; None where it is not."""
         if not self._count or not event:
             return None
+        if self._width:
+            return self._place_of_fixed(event)
         bounds = self._bounds
         found = self._packed.find(event, bounds[0])
         while found >= 0:
@@ -143,6 +143,19 @@ class _PackedIds(Sequence[bytes]):
             if place < self._count and bounds[place] == found and bounds[place + 1] == found + len(event):
                 return place
             found = self._packed.find(event, found + 1)
+        return None
+
+    def _place_of_fixed(self, event: bytes) -> int | None:
+        """The same of ids that are all as wide."""
+        if len(event) != self._width:
+            return None
+        end = self._offset + self._width * self._count
+        found = self._packed.find(event, self._offset, end)
+        while found >= 0:
+            place, within = divmod(found - self._offset, self._width)
+            if not within:
+                return place
+            found = self._packed.find(event, found + 1, end)
         return None
 
     def __len__(self) -> int:
@@ -156,13 +169,16 @@ class _PackedIds(Sequence[bytes]):
         if isinstance(index, slice):
             return [self[each] for each in range(*index.indices(self._count))]
         place = range(self._count)[index]
+        if self._width:
+            start = self._offset + self._width * place
+            return self._packed[start : start + self._width]
         return self._packed[self._bounds[place] : self._bounds[place + 1]]
 
 
 class ChosenIds(Sequence[bytes]):
     """Some of `first` and `more`, one after the other, in an order; read when they are asked for."""
 
-    def __init__(self, first: Sequence[bytes], more: Sequence[bytes], order: NDArray[np.int64]) -> None:
+    def __init__(self, first: Sequence[bytes], more: Sequence[bytes], order: "NDArray[np.int64] | range") -> None:
         self._first, self._more, self._order = first, more, order
 
     def place(self, event: bytes) -> int | None:
@@ -172,6 +188,8 @@ class ChosenIds(Sequence[bytes]):
             places += [place] if (place := self._first.place(event)) is not None else []
         elif event in self._first:
             places.append(self._first.index(event))
+        if not places or isinstance(self._order, range):
+            return places[0] if places else None
         found = np.flatnonzero(np.isin(self._order, places)).tolist()
         return found[0] if found else None
 

@@ -1,22 +1,23 @@
 """The window features of one event, from its entity's tail."""
 
-from collections.abc import Collection, Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, NamedTuple
 
 from serin.use_case import WindowFeature, WindowView
-from serin.windows.aggregations import AGGREGATIONS, MISSING, Aggregation, Events, Moment, Takes
+from serin.windows.aggregations import AGGREGATIONS, MISSING, Aggregation, Events, Moment
 from serin.windows.events import EventSchema, code
+from serin.windows.hops import Hops
 from serin.windows.tail import Tail, without
 
 _MICROSECOND = timedelta(microseconds=1)
+_NAN = float("nan")
+_UNKNOWN = object()  # the state of a window that merged hops do not tell
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class OwnEvent:
     """The event that the features are of: its time in microseconds since 1970, its id (None where its key is not
     known: it comes after all others of its time then) and the values of its columns."""
@@ -26,115 +27,190 @@ class OwnEvent:
     values: Mapping[str, Any]
 
 
-def window_values(view: WindowView, tail: Tail, schema: EventSchema, own: OwnEvent) -> list[float]:
-    """The view's features in order, NaN where missing or not to be known of merged hops. An event of the tail with the
-    id of `own` does not count twice: what `own` says of it holds; one that is merged to a hop has no id any more.
-    `schema` is the tail's."""
-    if own.id is not None:
-        tail = without(tail, own.id)
-    counted = _Counted(view, tail, schema, own, _before(tail, own))
-    return [counted.value(feature) for feature in view.features]
+class WindowReader:
+    """Computes a view's features from tails with the columns of a schema.
 
-
-def reaches(feature: WindowFeature, hop: timedelta | None, time: int) -> int:
-    """The earliest time, in microseconds since 1970, of which an event counts in the window at `time`."""
-    end = time - (feature.delay + feature.window) // _MICROSECOND
-    return end + 1 if hop is None else end - end % (hop // _MICROSECOND)
-
-
-def is_known(feature: WindowFeature, hop: timedelta | None, time: int, schema: EventSchema, start: int) -> bool:
-    """Whether a log that begins at `start` (microseconds since 1970) has all that counts in the window at `time`."""
-    first = reaches(feature, hop, time)
-    merged = (hop or _MICROSECOND) // _MICROSECOND
-    return first >= start and _is_held(feature, hop, time, schema.raw_since(start), schema.hops.get(merged, ()))
-
-
-def _is_held(
-    feature: WindowFeature, hop: timedelta | None, time: int, raw_since: int, states: Collection[tuple[str, str]]
-) -> bool:
-    """Whether the window at `time` holds whole hops of those that are merged, or none.
-
-    `states` are those that are kept of a hop. Events at `time` itself count by their key, so they must be there.
+    All that does not depend on the event is prepared here, and windows that features share are looked at once.
     """
-    if reaches(feature, hop, time) >= raw_since:
-        return True
-    needed = AGGREGATIONS[feature.aggregation].kept, feature.column or ""
-    return needed in states and time - feature.delay // _MICROSECOND >= raw_since
 
+    def __init__(self, view: WindowView, schema: EventSchema) -> None:
+        self._hop = view.hop // _MICROSECOND if view.hop else None
+        self._schema = schema
+        self._windows: list[_Window] = []
+        self._states: list[_State] = []
+        self._places: dict[Any, int] = {}  # of the states
+        self._features = [self._prepared(view, feature) for feature in view.features]
+        self._furthest = max((window.length for window in self._windows), default=0)
+        self._all_there = all(feature.state is not None for feature in self._features)
 
-def _before(tail: Tail, own: OwnEvent) -> int:
-    """How many events of the tail come before the own event."""
-    place = int(np.searchsorted(tail.times, own.time, "right" if own.id is None else "left"))
-    if own.id is not None:
-        while place < len(tail.times) and tail.times[place] == own.time and tail.ids[place] < own.id:
-            place += 1
-    return place
+    def values(self, tail: Tail, own: OwnEvent) -> list[float]:
+        """The features in order, NaN where missing or not to be known of merged hops or this log.
 
+        An event of the tail with the id of `own` does not count twice: what `own` says of it holds; one that is merged
+        to a hop has no id any more. The tail is of the reader's schema.
+        """
+        tail, before = _others(tail, own)
+        times, codes = tail.times.data, _Codes(own, self._schema)
+        spans = [self._span(window, times, before, own.time, tail.hops) for window in self._windows]
+        states = [self._state(state, spans[state.window], tail, own, codes) for state in self._states]
+        moment = Moment(own.time)
+        found = []
+        for feature in self._features:
+            state = _UNKNOWN if feature.state is None else states[feature.state]
+            if state is _UNKNOWN:
+                found.append(_NAN)
+                continue
+            if feature.matched is not None:
+                moment = Moment(own.time, codes.of(feature.matched))
+            found.append(feature.aggregation.value(state, moment, feature.definition))
+        return found
 
-class _Counted:
-    """What counts in the windows of one event. Features share what they have in common."""
+    def known(self, time: int, start: int) -> Sequence[bool]:
+        """Of each feature whether a log that begins at `start` has all that counts in its window at `time`, both in
+        microseconds since 1970."""
+        raw_since = self._schema.raw_since(start)
+        if self._all_there and self._first(self._furthest, time) >= max(start, raw_since):
+            return [True] * len(self._features)
+        return [
+            feature.state is not None and self._is_known(self._states[feature.state], time, start, raw_since)
+            for feature in self._features
+        ]
 
-    def __init__(self, view: WindowView, tail: Tail, schema: EventSchema, own: OwnEvent, before: int) -> None:
-        self._view, self._tail, self._schema, self._own, self._before = view, tail, schema, own, before
-        self._hop = (view.hop or _MICROSECOND) // _MICROSECOND
-        self._frames: dict[tuple[timedelta, timedelta], tuple[int, int]] = {}
-        self._owns: dict[tuple[Takes, str | None], Events] = {}
+    def _prepared(self, view: WindowView, feature: WindowFeature) -> "_Feature":
+        aggregation, column = AGGREGATIONS[feature.aggregation], feature.column or ""
+        columns = {"nothing": (column,), "numbers": self._schema.numbers, "codes": self._schema.codes}
+        if column not in columns[aggregation.takes]:  # of a log that was filled for other windows
+            return _Feature(feature, aggregation, None, None)
+        delay = feature.delay // _MICROSECOND
+        lengths = _Window(delay + feature.window // _MICROSECOND, delay)
+        if lengths not in self._windows:
+            self._windows.append(lengths)
+        window = self._windows.index(lengths)
+        merged = (aggregation.kept, column) in self._schema.hops.get(1 if self._hop is None else self._hop, ())
+        takes_own = view.current and not delay and feature.aggregation != "since_last"
+        # A sum and a mean are made of one state.
+        place = self._places.setdefault((window, aggregation.update, column), len(self._states))
+        if place == len(self._states):
+            self._states.append(_State(window, aggregation, column, merged, takes_own))
+        return _Feature(feature, aggregation, place, column if feature.aggregation == "matches" else None)
 
-    def value(self, feature: WindowFeature) -> float:
-        aggregation = AGGREGATIONS[feature.aggregation]
-        hops = self._tail.hops
-        if hops and not _is_held(
-            feature, self._view.hop, self._own.time, hops.raw_since, hops.states.get(self._hop, ())
-        ):
-            return np.nan
-        start, end = self._frame(feature)
-        state = aggregation.nothing
+    def _first(self, length: int, time: int) -> int:
+        """The earliest time of which an event counts in a window of some length at `time`."""
+        end = time - length
+        return end + 1 if self._hop is None else end - end % self._hop
+
+    def _is_known(self, state: "_State", time: int, start: int, raw_since: int) -> bool:
+        return self._first(self._windows[state.window].length, time) >= start and self._is_held(state, time, raw_since)
+
+    def _is_held(self, state: "_State", time: int, raw_since: int) -> bool:
+        """Whether the window at `time` holds whole hops of those that are merged, or none.
+
+        Events at `time` itself count by their key, so they must be there one by one.
+        """
+        window = self._windows[state.window]
+        return self._first(window.length, time) >= raw_since or (state.merged and time - window.delay >= raw_since)
+
+    def _span(
+        self, window: "_Window", times: memoryview, before: int, time: int, hops: Hops | None
+    ) -> tuple[int, int, int]:
+        """The places of the tail's events in a window, from the first to before the second; and its earliest time."""
+        first = self._first(window.length, time)
+        end = bisect_right(times, time - window.delay) if window.delay else before
+        # What was pushed of the time before may be merged already.
+        start = bisect_left(times, max(first, hops.raw_since) if hops else first, 0, end)
+        return start, end, first
+
+    def _state(self, state: "_State", span: tuple[int, int, int], tail: Tail, own: OwnEvent, codes: "_Codes") -> Any:
+        """What a window comes to; _UNKNOWN where merged hops do not tell."""
+        hops, aggregation = tail.hops, state.aggregation
+        if hops and not self._is_held(state, own.time, hops.raw_since):
+            return _UNKNOWN
+        start, end, first = span
+        found = aggregation.nothing
         if start < end:
-            taken = self._taken(aggregation, feature)
-            state = aggregation.update(Events(self._tail.times[start:end], taken[start:end]))
-        first = reaches(feature, self._view.hop, self._own.time)
+            found = aggregation.update(Events(tail.times[start:end], _taken(state, tail)[start:end]))
         if hops and first < hops.raw_since:
-            merged = hops.since(self._hop, first, aggregation.kept, feature.column or "")
-            state = aggregation.merge(aggregation.of_hops(merged), state)
-        if self._view.current and not feature.delay and feature.aggregation != "since_last":
-            state = aggregation.merge(state, aggregation.update(self._of_own(aggregation, feature.column)))
-        matched = self._code(feature.column) if feature.aggregation == "matches" else MISSING
-        return aggregation.value(state, Moment(self._own.time, matched), feature)
+            merged = hops.since(1 if self._hop is None else self._hop, first, aggregation.kept, state.column)
+            found = aggregation.merge(aggregation.of_hops(merged), found)
+        if state.takes_own:
+            found = aggregation.merge(found, aggregation.one(_own_value(state, own, codes)))
+        return found
 
-    def _frame(self, feature: WindowFeature) -> tuple[int, int]:
-        """The places of the tail's events in the feature's window, from the first to before the second."""
-        lengths = feature.window, feature.delay
-        if lengths not in self._frames:
-            times, end = self._tail.times, self._before
-            if feature.delay:
-                end = int(np.searchsorted(times, self._own.time - feature.delay // _MICROSECOND, "right"))
-            first = reaches(feature, self._view.hop, self._own.time)
-            if self._tail.hops:  # what was pushed of the time before may be merged already
-                first = max(first, self._tail.hops.raw_since)
-            start = int(np.searchsorted(times, first))
-            self._frames[lengths] = start, end
-        return self._frames[lengths]
 
-    def _taken(self, aggregation: Aggregation, feature: WindowFeature) -> NDArray[Any]:
-        """What the aggregation takes of each event of the tail."""
-        if aggregation.takes == "nothing":
-            return self._tail.times
-        return (self._tail.numbers if aggregation.takes == "numbers" else self._tail.codes)[feature.column or ""]
+class _Window(NamedTuple):
+    """How long before the event a window begins, and how long before it ends, in microseconds."""
 
-    def _of_own(self, aggregation: Aggregation, column: str | None) -> Events:
-        which = aggregation.takes, column
-        if which not in self._owns:
-            times = np.array([self._own.time], np.int64)
-            self._owns[which] = Events(times, self._own_taken(aggregation.takes, column))
-        return self._owns[which]
+    length: int
+    delay: int
 
-    def _own_taken(self, takes: Takes, column: str | None) -> NDArray[Any]:
-        if takes == "nothing":
-            return np.empty(1)
-        if takes == "codes":
-            return np.array([self._code(column)], np.int64)
-        value = self._own.values.get(column or "")
-        return np.array([np.nan if value is None else value], np.float64)
 
-    def _code(self, column: str | None) -> int:
-        return code(self._own.values.get(column or ""), self._schema.codes[column or ""])
+class _State(NamedTuple):
+    """What one or more features are made of: an aggregation of a column over a window (its place). `merged`: hops of it
+    are kept; `takes_own`: the event counts in its own window."""
+
+    window: int
+    aggregation: Aggregation
+    column: str
+    merged: bool
+    takes_own: bool
+
+
+class _Feature(NamedTuple):
+    """A feature, the place of its state (None where the log lacks its column), and the column of which it takes the
+    event's own code."""
+
+    definition: WindowFeature
+    aggregation: Aggregation
+    state: int | None
+    matched: str | None
+
+
+class _Codes:
+    """The codes of the event's own values, each made once."""
+
+    def __init__(self, own: OwnEvent, schema: EventSchema) -> None:
+        self._own, self._schema = own, schema
+        self._found: dict[str, int] = {}
+
+    def of(self, column: str) -> int:
+        """A column's."""
+        if column not in self._found:
+            self._found[column] = code(self._own.values.get(column), self._schema.codes[column])
+        return self._found[column]
+
+
+def _others(tail: Tail, own: OwnEvent) -> tuple[Tail, int]:
+    """The tail in which no window holds the own event, and how many of its events come before it."""
+    times = tail.times.data
+    place = None if own.id is None else tail.place(own.id)
+    if place is not None and own.id is not None:
+        if times[place] == own.time:  # each window ends before it
+            return tail, place
+        tail = without(tail, own.id)
+        times = tail.times.data
+    if own.id is None:
+        return tail, bisect_right(times, own.time)
+    before = bisect_left(times, own.time)
+    while before < len(times) and times[before] == own.time and tail.ids[before] < own.id:
+        before += 1
+    return tail, before
+
+
+def _taken(state: _State, tail: Tail) -> Any:
+    """What the aggregation takes of each event of the tail."""
+    takes = state.aggregation.takes
+    if takes == "nothing":
+        return tail.times
+    return tail.numbers[state.column] if takes == "numbers" else tail.codes[state.column]
+
+
+def _own_value(state: _State, own: OwnEvent, codes: _Codes) -> Any:
+    """What the aggregation takes of the event itself, None where it is missing."""
+    takes = state.aggregation.takes
+    if takes == "nothing":
+        return own.time
+    if takes == "codes":
+        found = codes.of(state.column)
+        return None if found == MISSING else found
+    value = own.values.get(state.column)
+    return None if value is None or value != value else float(value)

@@ -25,7 +25,7 @@ from serin.use_case import UseCase, WindowView
 from serin.windows.events import EventSchema, event_id, row_bytes
 from serin.windows.pushes import with_labels, with_pushed
 from serin.windows.tail import unpack
-from serin.windows.values import OwnEvent, window_values
+from serin.windows.values import OwnEvent, WindowReader
 from tests import services
 from tests.factories import make_case
 
@@ -131,7 +131,7 @@ def served(online: OnlineStore, log: LogPlan, case: UseCase, rows: list[dict[str
         tail = with_pushed(unpack(events.tail, schema), [json.loads(one) for one in events.pushed.values()], schema)
         tail = with_labels(tail, {key: json.loads(said) for key, said in events.labels.items()}, "fraud", schema)
         own = OwnEvent(micros(row["at"]), event_id(schema, row), row)
-        values.append(window_values(definition(case), tail, schema, own))
+        values.append(WindowReader(definition(case), schema).values(tail, own))
     return values
 
 

@@ -8,18 +8,20 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serin.times import micros
 from serin.use_case import WindowFeature, WindowView
+from serin.windows.aggregations import AGGREGATIONS, MISSING, Events
 from serin.windows.events import EventSchema, event_id, row_bytes
 from serin.windows.hops import Merged, States, merged, unpack_hops
 from serin.windows.packing import pack
 from serin.windows.pushes import with_pushed
 from serin.windows.query import Columns, window_features
 from serin.windows.tail import Tail, unpack
-from serin.windows.values import OwnEvent, is_known, window_values
+from serin.windows.values import OwnEvent, WindowReader
 
 START = datetime(2018, 5, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -58,6 +60,15 @@ def table(rows: Sequence[dict[str, Any]]) -> pa.Table:
 
 def row(number: int, minute: int, amount: float | None, shop: str | None) -> dict[str, Any]:
     return {"id": number, "card": 1, "at": START + minute * MINUTE, "amount": amount, "shop": shop}
+
+
+def window_values(view: WindowView, tail: Tail, schema: EventSchema, own: OwnEvent) -> list[float]:
+    return WindowReader(view, schema).values(tail, own)
+
+
+def is_known(feature: WindowFeature, hop: timedelta | None, time: int, schema: EventSchema, start: int) -> bool:
+    (known,) = WindowReader(WindowView(entity="card", hop=hop, features=(feature,)), schema).known(time, start)
+    return known
 
 
 def by_hand(view: WindowView, feature: WindowFeature, rows: Sequence[dict[str, Any]], own: dict[str, Any]) -> float:
@@ -309,3 +320,50 @@ def test_rows_read_from_json_are_those_that_were_written() -> None:
     own = row(4, 2, 0.1, "é")
     tail = with_pushed(unpack(None, SCHEMA), [json.loads(row_bytes(own))], SCHEMA)
     assert (tail.times.tolist(), tail.numbers["amount"].tolist()) == ([micros(own["at"])], [0.1])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_state_of_one_event_is_that_of_events_with_no_other(kind: str) -> None:
+    aggregation, times = AGGREGATIONS[kind], np.array([7], np.int64)
+    given: dict[str, list[tuple[Any, Any]]] = {
+        "nothing": [(times, 7)],
+        "numbers": [(np.array([2.5]), 2.5), (np.array([np.nan]), None), (np.array([-0.0]), -0.0)],
+        "codes": [(np.array([3], np.int64), 3), (np.array([MISSING], np.int64), None)],
+    }
+    for values, value in given[aggregation.takes]:
+        assert aggregation.one(value) == aggregation.update(Events(times, values))
+
+
+def test_numbers_that_are_not_known_are_left_out_of_what_is_not_one_number() -> None:
+    known, unknown, infinite = [1.0, 2.0, np.nan, 8.0], [np.nan, np.nan], [np.inf, -np.inf, 1.0]
+    totals = {name: AGGREGATIONS[name].update for name in ("sum", "min", "max")}
+
+    def of_each(values: list[float]) -> dict[str, Any]:
+        return {
+            name: total(Events(np.arange(len(values)), np.array(values, np.float64))) for name, total in totals.items()
+        }
+
+    assert of_each(known) == {"sum": (3, 11.0), "min": 1.0, "max": 8.0}
+    assert of_each(unknown) == {"sum": (0, 0.0), "min": None, "max": None}
+    assert (of_each(infinite)["sum"][0], of_each(infinite)["min"], of_each(infinite)["max"]) == (3, -np.inf, np.inf)
+
+
+def test_reader_of_a_log_without_a_column_tells_the_others_and_knows_which() -> None:
+    features = (
+        WindowFeature(name="n", aggregation="count", window=9 * MINUTE),
+        WindowFeature(name="s", aggregation="sum", column="gone", window=9 * MINUTE),
+    )
+    reader = WindowReader(WindowView(entity="card", features=features), SCHEMA)
+    own = of(row(2, 3, 4.0, "a"))
+    np.testing.assert_array_equal(reader.values(stored([row(1, 1, 1.0, "a")]), own), [2.0, np.nan])
+    assert list(reader.known(own.time, 0)) == [True, False]
+
+
+def test_own_event_that_is_stored_at_its_time_or_at_another_counts_once() -> None:
+    view = WindowView(
+        entity="card", features=(WindowFeature(name="s", aggregation="sum", column="amount", window=9 * MINUTE),)
+    )
+    tail = stored([row(1, 3, 1.0, "a"), row(2, 3, 10.0, "a"), row(3, 3, 100.0, "a"), row(4, 4, 1000.0, "a")])
+    assert window_values(view, tail, SCHEMA, of(row(2, 3, 20.0, "b"))) == [21.0]
+    assert window_values(view, tail, SCHEMA, of(row(2, 5, 20.0, "b"))) == [1121.0]
+    assert window_values(view, tail, SCHEMA, of(row(2, 2, 20.0, "b"))) == [20.0]
