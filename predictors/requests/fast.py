@@ -1,7 +1,7 @@
 """Bodies whose meaning is beyond doubt, straight into rows: decoders that are built from a RequestSchema.
 
 RequestSchema stays the only definition of a request. What a decoder here takes, the schema takes with equal rows
-(tests/unit/predictors/test_fast_decoding.py holds it); what it does not take (None) says nothing of the request: the
+(tests/unit/predictors/requests/test_fast.py holds it); what it does not take (None) says nothing of the request: the
 schema then reads the body, and tells what is wrong with it. So a decoder refuses whatever it need not understand: a
 whole number that is written as a float, parameters, base64, a tensor as lists of one.
 """
