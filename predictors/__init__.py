@@ -15,6 +15,7 @@ online/      features, windows and events of the online store
 log/         the prediction log
 batch/       a table's rows scored by the same rules, without a server (`serin score`)
 identity     who answers: name, version and deployment
+memory       what a large request took is given back
 metrics      Prometheus; `tallies` are the series that are counted for each request
 tracing      OpenTelemetry, where it is configured
 faults       one line for each request that failed through no fault of its own

@@ -90,6 +90,9 @@ def serve(options: argparse.Namespace) -> bool:
     served = _loaded(options)
 
     from predictors import composition
+    from predictors.memory import give_back
+
+    give_back()
 
     return composition.serve(options, served)
 

@@ -8,5 +8,5 @@ errors, ids    the one table of what callers are told of an error; the id of a r
 behind         what is left to KServe's application
 kserve, model  KServe's server, its patches, and the model as its routes see it
 server         both ports from ready to stopped
-openapi        the page of the API
+openapi, page  what the page of the API says, and the page; `examples` are its values to try
 """

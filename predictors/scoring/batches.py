@@ -1,7 +1,8 @@
 """The requests in flight, answered together.
 
-What is decoded within a turn or two of the event loop, and what comes while a batch is read or scored elsewhere, is one
-batch: nobody waits for others to come. A batch of few rows of a quick model is scored on the loop, another in a thread.
+What was decoded in one turn of the event loop and the next, and what comes while a batch is read or scored elsewhere,
+is one batch: nobody waits for others to come. A batch of few rows of a quick model is scored on the loop, another in a
+thread.
 """
 
 import asyncio
@@ -120,7 +121,8 @@ class Batches:
         queue.append(waiting)
         if not self._due:
             self._due = True
-            loop.call_soon(self._start)
+            # In the next turn but one: what arrived meanwhile is looked at in between, and batches are twice as large.
+            loop.call_soon(loop.call_soon, self._start)
 
     def _start(self) -> None:
         """Begin as many batches as may be under way, one of each queue in turn: none waits for another to be empty."""

@@ -3,6 +3,8 @@
 import threading
 from typing import Any
 
+import numpy as np
+
 from predictors.load import LoadedModel
 from predictors.scoring.kind import Answered
 from serin.artifact import BACKGROUND, verify
@@ -39,7 +41,7 @@ class Explanations:
         Raises UnavailableError where the artifact holds nothing to explain by, or was changed since it was loaded.
         """
         explainer, schema = self._ready(), self._manifest.inputs
-        found = explainer.explain(schema.encode(answered.logged))
+        found = explainer.explain(np.asarray(answered.logged[schema.names], dtype=np.float32))
         method = found.method + ("; of the score before its calibration" if self._manifest.calibration else "")
         explained = []
         for place, score in enumerate(answered.outputs["score"]):

@@ -29,13 +29,15 @@ class Answered:
     """What a kind says of n rows: its outputs by name, n plain values each, in the order of `Kind.outputs`.
 
     `rows` are those that were answered. `logged` are the kind's columns of the prediction log, n values each: a list,
-    or an array in which NaN and NaT are null. `unknown` has, of each row, the values of categories that training did
-    not know, by column; it may be empty where there are none. `context` is the kind's own, for its `answered`.
+    or an array in which NaN and NaT are null. Several may come as one array of shape (n, columns) under the tuple of
+    their names; one that comes by itself as well goes before. `unknown` has, of each row, the values of categories that
+    training did not know, by column; it may be empty where there are none. `context` is the kind's own, for its
+    `answered`.
     """
 
     rows: Rows
     outputs: Mapping[str, Sequence[Any]]
-    logged: Mapping[str, Values] = field(default_factory=dict)
+    logged: Mapping[Any, Values] = field(default_factory=dict)
     unknown: Sequence[Mapping[str, str]] = ()
     context: Any = None
 

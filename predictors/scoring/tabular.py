@@ -178,13 +178,13 @@ class TabularKind(Kind):
 
     def _logged(
         self, rows: Rows, features: Fetched | None, inputs: Inputs, outputs: Mapping[str, list[Any]]
-    ) -> dict[str, Values]:
+    ) -> dict[Any, Values]:
         count = rows.count
         return {
             **outputs,
             "feature_age_seconds": features.age_seconds if features else [None] * count,
             "missing_features": features.misses if features else [0] * count,
-            **dict(zip(self._inputs, inputs.matrix.T, strict=True)),
+            self._inputs: inputs.matrix,
             **inputs.texts,
             **{name: self._key(name, rows) for name in self._keys},
         }
