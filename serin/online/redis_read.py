@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -93,7 +94,7 @@ def apart(pairs: Iterable[tuple[bytes, bytes]]) -> Pushed:
 
 def meta_of(facts: bytes | None, latest: bytes | None) -> LogMeta | None:
     """What a log holds, of the tails' own field and the time of the latest pushed event."""
-    return None if facts is None else LogMeta(**json.loads(facts), pushed=None if latest is None else int(latest))
+    return None if facts is None else replace(_facts(facts), pushed=None if latest is None else int(latest))
 
 
 def _row(reply: Sequence[bytes | None]) -> Row | None:
@@ -108,6 +109,12 @@ def _row(reply: Sequence[bytes | None]) -> Row | None:
 def _pairs(reply: Mapping[bytes, bytes] | Sequence[bytes]) -> Iterable[tuple[bytes, bytes]]:
     """A hash: an array of names and values in the protocol's version 2, a map in 3."""
     return reply.items() if isinstance(reply, Mapping) else zip(reply[::2], reply[1::2], strict=True)
+
+
+@lru_cache(maxsize=64)
+def _facts(written: bytes) -> LogMeta:
+    """What a refresh wrote of its tails: it stays the same until the next one."""
+    return LogMeta(**json.loads(written))
 
 
 @lru_cache(maxsize=256)

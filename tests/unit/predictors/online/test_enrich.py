@@ -232,6 +232,13 @@ def test_pushes_of_merged_hops_are_counted_and_change_nothing(store: OnlineStore
     assert (old.values[COUNT], old.values[SPENT]) == ([None], [None])
 
 
+def test_a_row_that_is_an_event_of_a_merged_hop_is_counted_as_late(store: OnlineStore, sealed: Manifest) -> None:
+    manifest = with_plan(sealed, hopping_plan().model_copy(update={"requests_are_events": True}))
+    fill(store, hopping_plan(), [transaction(number, -3 - number / 1000) for number in range(100, 300)])
+    assert fetched(store, manifest, transaction(999, 0.1)).late["CUSTOMER_ID_view"] == 0
+    assert fetched(store, manifest, transaction(999, -1.5)).late["CUSTOMER_ID_view"] == 1
+
+
 def body(**parts: list[dict[str, Any]]) -> bytes:
     import orjson
 

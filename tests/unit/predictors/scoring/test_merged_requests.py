@@ -26,7 +26,7 @@ from tests.plane import NAMES, Plane, data_plane
 from tests.predictor_process import workspace
 
 TOGETHER = 40  # requests in flight at once
-REQUESTS = 1000
+REQUESTS = 600
 
 
 @pytest.fixture(scope="module")
