@@ -3,13 +3,20 @@
 python -m predictors --model_name card-fraud --model_dir DIR --model_version 12
 
 __main__     command line and start
+lean         what the process leaves out of others' imports
+load         artifact to verified model
+template     another kind of model, by the name of its class
+composition  the one place where a predictor is put together
 edge/        REST (V1, V2) and gRPC: bytes to rows, answers to bytes; KServe's server and its few patches
 requests/    what a request may hold, and the rows that it becomes
 dataplane    where REST and gRPC meet: every prediction is admitted, scored, counted and traced there
 scoring/     rows to answers: batches of the requests in flight, and the kinds of model that answer them
 online/      features, windows and events of the online store
 log/         the prediction log
-load         artifact to verified model
-metrics      Prometheus
+batch/       a table's rows scored by the same rules, without a server (`serin score`)
+identity     who answers: name, version and deployment
 memory       what a large request took is given back
+metrics      Prometheus; `tallies` are the series that are counted for each request
+tracing      OpenTelemetry, where it is configured
+faults       one line for each request that failed through no fault of its own
 """

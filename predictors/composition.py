@@ -57,7 +57,7 @@ def serve(options: argparse.Namespace, served: LoadedModel | Kind) -> bool:
         parts = _parts(options, served, stack)
         how = served.engines if isinstance(served, LoadedModel) else type(served).__name__
         logger.info("%s scores with %s", parts.identity, how)
-        model = PredictorModel(parts.identity, parts.kind, parts.plane)
+        model = PredictorModel(parts.identity, parts.kind)
         kserve = KServeParts(parts.identity, model, parts.faults)
         stack.callback(parts.faults.close)
         parts.log.start()

@@ -9,7 +9,7 @@ import pyarrow as pa
 from serin.online.plan import OnlinePlan
 from serin.online.store import LogMeta, OnlineStore
 from serin.times import micros
-from serin.windows.tail import pack
+from serin.windows.packing import pack
 
 REFRESHED = datetime(2018, 6, 1, tzinfo=UTC)
 REACH = timedelta(days=15)

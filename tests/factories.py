@@ -14,7 +14,7 @@ from serin.artifact import BACKGROUND, REFERENCE, EventColumns, Manifest, Reques
 from serin.online.plan import LogPlan, OnlinePlan, TablePlan, WindowPlan
 from serin.schema import InputColumn, InputSchema, calendar
 from serin.use_case import DerivedFeature, UseCase, WindowView, parse
-from serin.windows.tail import EventSchema
+from serin.windows.events import EventSchema
 
 STORE_FEATURES = ("customer_count_1d", "terminal_fraud_rate_7d")
 PROJECT = "serin_served"

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from serin.columns import TYPES, TypeName
 from serin.online.plan import LogPlan, TablePlan
-from serin.windows.tail import EventSchema
+from serin.windows.events import EventSchema
 
 PROJECT, VIEW = "serin_served", "account__1a2b3c4d"
 NOON = datetime(2026, 2, 2, 12, tzinfo=UTC)

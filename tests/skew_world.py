@@ -18,8 +18,8 @@ from serin.ports import RegisteredVersion
 from serin.schema import InputColumn, InputSchema, calendar
 from serin.storage import write_table
 from serin.use_case import dumps
+from serin.windows.events import EventSchema
 from serin.windows.query import Columns, window_features
-from serin.windows.tail import EventSchema
 from serin.workspace import Workspace
 from tests.factories import make_case, make_manifest
 

@@ -22,7 +22,8 @@ from serin.ports import ServedView
 from serin.progress import say
 from serin.times import DAY, EPOCH, micros
 from serin.use_case import UseCase
-from serin.windows.tail import EventSchema, event_id, event_key, pack
+from serin.windows.events import EventSchema, event_id, event_key
+from serin.windows.packing import pack
 
 # A request may be older than the refresh: its windows reach back further by as much.
 _SLACK = DAY // timedelta(microseconds=1)

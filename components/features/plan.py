@@ -10,8 +10,8 @@ from serin.online.plan import LogPlan, OnlinePlan, WindowPlan
 from serin.ports import ServedView
 from serin.use_case import UseCase, WindowView
 from serin.windows.aggregations import AGGREGATIONS, HopState
+from serin.windows.events import EventSchema
 from serin.windows.hops import States
-from serin.windows.tail import EventSchema
 
 _MICROSECOND = timedelta(microseconds=1)
 

@@ -16,7 +16,7 @@ from serin.ports import ServedView
 from serin.progress import say
 from serin.times import micros
 from serin.use_case import UseCase, WindowView
-from serin.windows.tail import EventSchema, event_id, label_bytes, row_bytes
+from serin.windows.events import EventSchema, event_id, label_bytes, row_bytes
 
 _BATCH = 5_000  # events of one push
 

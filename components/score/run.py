@@ -22,7 +22,7 @@ from predictors.batch.scorer import Batch, TableScorer
 from predictors.load import LoadedModel, load
 from predictors.metrics import Metrics
 from predictors.online.enrich import OnlineFeatures
-from predictors.scoring.tabular import TabularKind
+from predictors.scoring.tabular import NOTHING_KNOWN, TabularKind
 from serin import storage
 from serin.aliases import CHAMPION
 from serin.errors import ArtifactError, DataError, NotFoundError, UnavailableError
@@ -42,7 +42,8 @@ Report = Callable[[int, float], None]
 @dataclass
 class Scored:
     """What a scoring did. `refused` rows are in `refused_file`, and counted by column and rule in `reasons`; `undated`
-    rows had no event time and were scored as of `as_of`; `ignored` columns of the table are none of the model's."""
+    rows had no event time and were scored as of `as_of`; `gaps` counts scored rows by what they lacked; `ignored`
+    columns of the table are none of the model's."""
 
     version: int
     source: str
@@ -58,6 +59,7 @@ class Scored:
     seconds: float = 0.0
     refused_file: str = ""
     reasons: Counter[str] = field(default_factory=Counter)
+    gaps: Counter[str] = field(default_factory=Counter)
 
     def sentences(self) -> list[str]:
         """What somebody has to know, besides how many rows were scored."""
@@ -66,7 +68,8 @@ class Scored:
             lines.append(
                 f"{self.refused:,} of {self.scored + self.refused:,} rows refused, with reasons: {self.refused_file}"
             )
-            lines += [f"{count:,} rows: {reason}" for reason, count in self.reasons.most_common(10)]
+            lines += [f"{_rows(count)} refused: {reason}" for reason, count in self.reasons.most_common(10)]
+        lines += [f"{_rows(count)} scored without {gap}" for gap, count in self.gaps.most_common()]
         if self.undated:
             lines.append(
                 f"{self.undated:,} rows have no event time, and are scored as of {self.as_of:%Y-%m-%d %H:%M:%S}"
@@ -108,7 +111,7 @@ def score_table(
         if strict and ignored:
             raise DataError(f"{source} has columns that the model does not take: {', '.join(ignored)}")
         write = stack.enter_context(written(output, _schema(scorer)))
-        _score(scorer, table, done, write, strict, _telling(report, start))
+        _score(scorer, table, done, write, strict, _telling(report))
     done.seconds = time.monotonic() - start
     return done
 
@@ -137,6 +140,7 @@ def as_data(done: Scored) -> dict[str, Any]:
         "undated": done.undated,
         "refused_file": done.refused_file or None,
         "reasons": dict(done.reasons.most_common()),
+        "gaps": dict(done.gaps.most_common()),
         "ignored": list(done.ignored),
         "seconds": round(done.seconds, 3),
     }
@@ -202,6 +206,7 @@ def _score(
             done.rows += lines.rows
             if result:
                 done.undated += result.undated
+                done.gaps += Counter(result.gaps)
                 versions = pa.repeat(pa.scalar(str(done.version)), result.table.num_rows)
                 write(result.table.append_column("model_version", versions))
             told(done.rows)
@@ -227,12 +232,23 @@ def _count(done: Scored, table: pa.Table | None, refused: Mapping[int, str], lin
     done.refused += len(refused) + len(lines.bad)
     for text in refused.values():
         for part in text.split("; "):
-            done.reasons[part.partition(" (found ")[0]] += 1
+            done.reasons[_rule(part)] += 1
     if lines.bad:
         done.reasons["the line has more or fewer fields than the table has columns"] += len(lines.bad)
     if table is not None:
         done.scored += table.num_rows
         done.positive += pc.sum(table["decision"]).as_py() or 0
+
+
+def _rule(text: str) -> str:
+    """What is wrong with a row, without the row's own values: as many reasons as there are rules, not rows."""
+    if text.startswith(NOTHING_KNOWN):
+        return f"{NOTHING_KNOWN} the keys"
+    return text.partition(" (found ")[0]
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} {'row' if count == 1 else 'rows'}"
 
 
 def _refusal(done: Scored, first: list[str]) -> str:
@@ -256,8 +272,9 @@ def _refused_rows(lines: Lines, refused: Mapping[int, str], first: int, schema: 
     return pa.table(columns, schema=schema)
 
 
-def _telling(report: Report, start: float) -> Callable[[int], None]:
-    last = start
+def _telling(report: Report) -> Callable[[int], None]:
+    """Tells of rows that are scored from here on, now and then: to load the model takes its own time."""
+    start = last = time.monotonic()
 
     def told(rows: int) -> None:
         nonlocal last

@@ -5,9 +5,9 @@ own `read` and `answer`, as requests of at most MAX_ROWS rows.
 """
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -20,7 +20,8 @@ from predictors.batch.typed import Wrong, typed
 from predictors.load import LoadedModel
 from predictors.requests.rows import Options, Rows, RowsRefusedError
 from predictors.requests.schema import MAX_ROWS
-from predictors.scoring.tabular import NO_SCORE, TabularKind
+from predictors.scoring.kind import Answered
+from predictors.scoring.tabular import NO_SCORE, NOTHING_KNOWN, TabularKind
 from serin.artifact import Manifest, RequestColumn
 from serin.columns import MISSING, TYPES
 from serin.derived import derived
@@ -28,6 +29,9 @@ from serin.errors import DataError, RequestError
 from serin.schema import InputColumn, InputSchema, calendar
 
 _PARTIAL = Options(partial=True)
+# What rows were scored without, in words; `gaps` counts rows by it.
+_UNKNOWN = "{}, whose value training did not know"
+_MISSES = "features that the online store lacks, or has too old"
 
 
 @dataclass(frozen=True)
@@ -47,12 +51,13 @@ class Batch:
 class ScoredBatch:
     """The scored rows, with `row`, their keys, `score` and `decision`, and what is wrong with the others, by place.
 
-    `undated` rows had no event time, and got the one of the run.
+    `undated` rows had no event time, and got the one of the run; `gaps` counts scored rows by what they lacked.
     """
 
     table: pa.Table
     refused: Mapping[int, str]
     undated: int = 0
+    gaps: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -99,31 +104,31 @@ class TableScorer:
     def score(self, batch: Batch) -> ScoredBatch:
         """Score a batch of `columns`. Raises UnavailableError as the served model does, and never RequestError."""
         checked, refused = self._checked(batch)
-        kept, scores, decisions, more = self._score_raw(checked) if self.raw else self._score_keyed(checked)
-        refused |= more
-        places = checked.places[kept]
-        columns = {name: checked.columns[name].take(pa.array(kept)) for name in self.keys}
+        found = self._score_raw(checked) if self.raw else self._score_keyed(checked)
+        refused |= found.refused
+        places = checked.places[found.kept]
+        columns = {name: checked.columns[name].take(pa.array(found.kept)) for name in self.keys}
         table = pa.table(
             [
                 pa.array(places + batch.first),
                 *(columns[name].cast(TYPES[self.column(name).type].arrow) for name in self.keys),
-                pa.array(scores, pa.float64()),
-                pa.array(decisions, pa.bool_()),
+                pa.array(found.scores, pa.float64()),
+                pa.array(found.decisions, pa.bool_()),
             ],
             schema=self.schema,
         )
-        return ScoredBatch(table, refused, int(checked.undated[kept].sum()))
+        return ScoredBatch(table, refused, int(checked.undated[found.kept].sum()), found.gaps)
 
     def _checked(self, batch: Batch) -> tuple[_Checked, Wrong]:
         columns: dict[str, pa.Array] = {}
         problems: dict[int, list[str]] = defaultdict(list)
-        for name, field in self._fields.items():
+        for name, declared in self._fields.items():
             if name not in batch.columns:
-                columns[name] = pa.nulls(batch.rows, TYPES[field.column.type].arrow)
+                columns[name] = pa.nulls(batch.rows, TYPES[declared.column.type].arrow)
                 continue
-            columns[name], wrong = typed(field.column, batch.columns[name])
+            columns[name], wrong = typed(declared.column, batch.columns[name])
             for place, text in {**wrong, **batch.wrong.get(name, {})}.items():
-                told = f"{text}; null is allowed" if text == MISSING and field.column.nullable else text
+                told = f"{text}; null is allowed" if text == MISSING and declared.column.nullable else text
                 problems[place].append(f"{name}: {told}")
         refused = {place: "; ".join(told) for place, told in problems.items()}
         places = _without(batch.rows, refused)
@@ -136,7 +141,7 @@ class TableScorer:
         return _Checked(columns, places, undated), refused
 
     def _score_raw(self, checked: _Checked) -> "_Found":
-        inputs = self._inputs(checked)
+        inputs, unknown = self._inputs(checked)
         nothing = np.isnan(inputs).all(axis=1)
         refused = {int(checked.places[place]): self._unknown(checked, int(place)) for place in np.flatnonzero(nothing)}
         kept = np.flatnonzero(~nothing)
@@ -147,9 +152,11 @@ class TableScorer:
             refused |= {int(checked.places[kept[place]]): text for place, text in more.items()}
             good = _without(len(kept), more)
             kept, scores = kept[good], scores[good]
-        return kept, scores, scores >= self._manifest.threshold, refused
+        gaps = {_UNKNOWN.format(name): int(of[kept].sum()) for name, of in unknown.items()}
+        return _Found(kept, scores, scores >= self._manifest.threshold, refused, gaps)
 
-    def _inputs(self, checked: _Checked) -> NDArray[np.float32]:
+    def _inputs(self, checked: _Checked) -> tuple[NDArray[np.float32], dict[str, NDArray[np.bool_]]]:
+        """The model's inputs, and by column which rows have a category that training did not know."""
         manifest, columns = self._manifest, checked.columns
         values: dict[str, pa.Array | NDArray[np.float64]] = dict(columns)
         count = len(checked.places)
@@ -164,9 +171,12 @@ class TableScorer:
             values[feature.name] = derived(feature, of)
         # By column first, and turned at once: half the time of filling a row's places one by one.
         turned = np.empty((len(manifest.inputs.columns), count), np.float32)
+        unknown: dict[str, NDArray[np.bool_]] = {}
         for place, column in enumerate(manifest.inputs.columns):
             turned[place] = encoded(column, values[column.name])
-        return np.ascontiguousarray(turned.T)
+            if column.kind == "category":
+                unknown[column.name] = np.isnan(turned[place]) & ~_missing(values[column.name])
+        return np.ascontiguousarray(turned.T), unknown
 
     def _predicted(self, inputs: NDArray[np.float32]) -> tuple[NDArray[np.float64], Wrong]:
         """Scores, and what is wrong with rows that the model can't take; those have NaN."""
@@ -192,6 +202,7 @@ class TableScorer:
         scores: list[float] = []
         decisions: list[bool] = []
         refused: Wrong = {}
+        gaps: Counter[str] = Counter()
         for start in range(0, count, MAX_ROWS):
             part = slice(start, start + MAX_ROWS)
             columns = {name: values[part] for name, values in lists.items()}
@@ -202,10 +213,12 @@ class TableScorer:
                     kept += [start + place for place in answered.rows.numbers]
                     scores += answered.outputs["score"]
                     decisions += answered.outputs["decision"]
+                    gaps.update(_gaps(answered))
         order = np.argsort(kept, kind="stable") if kept else np.zeros(0, np.int64)
-        return np.array(kept, np.int64)[order], np.array(scores)[order], np.array(decisions, bool)[order], refused
+        places = np.array(kept, np.int64)[order]
+        return _Found(places, np.array(scores)[order], np.array(decisions, bool)[order], refused, gaps)
 
-    def _answers(self, rows: Rows) -> "list[tuple[Any, Mapping[int, str]]]":
+    def _answers(self, rows: Rows) -> "list[tuple[Answered | None, Mapping[int, str]]]":
         """The answers of rows, in parts where the model can't take some, and what is wrong with others."""
         found = self._runner.run(self._kind.read(rows))
         try:
@@ -223,11 +236,27 @@ class TableScorer:
         keys = ", ".join(
             f"{column.name}={checked.columns[column.name][place].as_py()!r}" for column in self._manifest.entities
         )
-        return f"none of the model's inputs is known of {keys}"
+        return f"{NOTHING_KNOWN} {keys}"
 
 
-# Places of the rows that were scored among the good ones, scores, decisions, and what is wrong with others.
-_Found = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.bool_], Wrong]
+@dataclass(frozen=True)
+class _Found:
+    """Places of the rows that were scored among the good ones, their scores and decisions, what is wrong with others,
+    by place in the batch, and how many were scored without what."""
+
+    kept: NDArray[np.int64]
+    scores: NDArray[np.float64]
+    decisions: NDArray[np.bool_]
+    refused: Wrong
+    gaps: Mapping[str, int]
+
+
+def _gaps(answered: Answered) -> Counter[str]:
+    """How many of the rows were scored without what."""
+    counts = Counter(_UNKNOWN.format(name) for unknown in answered.unknown for name in unknown)
+    if answered.context:
+        counts[_MISSES] = sum(map(bool, answered.context.misses))
+    return counts
 
 
 def _keys(manifest: Manifest) -> list[str]:
@@ -255,6 +284,12 @@ def floats(values: pa.Array) -> NDArray[np.float64]:
         values = values.cast(pa.int8())
     numbers: NDArray[np.float64] = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     return numbers
+
+
+def _missing(values: pa.Array | NDArray[np.float64]) -> NDArray[np.bool_]:
+    array = pa.array(values) if isinstance(values, np.ndarray) else values
+    missing: NDArray[np.bool_] = pc.is_null(array, nan_is_null=True).to_numpy(zero_copy_only=False)
+    return missing
 
 
 def _of_feature(values: pa.Array) -> NDArray[Any]:

@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -26,6 +25,7 @@ from predictors.edge import tensors
 from predictors.edge.answers import names, outputs
 from predictors.edge.body import MAX_BODY
 from predictors.edge.errors import RefusedError, told
+from predictors.edge.ids import in_header
 from predictors.faults import FaultLog
 from predictors.identity import Identity
 from predictors.requests.fast import FastDecoder
@@ -202,8 +202,7 @@ async def _abort(context: Any, error: Exception, faults: FaultLog, request_id: s
 
 
 def _id_metadata(request_id: str) -> tuple[tuple[str, str], ...]:
-    """The request's id as a caller finds it beside the answer; percent-encoded where a header can't hold it."""
+    """The request's id as a caller finds it beside the answer."""
     if not request_id:
         return ()
-    plain = request_id.isascii() and request_id.isprintable()
-    return (("x-request-id", request_id if plain else quote(request_id, safe=" ")),)
+    return (("x-request-id", in_header(request_id)),)

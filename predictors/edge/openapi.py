@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 
 from predictors.edge.answers import VERSION
+from predictors.edge.examples import example
+from predictors.edge.page import page
 from predictors.identity import Identity
 from predictors.online.events import EventSink
 from predictors.requests import json_schema
@@ -38,8 +39,7 @@ _LENGTH = {
 
 
 def describe(app: FastAPI, identity: Identity, of: kind.Kind, events: EventSink | None) -> None:
-    """Make the application show the model's own routes at /openapi.json, and a page of them at /docs (whose script the
-    browser loads from FastAPI's usual place)."""
+    """Make the application show the model's own routes at /openapi.json, and as a page at /docs."""
     kserve = app.openapi
     made: Json = {}
 
@@ -48,11 +48,11 @@ def describe(app: FastAPI, identity: Identity, of: kind.Kind, events: EventSink 
             made.update(document(kserve(), identity, of, events))
         return made
 
-    async def page() -> HTMLResponse:
-        return get_swagger_ui_html(openapi_url="openapi.json", title=f"{identity.model} version {identity.version}")
+    async def shown() -> HTMLResponse:
+        return HTMLResponse(page(openapi()))
 
     app.openapi = openapi  # type: ignore[method-assign]
-    app.add_api_route("/docs", page, include_in_schema=False)
+    app.add_api_route("/docs", shown, include_in_schema=False)
 
 
 def document(base: Json, identity: Identity, of: kind.Kind, events: EventSink | None) -> Json:
@@ -75,7 +75,7 @@ def document(base: Json, identity: Identity, of: kind.Kind, events: EventSink | 
         **base,
         "info": {"title": identity.model, "version": identity.version},
         "paths": {**paths, **kept},
-        "components": {**components, "schemas": {**components.get("schemas", {}), **schemas}},
+        "components": {**components, "schemas": {**schemas, **components.get("schemas", {}), **schemas}},
     }
 
 
@@ -121,8 +121,18 @@ def _requests(schema: RequestSchema) -> Json:
     return {
         **{name: json_schema.row(of) for name, of in shapes.items()},
         "PredictRequest": _object({**predict, "parameters": parameters}, ["instances"]),
-        "InferRequest": {**_object({**infer, **more, "parameters": of_v2}, ["inputs"]), "description": told},
+        "InferRequest": {
+            **_object({**infer, **more, "parameters": of_v2}, ["inputs"]),
+            "description": told,
+            "examples": [{"inputs": [_tensor(name, field) for name, field in next(iter(shapes.values())).items()]}],
+        },
     }
+
+
+def _tensor(name: str, field: Field) -> Json:
+    """An example of a column's tensor, of one row."""
+    made: Json = example(json_schema.tensor(name, field), {})
+    return {**made, "shape": [1]}
 
 
 def _columns(fields: Mapping[str, Field]) -> str:

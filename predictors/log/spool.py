@@ -8,7 +8,6 @@ A write reaches the operating system before it counts, so it survives a SIGKILL 
 disk (no fsync): with the machine itself the last half minute or so may go, and the checksums tell what is left of it.
 """
 
-import fcntl
 import os
 import threading
 import time
@@ -21,6 +20,7 @@ from uuid import uuid4
 import pyarrow as pa
 
 from predictors.log import frames
+from predictors.log.locks import is_at, is_held, locked
 from serin.errors import UnavailableError
 
 _SUFFIX = ".spool"
@@ -92,9 +92,9 @@ class Spool:
         with _named(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
             held = self._locks.get(self._run)
-            if held is not None and _is_at(held, self._lock_path(self._run)):
+            if held is not None and is_at(held, self._lock_path(self._run)):
                 return
-            while (descriptor := _locked(self._lock_path(self._run))) is None:
+            while (descriptor := locked(self._lock_path(self._run))) is None:
                 pass
             self._locks[self._run] = descriptor
             if held is not None:
@@ -148,7 +148,7 @@ class Spool:
         with _named(self._folder):
             names = [path.name for path in self._folder.iterdir() if path.suffix in (_SUFFIX, ".lock")]
             for run in sorted({_run_of(name) for name in names} - self._locks.keys()):
-                if (descriptor := _locked(self._lock_path(run))) is None:
+                if (descriptor := locked(self._lock_path(run))) is None:
                     continue
                 files = [_left(path) for path in sorted(self._folder.glob(f"{run}-*{_SUFFIX}"))]
                 self._locks[run] = descriptor
@@ -222,40 +222,8 @@ class Spool:
 
 def left_over(folder: Path) -> list[Path]:
     """The files of a spool that belong to no process that lives, and those that were set aside."""
-    found = [path for path in sorted(folder.glob(f"*{_SUFFIX}")) if not _is_held(folder / f"{_run_of(path.name)}.lock")]
+    found = [path for path in sorted(folder.glob(f"*{_SUFFIX}")) if not is_held(folder / f"{_run_of(path.name)}.lock")]
     return found + sorted(folder.glob("*.damaged"))
-
-
-def _is_held(lock: Path) -> bool:
-    if not lock.exists():
-        return False
-    with lock.open() as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
-
-
-def _locked(path: Path) -> int | None:
-    """A lock file, held until it is closed; None where another process holds it or has just removed it."""
-    descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    if not _is_at(descriptor, path):
-        os.close(descriptor)
-        return None
-    return descriptor
-
-
-def _is_at(descriptor: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False
 
 
 def _write(descriptor: int, data: bytes, size: int) -> None:

@@ -23,7 +23,7 @@ from serin.errors import RequestError, UnavailableError
 from serin.online.plan import LogPlan
 from serin.online.store import OnlineStore, PushedEvent
 from serin.times import micros
-from serin.windows.tail import EventSchema, event_id, label_bytes, row_bytes
+from serin.windows.events import EventSchema, event_id, label_bytes, row_bytes
 
 AHEAD = timedelta(days=1)
 _PARTS = ("events", "labels")

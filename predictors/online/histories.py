@@ -11,7 +11,9 @@ from predictors.requests.rows import Rows
 from serin.online.plan import LogPlan, WindowPlan
 from serin.online.store import EntityEvents, LogMeta
 from serin.times import micros
-from serin.windows.tail import EventSchema, Tail, event_id, unpack, with_labels, with_pushed
+from serin.windows.events import EventSchema, event_id
+from serin.windows.pushes import with_labels, with_pushed
+from serin.windows.tail import Tail, unpack
 from serin.windows.values import OwnEvent, WindowReader
 
 Event = Mapping[str, Any]  # a row's columns, its time in microseconds since 1970

@@ -1,7 +1,8 @@
 """The requests in flight, answered together.
 
 What was decoded in one turn of the event loop and the next, and what comes while a batch is read or scored elsewhere,
-is one batch: nobody waits for others to come. A batch of few rows of a quick model is scored on the loop, another in a thread.
+is one batch: nobody waits for others to come. A batch of few rows of a quick model is scored on the loop, another in a
+thread.
 """
 
 import asyncio

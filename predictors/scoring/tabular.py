@@ -28,6 +28,7 @@ from serin.online.store import Found
 
 logger = logging.getLogger("kserve")
 
+NOTHING_KNOWN = "none of the model's inputs is known of"
 NO_SCORE = "the model can't score it: its score is no number"
 
 
@@ -198,7 +199,7 @@ class TabularKind(Kind):
         """A score of a row whose every input is missing would say nothing."""
         names = [column.name for column in self._model.manifest.entities]
         keys = ", ".join(f"{name}={rows.records[row][rows.names.index(name)]!r}" for name in names)
-        return f"none of the model's inputs is known of {keys}"
+        return f"{NOTHING_KNOWN} {keys}"
 
     def _count_views(self, features: Fetched) -> None:
         for view, stale in features.stale.items():

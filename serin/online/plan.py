@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 from serin.columns import TypeName
 from serin.use_case import WindowView
-from serin.windows.tail import EventSchema
+from serin.windows.events import EventSchema
 
 
 class _Model(BaseModel):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from serin.use_case import WindowFeature
 
-# Of the column's values: none, numbers (NaN is missing), or codes that tell values apart (see serin.windows.tail).
+# Of the column's values: none, numbers (NaN is missing), or codes that tell values apart (see serin.windows.events).
 Takes = Literal["nothing", "numbers", "codes"]
 # What a store that merges events to hops keeps of each hop (see serin.windows.hops).
 HopState = Literal["count", "latest", "sum", "min", "max", "codes"]

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 from serin.use_case import WindowFeature, WindowView
 from serin.windows.aggregations import AGGREGATIONS, MISSING, Aggregation, Events, Moment
+from serin.windows.events import EventSchema, code
 from serin.windows.hops import Hops
-from serin.windows.tail import EventSchema, Tail, code, without
+from serin.windows.tail import Tail, without
 
 _MICROSECOND = timedelta(microseconds=1)
 _NAN = float("nan")

@@ -22,7 +22,9 @@ from serin.online.store import LogMeta, OnlineStore, PushedEvent
 from serin.ports import ServedView, ViewSource
 from serin.times import micros
 from serin.use_case import UseCase, WindowView
-from serin.windows.tail import EventSchema, event_id, row_bytes, unpack, with_labels, with_pushed
+from serin.windows.events import EventSchema, event_id, row_bytes
+from serin.windows.pushes import with_labels, with_pushed
+from serin.windows.tail import unpack
 from serin.windows.values import OwnEvent, WindowReader
 from tests import services
 from tests.factories import make_case

@@ -49,7 +49,7 @@ def test_one_version_answers_http_and_grpc_on_one_port_until_ctrl_c(world: World
     output, _ = controller.communicate(timeout=60)
     assert controller.returncode == 0, output
     assert f"gateway: listening on http://127.0.0.1:{world.port}" in output
-    assert "card-fraud-v1: ready" in output
+    assert "card-fraud-v1: ready; its API is shown at http://127.0.0.1:" in output
     assert output.endswith("stopped\n")
     assert world.alive() == []
 

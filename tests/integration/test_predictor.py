@@ -255,11 +255,22 @@ def test_page_of_the_api_shows_this_models_requests(predictor: Predictor) -> Non
     assert list(shown["properties"]) == list(row())
     assert shown["required"] == ["CUSTOMER_ID", "TERMINAL_ID", "TX_AMOUNT"]
     assert "/v1/models/card-fraud:predict" in document["paths"]
-    assert "openapi.json" in httpx.get(f"{predictor.http}/docs").text
+    page = httpx.get(f"{predictor.http}/docs").text
+    assert all(f'name="path" value="{path}"' in page for path in document["paths"])
 
 
 def infer_v2(predictor: Predictor, body: dict[str, Any]) -> httpx.Response:
     return httpx.post(f"{predictor.http}/v2/models/card-fraud/infer", json=body, timeout=30)
+
+
+def test_path_that_only_kserves_routes_match_is_not_found(predictor: Predictor) -> None:
+    for path, body in (
+        ("/v1/models/card-fraud:predict", {"instances": [row()]}),
+        ("/v1/models/card-fraud:explain", {"instances": [row()]}),
+        ("/v2/models/card-fraud/infer", {"inputs": tensors()}),
+    ):
+        answer = httpx.post(f"{predictor.http}{path}%0A", json=body)
+        assert (answer.status_code, "no such path" in answer.json()["error"]) == (404, True), answer.text
 
 
 def test_unknown_model_and_version_are_not_found(predictor: Predictor) -> None:

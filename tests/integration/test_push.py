@@ -29,7 +29,7 @@ from serin.platform import Platform, build
 from serin.simulate import simulate
 from serin.times import micros, parse_time
 from serin.use_case import UseCase
-from serin.windows.tail import event_id
+from serin.windows.events import event_id
 from serin.workspace import Workspace
 from tests import services
 

@@ -195,6 +195,11 @@ def test_refused_rows_are_counted_and_set_aside_with_their_reasons(platform: Pla
     assert done.reasons["TX_AMOUNT: missing"] == 1
 
 
+def test_rows_of_which_nothing_is_known_are_one_reason() -> None:
+    reasons = [f"none of the model's inputs is known of CUSTOMER_ID={key}" for key in range(3)]
+    assert {run._rule(reason) for reason in reasons} == {"none of the model's inputs is known of the keys"}
+
+
 def test_strict_refuses_the_table_and_leaves_what_was_there(platform: Platform, tmp_path: Path) -> None:
     output = tmp_path / "scores.parquet"
     output.write_text("before")
@@ -288,6 +293,8 @@ def test_tables_and_scores_lie_on_s3_as_well(platform: Platform, model: Path) ->
     table = table_of(50)
     storage.write_table(table, "s3://tables/in/rows.parquet")
     done = score_table(platform, CASE, "s3://tables/in", "s3://tables/out/scores.parquet", as_of=AS_OF)
+    pigeons = table["CHANNEL"].to_pylist().count("pigeon")
+    assert f"{pigeons} rows scored without CHANNEL, whose value training did not know" in done.sentences()
     found = storage.read_file("s3://tables/out/scores.parquet")
     assert found["score"].to_pylist() == answers(model, table)
     assert done.scored == 50

@@ -28,7 +28,8 @@ from serin.scaffold.render import render_definitions
 from serin.schema import InputColumn, InputSchema
 from serin.times import micros
 from serin.use_case import UseCase
-from serin.windows.tail import EventSchema, Tail, unpack
+from serin.windows.events import EventSchema
+from serin.windows.tail import Tail, unpack
 from serin.workspace import Workspace
 from tests import services
 

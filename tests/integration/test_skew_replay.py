@@ -23,7 +23,7 @@ from serin.online.opening import open_store
 from serin.online.store import LogMeta
 from serin.storage import read_file, write_table
 from serin.times import micros
-from serin.windows.tail import pack
+from serin.windows.packing import pack
 from tests.plane import data_plane
 from tests.predictor_process import workspace
 from tests.skew_world import CASE, START, Registry, events_of_cards, manifest_of, of_period, platform_of

@@ -114,7 +114,9 @@ class Predictor:
         path = self._probe.httpGet.path
         answer = loopback.get(f"http://127.0.0.1:{self.ports[0]}{path}", timeout=1.0)
         if answer and answer.is_success:
-            self.ready, self.message, self._missed = True, "ready", 0
+            self.ready, self._missed = True, 0
+            # The gateway does not lead there.
+            self.message = f"ready; its API is shown at http://127.0.0.1:{self.ports[0]}/docs"
         else:
             self._missed += 1
             if self.ready and self._missed >= self._probe.failureThreshold:

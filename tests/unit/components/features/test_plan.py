@@ -10,7 +10,7 @@ from components.features.served import served_view
 from serin.online.plan import OnlinePlan
 from serin.ports import ServedView, ViewSource
 from serin.use_case import UseCase
-from serin.windows.tail import EventSchema
+from serin.windows.events import EventSchema
 from tests.factories import make_case
 
 COLUMNS = {

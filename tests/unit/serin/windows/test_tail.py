@@ -6,19 +6,11 @@ import pytest
 
 from serin.errors import DataError
 from serin.windows.aggregations import MISSING
+from serin.windows.events import EventSchema, code, event_id, event_key, row_bytes
 from serin.windows.hops import States
-from serin.windows.tail import (
-    EventSchema,
-    Tail,
-    code,
-    event_id,
-    event_key,
-    pack,
-    row_bytes,
-    unpack,
-    with_labels,
-    with_pushed,
-)
+from serin.windows.packing import pack
+from serin.windows.pushes import with_labels, with_pushed
+from serin.windows.tail import Tail, unpack
 
 START = datetime(2018, 5, 1, tzinfo=UTC)
 SECOND = 1_000_000

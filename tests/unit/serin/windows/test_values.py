@@ -15,9 +15,12 @@ from hypothesis import strategies as st
 from serin.times import micros
 from serin.use_case import WindowFeature, WindowView
 from serin.windows.aggregations import AGGREGATIONS, MISSING, Events
+from serin.windows.events import EventSchema, event_id, row_bytes
 from serin.windows.hops import Merged, States, merged, unpack_hops
+from serin.windows.packing import pack
+from serin.windows.pushes import with_pushed
 from serin.windows.query import Columns, window_features
-from serin.windows.tail import EventSchema, Tail, event_id, pack, row_bytes, unpack, with_pushed
+from serin.windows.tail import Tail, unpack
 from serin.windows.values import OwnEvent, WindowReader
 
 START = datetime(2018, 5, 1, tzinfo=UTC)

@@ -21,7 +21,7 @@ NOW = 1_000_000.0
 _WRITER = """
 import sys, time
 from pathlib import Path
-from tests.unit.predictors.test_prediction_log_spool import COLUMNS, MANY, NOW, put
+from tests.unit.predictors.log.test_spool import COLUMNS, MANY, NOW, put
 from predictors.log.spool import Spool
 spool = Spool(Path(sys.argv[1]), COLUMNS, MANY)
 put(spool, 7)

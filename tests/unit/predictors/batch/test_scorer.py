@@ -100,6 +100,8 @@ def test_raw_rows_are_scored_and_refused_as_one_by_one(windows: LoadedModel) -> 
     table = found.table.to_pydict()
     assert [row - 1000 for row in table["row"]] == list(answers)
     assert [*zip(table["score"], table["decision"], strict=True)] == list(answers.values())
+    pigeons = sum(rows[row]["CHANNEL"] == "carrier pigeon" for row in answers)
+    assert found.gaps == {"CHANNEL, whose value training did not know": pigeons}
 
 
 def test_keys_and_times_stay_with_their_rows(windows: LoadedModel) -> None:
@@ -128,6 +130,7 @@ def test_rows_of_which_nothing_is_known_are_refused(tmp_path: Path) -> None:
     found = scored(model, columns)
     assert found.refused == {0: "none of the model's inputs is known of CUSTOMER_ID=4, TERMINAL_ID=None"}
     assert found.table["score"].to_pylist() == [0.25]
+    assert found.gaps == {"CHANNEL, whose value training did not know": 1}  # of the row that was scored
 
 
 def test_a_table_without_a_required_column_is_refused(windows: LoadedModel) -> None:
@@ -252,5 +255,8 @@ def test_keyed_rows_are_scored_with_what_the_online_store_has(tmp_path: Path) ->
         assert rows == [row for row in range(count) if row % 4 != 3]
         for place in [*range(0, 40), *range(len(rows) - 40, len(rows))]:
             assert scores[place] == alone(rows[place])
+        # Customer 3 is not in the store; "?" is no channel; customers that are missing are refused.
+        lacking = {"CHANNEL, whose value training did not know": count // 5 - count // 20}
+        assert found.gaps == lacking | {"features that the online store lacks, or has too old": count // 4}
     store.close()
     assert len(set(scores)) > 20

@@ -412,7 +412,7 @@ _KILLED = """
 import sys, time
 from itertools import count
 from pathlib import Path
-from tests.unit.predictors.test_prediction_log import Told, log, rows
+from tests.unit.predictors.log.test_writer import Told, log, rows
 target = log(Path(sys.argv[1]), Told(), seconds=0.002, file_seconds=0.01)
 target.start()
 for number in count(int(sys.argv[2])):

@@ -17,7 +17,7 @@ from serin.errors import RequestError, UnavailableError
 from serin.online.opening import open_store
 from serin.online.store import OnlineStore
 from serin.times import micros
-from serin.windows.tail import event_id, row_bytes
+from serin.windows.events import event_id, row_bytes
 from tests.event_log import REFRESHED, fill, sent, transaction
 from tests.factories import EVENTS, make_manifest, windows_plan
 from tests.predictor_process import workspace

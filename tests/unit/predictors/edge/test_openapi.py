@@ -1,5 +1,6 @@
 """The page of the API says what requests the model takes, and what it answers."""
 
+import re
 from typing import Any
 
 import pytest
@@ -7,7 +8,9 @@ from fastapi import FastAPI
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
+from predictors.edge.examples import example
 from predictors.edge.openapi import document
+from predictors.edge.page import page
 from predictors.identity import Identity
 from predictors.requests.json_schema import OPTIONS
 from predictors.requests.rows import Options
@@ -121,3 +124,35 @@ def test_model_without_store_features_and_events_has_one_kind_of_row() -> None:
 
 def test_every_option_of_a_request_is_described() -> None:
     assert list(OPTIONS) == list(Options.__dataclass_fields__)
+
+
+def test_examples_are_what_the_schemas_ask_for(made: Any) -> None:
+    for name, schema in made["components"]["schemas"].items():
+        if name != "HTTPValidationError":  # FastAPI's own
+            assert is_valid(made, name, example(schema, made["components"]["schemas"])), name
+
+
+def test_an_example_keeps_to_limits() -> None:
+    assert example({"type": "number", "minimum": 5, "maximum": 9}, {}) == 5
+    assert example({"type": ["integer", "null"], "maximum": -3}, {}) == -3
+
+
+def test_page_shows_each_route_with_a_body_to_send_and_loads_nothing(made: Any) -> None:
+    shown = page(made)
+    for path in made["paths"]:
+        assert f'name="path" value="{path}"' in shown
+    assert "&quot;CUSTOMER&quot;: 1" in shown
+    assert not re.search(r"""(src|href)=["'](https?:)?//""", shown)
+
+
+def test_page_shows_names_as_text() -> None:
+    schema = {"type": "object", "properties": {"<b>&": {"type": "number"}}}
+    post = {"requestBody": {"content": {"application/json": {"schema": schema}}}, "description": "<script>"}
+    shown = page(
+        {
+            "info": {"title": "<i>", "version": "1"},
+            "paths": {"/<u>": {"post": post}},
+            "components": {"schemas": {"<s>": schema}},
+        }
+    )
+    assert not any(tag in shown for tag in ("<b>&", "<i>", "<u>", "<s>", "<script>\n<", "<p><script>"))

@@ -68,7 +68,7 @@ class Service:
         self.faults = FaultLog(IDENTITY, self.told.append)
         kind = Thousandth()
         self._plane = DataPlane(IDENTITY, kind, log, metrics, max_threads=1, max_concurrency=8)
-        model = PredictorModel(IDENTITY, kind, self._plane)
+        model = PredictorModel(IDENTITY, kind)
         models = ModelRepository()
         models.update(model)
         servicer = InferenceServicer(OneModelDataPlane(models, model, "12"), FixedRepository(models))
@@ -279,6 +279,8 @@ def test_id_of_the_request_is_that_of_its_message_then_its_header_then_a_new_one
 def test_id_that_no_header_holds_is_encoded_there(service: Service) -> None:
     _, data, _, trailing = service.call(request(*row(), id="é\n"))
     assert (pb.ModelInferResponse.FromString(data).id, trailing["x-request-id"]) == ("é\n", "%C3%A9%0A")
+    _, data, _, trailing = service.call(request(*row(), id=" a "))
+    assert (pb.ModelInferResponse.FromString(data).id, trailing["x-request-id"]) == (" a ", "%20a%20")
 
 
 def test_error_of_ours_is_internal_tells_nothing_and_is_logged(service: Service) -> None:
