@@ -16,7 +16,6 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
-from urllib.parse import quote
 
 import orjson
 
@@ -26,6 +25,7 @@ from predictors.edge import body as bodies
 from predictors.edge.behind import App, Pairs, Scope, Send
 from predictors.edge.body import GoneError, Headers, Receive
 from predictors.edge.errors import RefusedError, answer, told
+from predictors.edge.ids import in_header
 from predictors.edge.v1 import V1
 from predictors.edge.v2 import BINARY_HEADER, V2, Infer
 from predictors.faults import FaultLog
@@ -119,7 +119,7 @@ class RestEdge:
             else:
                 call.body = await bodies.whole(receive)
             body, headers = await route(call)
-            headers += [(b"content-length", b"%d" % len(body)), (b"x-request-id", _header(call.id))]
+            headers += [(b"content-length", b"%d" % len(body)), (b"x-request-id", in_header(call.id).encode())]
         except GoneError:
             return
         except Exception as error:  # noqa: BLE001
@@ -136,7 +136,7 @@ class RestEdge:
         if told(error).ours:
             self._faults.fault(error, call.id)
         status, body, headers = answer(error, call.id)
-        headers.append((b"x-request-id", _header(call.id)))
+        headers.append((b"x-request-id", in_header(call.id).encode()))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
@@ -215,7 +215,7 @@ class RestEdge:
         call = Call(scope["headers"])
         self._name(call)
         try:
-            await behind.answer(self._app, scope, receive, send, _header(call.id))
+            await behind.answer(self._app, scope, receive, send, in_header(call.id).encode())
         except GoneError:
             return
         except RefusedError as error:
@@ -243,11 +243,3 @@ def _ids() -> Callable[[], str]:
         return pool.pop()
 
     return new
-
-
-def _header(request_id: str) -> bytes:
-    """The id as a header has it: percent-encoded where a header can't hold it."""
-    # Blanks at its ends would be lost on the way.
-    whole = request_id == request_id.strip()
-    plain = request_id.isascii() and request_id.isprintable() and whole
-    return (request_id if plain else quote(request_id, safe=" " if whole else "")).encode()
