@@ -1,6 +1,7 @@
 """Serve one model version: python -m predictors --model_name NAME --model_dir DIR --model_version VERSION."""
 
 import argparse
+import logging
 import os
 import re
 import signal
@@ -59,24 +60,24 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Load, serve until a signal, flush the prediction log.
 
-    Returns the exit code: 0, or 1 where it can't serve or a second signal kept it from answering what was in flight.
+    Returns the exit code: 0, or 1 where it can't serve or has not answered what was in flight.
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)
     options = parser().parse_args(arguments)
     who = f"predictor {options.model_name} version {options.model_version}"
     try:
-        at_once = serve(options)
+        unanswered = serve(options)
     except SerinError as error:
         print(f"{who}: {error}", file=sys.stderr)
         return 1
-    if at_once:
-        print(f"{who}: told to end at once; requests in flight were not answered", file=sys.stderr)
-    return int(at_once)
+    if unanswered:
+        print(f"{who}: {unanswered}; requests in flight were not answered", file=sys.stderr)
+    return int(bool(unanswered))
 
 
-def serve(options: argparse.Namespace) -> bool:
-    """Load the model and serve it until a signal; whether a second one ended it at once.
+def serve(options: argparse.Namespace) -> str:
+    """Load the model and serve it until a signal; why requests in flight were not answered, if so.
 
     Raises ArtifactError, NotFoundError (no such kind), UnavailableError (online store, spool) or ConflictError (a port
     is taken).
@@ -132,5 +133,14 @@ def _leave(_number: int, _frame: FrameType | None) -> None:
     sys.exit(0)
 
 
+def _end(code: int) -> None:
+    """End the process. Where requests were not answered a thread may hang, and a usual end would wait for it."""
+    if code:
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    _end(main())

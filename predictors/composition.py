@@ -48,8 +48,8 @@ class Parts:
     faults: FaultLog
 
 
-def serve(options: argparse.Namespace, served: LoadedModel | Kind) -> bool:
-    """Serve a loaded model, or another kind, until a signal; whether a second one ended it at once.
+def serve(options: argparse.Namespace, served: LoadedModel | Kind) -> str:
+    """Serve a loaded model, or another kind, until a signal; why requests in flight were not answered, if so.
 
     Raises UnavailableError (online store, spool) or ConflictError (a port is taken).
     """
@@ -72,7 +72,7 @@ def serve(options: argparse.Namespace, served: LoadedModel | Kind) -> bool:
 
 async def _serve(
     options: argparse.Namespace, parts: Parts, model: PredictorModel, kserve: KServeParts, config: Config
-) -> bool:
+) -> str:
     await parts.plane.start()
     http = HttpServer(config, listen(options.host, options.http_port))
     infer = Inference(parts.identity, parts.kind, parts.plane, parts.faults)
@@ -84,10 +84,9 @@ async def _serve(
             parts.metrics.loaded(time.time())
             logger.info("%s, HTTP port %d, gRPC port %d", parts.identity, http.port, grpc.port)
 
-    at_once = await Ports(http, grpc, GRACE_SECONDS).serve(ready)
-    if not at_once:
-        await parts.plane.close()
-    return at_once
+    if await Ports(http, grpc, GRACE_SECONDS).serve(ready):
+        return "told to end at once"
+    return "" if await parts.plane.close() else "it took too long"
 
 
 def _parts(options: argparse.Namespace, served: LoadedModel | Kind, stack: ExitStack) -> Parts:

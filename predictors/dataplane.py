@@ -22,6 +22,7 @@ from predictors.scoring.kind import Answered, Kind
 from predictors.tracing import Tracer
 from serin.errors import UnavailableError
 
+CLOSE_SECONDS = 5.0  # for what is in flight when the ports, which have waited for it, are closed
 SMALL = 32 * 1024  # bytes of a body that is decoded, and answered, on the event loop
 _WARM_UP_SECONDS = 0.2
 _TRIES = 5
@@ -131,13 +132,21 @@ class DataPlane:
         """Count a request that never came as far as `predict`, such as one whose body is too large."""
         self._metrics.answered(status, time.perf_counter() - started)
 
-    async def close(self) -> None:
-        """Wait for what is in flight; refuse what comes then."""
+    async def close(self, seconds: float = CLOSE_SECONDS) -> bool:
+        """Wait for what is in flight, for at most so many seconds; refuse what comes then.
+
+        Returns whether all of it was answered. A thread can't be ended: one that hangs outlives this.
+        """
         self._idle = asyncio.Event()
+        answered = True
         if self._admission.in_flight:
-            await self._idle.wait()
-        self._explaining.shutdown()
-        self._pool.shutdown()
+            try:
+                await asyncio.wait_for(self._idle.wait(), seconds)
+            except TimeoutError:
+                answered = False
+        self._explaining.shutdown(wait=answered, cancel_futures=True)
+        self._pool.shutdown(wait=answered, cancel_futures=True)
+        return answered
 
     def _enter(self) -> None:
         if self._idle:

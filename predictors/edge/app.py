@@ -23,7 +23,7 @@ from predictors.dataplane import SMALL, DataPlane
 from predictors.edge import behind
 from predictors.edge import body as bodies
 from predictors.edge.behind import App, Pairs, Scope, Send
-from predictors.edge.body import GoneError, Headers, Receive
+from predictors.edge.body import GoneError, Headers, Held, Receive
 from predictors.edge.errors import RefusedError, answer, told
 from predictors.edge.ids import in_header
 from predictors.edge.v1 import V1
@@ -34,7 +34,7 @@ from predictors.online.events import EventSink, Pushed
 from predictors.requests.fast import FastDecoder
 from predictors.requests.schema import check_id
 from predictors.scoring.kind import Answered, Kind
-from serin.errors import NotFoundError, RequestError
+from serin.errors import NotFoundError, OverloadedError, RequestError
 
 EVENTS = "/v1/events"
 _JSON, _OCTETS = (b"content-type", b"application/json"), (b"content-type", b"application/octet-stream")
@@ -42,17 +42,29 @@ _JSON, _OCTETS = (b"content-type", b"application/json"), (b"content-type", b"app
 
 class Call:
     """A request. `id` is the header's until the body says another; `counted` is whether the metrics
-    know of it, or need not."""
+    know of it, or need not. Whoever has it read a body lets go of it."""
 
-    __slots__ = ("body", "counted", "headers", "id", "started")
+    __slots__ = ("_held", "_size", "body", "counted", "headers", "id", "started")
 
-    def __init__(self, headers: Headers) -> None:
+    def __init__(self, headers: Headers, held: Held) -> None:
         self.started = time.perf_counter()
         self.headers = dict(headers)
         given = self.headers.get(b"x-request-id")
         self.id = given.decode("latin-1") if given else ""
         self.body = b""
         self.counted = False
+        self._held, self._size = held, 0
+
+    def hold(self, size: int) -> None:
+        """Have so many bytes more of a body. Raises OverloadedError."""
+        self._held.take(size)
+        self._size += size
+
+    def let_go(self) -> None:
+        """Have none of them any more."""
+        if self._size:
+            self._held.give_back(self._size)
+            self._size = 0
 
     @property
     def trace(self) -> dict[str, str] | None:
@@ -84,6 +96,7 @@ class RestEdge:
         fast = FastDecoder(kind.schema)
         self._v1, self._v2 = V1(kind.schema, fast, identity.version), V2(identity, kind, fast)
         self._new_id = _ids()
+        self._held = Held()
         self._routes = self._hot(identity)
         own = re.escape(identity.model), re.escape(identity.version)
         self._version = re.compile(rf"(/v2/models/{own[0]})/versions/{own[1]}(?=/|$)")
@@ -112,14 +125,17 @@ class RestEdge:
         return routes | {f"{path}/": route for path, route in routes.items()}
 
     async def _answer(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
-        call = Call(scope["headers"])
+        call = Call(scope["headers"], self._held)
         try:
             if b"content-encoding" in call.headers:
-                call.body = await bodies.read(receive, scope["headers"])
+                call.body = await bodies.read(receive, scope["headers"], call.hold)
             else:
-                call.body = await bodies.whole(receive)
+                call.body = await bodies.whole(receive, call.hold)
             body, headers = await route(call)
-            headers += [(b"content-length", b"%d" % len(body)), (b"x-request-id", in_header(call.id).encode())]
+            headers += [
+                (b"content-length", b"%d" % len(body)),
+                (b"x-request-id", in_header(call.id).encode()),
+            ]
         except GoneError:
             return
         except Exception as error:  # noqa: BLE001
@@ -127,8 +143,9 @@ class RestEdge:
                 self._plane.count(told(error).counted, call.started)
             await self._refuse(error, call, send)
             return
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        finally:
+            call.let_go()
+        await _say(send, 200, headers, body)
 
     async def _refuse(self, error: Exception, call: Call, send: Send) -> None:
         """Tell the caller of an error, and the log where it is ours."""
@@ -137,8 +154,7 @@ class RestEdge:
             self._faults.fault(error, call.id)
         status, body, headers = answer(error, call.id)
         headers.append((b"x-request-id", in_header(call.id).encode()))
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        await _say(send, status, headers, body)
 
     def _name(self, call: Call) -> None:
         """Give the call an id where it has none that can be repeated."""
@@ -203,23 +219,36 @@ class RestEdge:
             if scope["method"] == "POST":
                 await self._answer(route, scope, receive, send)
             else:
-                await self._refuse(_not_allowed(scope["method"], path), Call(scope["headers"]), send)
+                await self._refuse(_not_allowed(scope["method"], path), Call(scope["headers"], self._held), send)
         elif other := self._other_version.match(path):
             error = NotFoundError(f"Model with name {other[1]}, version {other[2]}, does not exist.")
-            await self._refuse(error, Call(scope["headers"]), send)
+            await self._refuse(error, Call(scope["headers"], self._held), send)
         else:
             await self._leave({**scope, "path": path}, receive, send)
 
     async def _leave(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Leave the request to the application."""
-        call = Call(scope["headers"])
+        call = Call(scope["headers"], self._held)
         self._name(call)
         try:
-            await behind.answer(self._app, scope, receive, send, in_header(call.id).encode())
+            await behind.answer(self._app, scope, receive, send, in_header(call.id).encode(), call.hold)
         except GoneError:
             return
-        except RefusedError as error:
+        except (RefusedError, OverloadedError) as error:
             await self._refuse(error, call, send)
+        finally:
+            call.let_go()
+
+
+async def _say(send: Send, status: int, headers: Pairs, body: bytes) -> None:
+    """Send a whole answer; nobody needs it where the caller went away."""
+    try:
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+    except RuntimeError as error:
+        # Uvloop's, of a connection that was reset when uvicorn does not know of it yet.
+        if not str(error).endswith("the handler is closed"):
+            raise
 
 
 def _take(events: EventSink, body: bytes) -> Pushed:

@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from predictors.edge import body as bodies
-from predictors.edge.body import Headers, Message, Receive
+from predictors.edge.body import Headers, Hold, Message, Receive
 from predictors.edge.errors import utf8
 
 Scope = Message
@@ -23,9 +23,9 @@ _ID = b"x-request-id"
 _BODY_HEADERS = (b"content-type", b"content-encoding", b"content-length", b"inference-header-content-length")
 
 
-async def answer(app: App, scope: Scope, receive: Receive, send: Send, request_id: bytes) -> None:
-    """Let the application answer a request, and name its id in the answer. Raises RefusedError and GoneError for a body
-    that does not reach it."""
+async def answer(app: App, scope: Scope, receive: Receive, send: Send, request_id: bytes, hold: Hold) -> None:
+    """Let the application answer a request, and name its id in the answer. Raises RefusedError, GoneError and what
+    `hold` does for a body that does not reach it."""
 
     async def named(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -37,7 +37,7 @@ async def answer(app: App, scope: Scope, receive: Receive, send: Send, request_i
     if scope["method"] != "POST":
         await app({**scope, "headers": headers}, receive, named)
         return
-    body = await bodies.read(receive, headers)
+    body = await bodies.read(receive, headers, hold)
     replayed = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def replay() -> Message:

@@ -20,6 +20,7 @@ from kserve.protocol.rest.server import RESTServer
 from starlette.exceptions import HTTPException
 
 from predictors.edge.behind import bad_body, bad_input, bad_route
+from predictors.edge.connection import Connection
 from predictors.edge.errors import answer, told
 from predictors.edge.model import PredictorModel
 from predictors.faults import FaultLog
@@ -105,6 +106,7 @@ class KServeParts(ModelServer):
             timeout_graceful_shutdown=GRACE_SECONDS,
             timeout_keep_alive=self.timeout_keep_alive,
             loop=self.event_loop,
+            http=Connection,
         )
 
     async def _failed(self, request: Request, error: Exception) -> Response:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 
 import uvicorn
 
+from predictors.edge.connection import Connection
 from predictors.edge.grpc import GrpcServer
 from serin.errors import ConflictError
 
@@ -63,6 +64,14 @@ class HttpServer(uvicorn.Server):
     def requests(self) -> int:
         """How many came so far."""
         return self.server_state.total_requests
+
+    async def on_tick(self, counter: int) -> bool:
+        """Uvicorn's, ten times a second."""
+        if counter % 10 == 0:
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, Connection):
+                    connection.second_passed()
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close the port, then give those who have just connected the time to ask, then end as uvicorn does."""

@@ -367,6 +367,24 @@ def test_close_waits_for_what_is_in_flight_and_refuses_what_comes(tmp_path: Path
     assert isinstance(answers[1], UnavailableError)
 
 
+def test_close_gives_up_on_what_takes_too_long(tmp_path: Path) -> None:
+    kind = Doubles(seconds=1.0)
+    with plane_of(kind, tmp_path) as plane:
+
+        async def closing() -> tuple[bool, float]:
+            asked = asyncio.ensure_future(plane.request(of(1), "r-1"))
+            await asyncio.sleep(0.1)
+            began = time.monotonic()
+            answered = await plane.plane.close(0.05)
+            took = time.monotonic() - began
+            await asyncio.wait([asked])
+            return answered, took
+
+        answered, took = asyncio.run(closing())
+    assert not answered
+    assert took < 0.8
+
+
 def test_explanation_is_made_in_a_thread_of_its_own_and_counts_as_no_prediction(tmp_path: Path) -> None:
     class Explains(Doubles):
         def explain(self, rows: Rows, found: Any) -> Any:

@@ -1,0 +1,84 @@
+"""A caller's connection, which holds only so much of the server, whatever the caller does or leaves undone.
+
+Uvicorn itself waits for the rest of a request for ever, and keeps as long a head as comes (in time that grows with its
+square).
+"""
+
+import asyncio
+import resource
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from predictors.edge.body import MAX_BODY
+
+MAX_HEAD = 64 * 1024  # bytes of a request's line and headers, give or take what is read at once
+REQUEST_SECONDS = 60  # from a request's first byte to its last, and from a connection to its first request
+# Bytes of a whole request: a body in tiny chunks is several times as long on the wire.
+_MAX_MESSAGE = 8 * MAX_BODY
+# The other half of the open files is for the log, the online store and gRPC.
+_MOST = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
+
+
+class Connection(HttpToolsProtocol):
+    """Uvicorn's connection, bounded in the size of a request and in the time that it may take to come."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._seen, self._allowed = 0, MAX_HEAD
+        # Seconds that a request is waited for, None while none is due.
+        self._waited: int | None = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take the connection, unless there are too many."""
+        super().connection_made(transport)
+        if len(self.connections) > _MOST:
+            transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Take part of a request."""
+        if self._seen > self._allowed:
+            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"the head has more than {MAX_HEAD} bytes")
+            return
+        self._seen += len(data)
+        super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        self._seen, self._allowed, self._waited = 0, MAX_HEAD, 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Begin its body."""
+        self._allowed = _MAX_MESSAGE
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """The request is whole."""
+        self._waited = None
+        super().on_message_complete()
+
+    def second_passed(self) -> None:
+        """End the connection whose request takes too long to come."""
+        if self._waited is None:
+            return
+        self._waited += 1
+        if self._waited > REQUEST_SECONDS:
+            text = f"the request was not whole within {REQUEST_SECONDS} s"
+            self._refuse(HTTPStatus.REQUEST_TIMEOUT, text)
+
+    def _refuse(self, status: HTTPStatus, text: str) -> None:
+        """End the connection, with an answer where no other was begun or is under way."""
+        if self.transport.is_closing():
+            return
+        if self.cycle is None or self.cycle.response_complete or self._alone():
+            body = orjson.dumps({"error": text})
+            head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
+            self.transport.write(STATUS_LINE[status] + head + body)
+        self.transport.close()
+
+    def _alone(self) -> bool:
+        """Whether the request that is not whole is the one that is being answered, and nothing is said yet."""
+        return self.cycle.more_body and not self.pipeline and not self.cycle.response_started

@@ -1,0 +1,84 @@
+"""Callers that do what no client would: none of them holds up the others, or takes the predictor's memory."""
+
+import json
+import socket
+import struct
+import time
+from collections.abc import Iterator
+
+import httpx
+import psutil
+import pytest
+
+from predictors.edge.body import MAX_BODY, MAX_HELD
+from tests.factories import make_artifact
+from tests.predictor_process import Predictor, start, workspace
+
+PATH = "/v1/models/card-fraud:predict"
+ROW = {"TX_AMOUNT": 80.5, "CHANNEL": "chip", "TX_DATETIME": "2018-06-01T12:00:00"}
+BODY = json.dumps({"instances": [ROW]}).encode()
+
+
+@pytest.fixture(scope="module")
+def predictor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Predictor]:
+    root = workspace(tmp_path_factory.mktemp("hostile") / "root")
+    make_artifact(root / "model", estimator="logistic_regression")
+    started = start(root, root / "model")
+    yield started
+    assert started.stop() == 0
+    # Lines of the predictor's own log carry theirs within.
+    assert "\nTraceback" not in started.output.read_text()
+
+
+def connected(predictor: Predictor) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", int(predictor.http.rpartition(":")[2])), timeout=10)
+
+
+def head(size: int) -> bytes:
+    return f"POST {PATH} HTTP/1.1\r\nhost: here\r\ncontent-length: {size}\r\n\r\n".encode()
+
+
+def test_a_head_without_end_is_refused(predictor: Predictor) -> None:
+    with connected(predictor) as caller:
+        caller.sendall(f"POST {PATH} HTTP/1.1\r\nx: ".encode())
+        with pytest.raises(OSError, match=r"reset|pipe"):
+            caller.sendall(b"a" * 2**26)
+
+
+def test_bodies_that_are_never_whole_are_held_up_to_a_limit(predictor: Predictor) -> None:
+    before = psutil.Process(predictor.process.pid).memory_info().rss
+    callers = [connected(predictor) for _ in range(MAX_HELD // MAX_BODY + 8)]
+    answered = 0
+    for caller in callers:
+        caller.sendall(head(MAX_BODY) + b" " * (MAX_BODY - 1))
+    for caller in callers:
+        caller.settimeout(0.2)
+        try:
+            answered += caller.recv(12) == b"HTTP/1.1 503"
+        except TimeoutError:
+            continue
+    assert answered >= 8
+    assert psutil.Process(predictor.process.pid).memory_info().rss - before < 3 * MAX_HELD
+    assert httpx.post(predictor.http + PATH, content=BODY).status_code == 200
+    for caller in callers:
+        caller.close()
+    large = b" " * (MAX_BODY - len(BODY)) + BODY
+    time.sleep(0.5)
+    assert httpx.post(predictor.http + PATH, content=large, timeout=30).status_code == 200
+
+
+def test_millions_of_lists_are_refused_before_they_are_built(predictor: Predictor) -> None:
+    body = b'{"instances": [' + b"[[[[],[]]]]," * (MAX_BODY // 13) + b"1]}"
+    answer = httpx.post(predictor.http + PATH, content=body, timeout=30)
+    assert answer.status_code == 400
+    assert "lists and objects; allowed: 400000" in answer.json()["error"]
+
+
+def test_callers_that_reset_their_connections_leave_no_traceback(predictor: Predictor) -> None:
+    for _ in range(200):
+        caller = connected(predictor)
+        caller.sendall(head(len(BODY)) + BODY)
+        caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        caller.close()
+    assert httpx.post(predictor.http + PATH, content=BODY).status_code == 200
+    assert "\nTraceback" not in predictor.output.read_text()
