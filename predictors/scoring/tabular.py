@@ -163,11 +163,13 @@ class TabularKind(Kind):
             problems = {rows.numbers[row]: self._nothing_known(rows, row) for row in nothing}
             return self._scored(*_without(rows, features, problems))
         scores = self._model.predict(inputs.matrix.astype(np.float32))
-        outputs = {"score": scores.tolist(), "decision": (scores >= manifest.threshold).tolist()}
+        decisions = scores >= manifest.threshold
+        outputs = {"score": scores.tolist(), "decision": decisions.tolist()}
         if not isfinite(sum(outputs["score"])) and (odd := np.flatnonzero(~np.isfinite(scores)).tolist()):
             problems = {rows.numbers[row]: NO_SCORE for row in odd}
             return self._scored(*_without(rows, features, problems))
-        return Answered(rows, outputs, self._logged(rows, features, inputs, outputs), inputs.unknown, features)
+        logged = {"score": scores, "decision": decisions, **self._logged(rows, features, inputs)}
+        return Answered(rows, outputs, logged, inputs.unknown, features)
 
     def _reader(self, names: tuple[str, ...]) -> InputReader:
         reader = self._readers.get(names)
@@ -176,14 +178,11 @@ class TabularKind(Kind):
             reader = self._readers[names] = InputReader(self._model.manifest, names)
         return reader
 
-    def _logged(
-        self, rows: Rows, features: Fetched | None, inputs: Inputs, outputs: Mapping[str, list[Any]]
-    ) -> dict[Any, Values]:
+    def _logged(self, rows: Rows, features: Fetched | None, inputs: Inputs) -> dict[Any, Values]:
         count = rows.count
         return {
-            **outputs,
-            "feature_age_seconds": features.age_seconds if features else [None] * count,
-            "missing_features": features.misses if features else [0] * count,
+            "feature_age_seconds": features.age_seconds if features else np.full(count, np.nan),
+            "missing_features": features.misses if features else np.zeros(count, np.int32),
             self._inputs: inputs.matrix,
             **inputs.texts,
             **{name: self._key(name, rows) for name in self._keys},
