@@ -77,7 +77,7 @@ def served(platform: Platform, table: Path, asked: Sequence[Any]) -> list[Any]:
     rows = RequestSchema(manifest).from_v1(body, NOW)
     (plan,) = online_plan(case, refreshed.served, platform.features.project).tables
     found = asyncio.run(platform.features.online.read([(plan, list(rows.columns["k"]))], []))
-    return [row and row.values["x"] for row in found.rows[0]]
+    return [row and row.values[list(plan.features).index("x")] for row in found.rows[0]]
 
 
 def columns(keys: Sequence[Any], type_: pa.DataType | None = None) -> pa.Table:

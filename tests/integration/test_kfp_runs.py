@@ -187,7 +187,8 @@ def test_a_run_is_of_its_use_case_s_experiment_and_has_the_account_of_its_pipeli
     kfp: KfpServer, backend: KubeflowPipelines
 ) -> None:
     for pipeline in catalogue.pipelines().values():
-        backend.submit(compiled(pipeline), ARGUMENTS)
+        package = compiled(pipeline)
+        backend.submit(package, ARGUMENTS | ({"data": "s3://rows"} if "data" in package.parameters else {}))
     assert [experiment.display_name for experiment in kfp.experiments.values()] == ["card_fraud"]
     accounts = {run.display_name.partition("-card")[0]: run.service_account for run in kfp.runs.values()}
     assert accounts.items() >= {

@@ -96,9 +96,9 @@ def online(platform: Platform, served: OnlinePlan, ids: list[Any]) -> dict[str, 
     """The features of the entities, None where the store has no row or no value."""
     found = asyncio.run(platform.features.online.read([(table, ids) for table in served.tables], []))
     return {
-        name: [row and row.values[name] for row in rows]
+        name: [row and row.values[place] for row in rows]
         for table, rows in zip(served.tables, found.rows, strict=True)
-        for name in table.features
+        for place, name in enumerate(table.features)
     }
 
 
