@@ -22,6 +22,7 @@ import orjson
 from predictors.dataplane import SMALL, DataPlane
 from predictors.edge import behind
 from predictors.edge import body as bodies
+from predictors.edge.at_once import Answers, body_of
 from predictors.edge.behind import App, Pairs, Scope, Send
 from predictors.edge.body import GoneError, Headers, Held, Receive
 from predictors.edge.errors import RefusedError, answer, told
@@ -96,6 +97,7 @@ class RestEdge:
         fast = FastDecoder(kind.schema)
         self._v1, self._v2 = V1(kind.schema, fast, identity.version), V2(identity, kind, fast)
         self._new_id = _ids()
+        self._answers = Answers()
         self._held = Held()
         self._routes = self._hot(identity)
         own = re.escape(identity.model), re.escape(identity.version)
@@ -130,7 +132,8 @@ class RestEdge:
             if b"content-encoding" in call.headers:
                 call.body = await bodies.read(receive, scope["headers"], call.hold)
             else:
-                call.body = await bodies.whole(receive, call.hold)
+                here = body_of(receive)
+                call.body = await bodies.whole(receive, call.hold) if here is None else here
             body, headers = await route(call)
             headers += [
                 (b"content-length", b"%d" % len(body)),
@@ -145,7 +148,8 @@ class RestEdge:
             return
         finally:
             call.let_go()
-        await _say(send, 200, headers, body)
+        if not self._answers.given(send, headers, body):
+            await _say(send, 200, headers, body)
 
     async def _refuse(self, error: Exception, call: Call, send: Send) -> None:
         """Tell the caller of an error, and the log where it is ours."""
