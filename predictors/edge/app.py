@@ -148,8 +148,7 @@ class RestEdge:
             return
         finally:
             call.let_go()
-        if not self._answers.given(send, headers, body):
-            await _say(send, 200, headers, body)
+        await self._say(send, 200, headers, body)
 
     async def _refuse(self, error: Exception, call: Call, send: Send) -> None:
         """Tell the caller of an error, and the log where it is ours."""
@@ -158,7 +157,19 @@ class RestEdge:
             self._faults.fault(error, call.id)
         status, body, headers = answer(error, call.id)
         headers.append((b"x-request-id", in_header(call.id).encode()))
-        await _say(send, status, headers, body)
+        await self._say(send, status, headers, body)
+
+    async def _say(self, send: Send, status: int, headers: Pairs, body: bytes) -> None:
+        """Send a whole answer; nobody needs it where the caller went away."""
+        try:
+            if status == HTTPStatus.OK and self._answers.given(send, headers, body):
+                return
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
+        except RuntimeError as error:
+            # Uvloop's, of a connection that was reset when uvicorn does not know of it yet.
+            if not str(error).endswith("the handler is closed"):
+                raise
 
     def _name(self, call: Call) -> None:
         """Give the call an id where it has none that can be repeated."""
@@ -242,17 +253,6 @@ class RestEdge:
             await self._refuse(error, call, send)
         finally:
             call.let_go()
-
-
-async def _say(send: Send, status: int, headers: Pairs, body: bytes) -> None:
-    """Send a whole answer; nobody needs it where the caller went away."""
-    try:
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
-    except RuntimeError as error:
-        # Uvloop's, of a connection that was reset when uvicorn does not know of it yet.
-        if not str(error).endswith("the handler is closed"):
-            raise
 
 
 def _take(events: EventSink, body: bytes) -> Pushed:
