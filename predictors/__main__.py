@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
@@ -134,8 +135,9 @@ def _leave(_number: int, _frame: FrameType | None) -> None:
 
 
 def _end(code: int) -> None:
-    """End the process. Where requests were not answered a thread may hang, and a usual end would wait for it."""
-    if code:
+    """End the process. A usual end would wait for a thread that hangs, and crash in one that is still at an upload (its
+    rows are in the spool)."""
+    if code or threading.active_count() > 1:
         logging.shutdown()
         sys.stdout.flush()
         sys.stderr.flush()
