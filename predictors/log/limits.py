@@ -9,6 +9,7 @@ class Limits:
 
     rows: in memory, before new ones are dropped; seconds: in memory, before they are in the spool; file_seconds and
     file_bytes: in a spool file, before it goes to the store; spool_bytes: in the spool, before rows stay in memory;
+    pause_seconds: between two steps of bringing rows to the spool, each of which takes a fraction of a millisecond;
     close_seconds: for the end of the process to store what is left; retry_seconds: at most between two attempts while
     the store is away.
     """
@@ -18,5 +19,6 @@ class Limits:
     file_seconds: float = 10.0
     file_bytes: int = 16 * 1024**2
     spool_bytes: int = 1024**3
+    pause_seconds: float = 0.008
     close_seconds: float = 6.0
     retry_seconds: float = 10.0

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -26,8 +27,18 @@ from serin.errors import SerinError
 
 _WAKE_ROWS = 10_000
 _FRAME_ROWS = 20_000
+_FREED = 250
 _SLOW = "the local disk is too slow"
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """What goes to the spool in one write: its rows, and when the oldest of them came (seconds, monotonic)."""
+
+    data: bytes
+    rows: int
+    since: float
 
 
 class PredictionLog:
@@ -60,7 +71,7 @@ class PredictionLog:
         self._trouble = Trouble()
         self._uploader = Uploader(self._spool, folder, self._drops, on_upload_failure, self._limits.retry_seconds)
         self._batches: deque[Columns] = deque()
-        self._frames: deque[tuple[bytes, int]] = deque()
+        self._frames: deque[_Frame] = deque()
         self._rows = 0
         self._since: float | None = None
         self._cause = _SLOW
@@ -106,7 +117,8 @@ class PredictionLog:
 
     def oldest_seconds(self) -> float:
         """The age of the oldest row that the store does not have yet; 0 where it has all."""
-        times = [since for since in (self._since, self._spool.since) if since is not None]
+        framed = [frame.since for frame in list(self._frames)]
+        times = [since for since in (self._since, *framed, self._spool.since) if since is not None]
         return max(0.0, time.monotonic() - min(times)) if times else 0.0
 
     def flush(self) -> None:
@@ -147,6 +159,12 @@ class PredictionLog:
             self._wake.clear()
             self._try_to_spool()
 
+    def _pause(self) -> None:
+        """Let requests be answered between two steps: what is converted in one go, of hundreds of requests, would hold
+        the interpreter for as long as fifty of them take."""
+        if not self._closing:
+            time.sleep(self._limits.pause_seconds)
+
     def _try_to_spool(self, *, rotate: bool = False) -> None:
         try:
             self._to_spool(rotate=rotate)
@@ -160,7 +178,7 @@ class PredictionLog:
     def _to_spool(self, *, rotate: bool) -> None:
         with self._spooling:
             try:
-                self._convert()
+                batches = self._convert()
                 self._write()
             except SerinError as error:
                 self._cause = str(error)
@@ -168,38 +186,42 @@ class PredictionLog:
             finally:
                 if self._rotated(rotate=rotate):
                     self._uploader.wake()
+        while batches:
+            # To give back the memory of all at once takes milliseconds, too.
+            del batches[-_FREED:]
+            self._pause()
 
-    def _convert(self) -> None:
-        """Make frames of what waits. Batches leave the buffer only when that worked, so that no failure loses them."""
+    def _convert(self) -> list[Columns]:
+        """Make frames of what waits, and give it back. Batches leave the buffer only when that worked, so that no
+        failure loses them."""
         with self._lock:
-            batches = list(self._batches)
-        if not batches:
-            return
+            batches, since, now = list(self._batches), self._since, time.monotonic()
+        if not batches or since is None:
+            return []
         refused: list[tuple[int, Exception]] = []
-        converted = record_batch(batches, self._schema, lambda rows, cause: refused.append((rows, cause)))
+        converted = record_batch(batches, self._schema, lambda rows, cause: refused.append((rows, cause)), self._pause)
         made = []
         for start in range(0, converted.num_rows, _FRAME_ROWS):
             part = converted.slice(start, _FRAME_ROWS)
-            made.append((frames.frame(part.serialize(), part.num_rows), part.num_rows))
+            made.append(_Frame(frames.frame(part.serialize(), part.num_rows), part.num_rows, since))
         with self._lock:
             for _ in batches:
                 self._batches.popleft()
             self._rows -= sum(rows for rows, _ in refused)
-            if not self._rows:
-                self._since = None
+            # What came meanwhile is no older.
+            self._since = now if self._batches else None
         self._frames.extend(made)
         for rows, cause in refused:
             self._drops.add(rows, cause)
+        return batches
 
     def _write(self) -> None:
         while self._frames:
-            frame, rows = self._frames[0]
-            self._spool.append(frame, rows, self._since or time.monotonic())
+            frame = self._frames[0]
+            self._spool.append(frame.data, frame.rows, frame.since)
             self._frames.popleft()
             with self._lock:
-                self._rows -= rows
-                if not self._rows:
-                    self._since = None
+                self._rows -= frame.rows
         self._cause = _SLOW
         self._trouble.over()
 

@@ -35,7 +35,7 @@ class Told(list[int]):
 
 
 def log(root: Path, told: Told, **limits: Any) -> PredictionLog:
-    usual = {"seconds": 0.01, "file_seconds": 0.02, "close_seconds": 2.0, "retry_seconds": 0.05}
+    usual = {"seconds": 0.01, "file_seconds": 0.02, "pause_seconds": 0.0, "close_seconds": 2.0, "retry_seconds": 0.05}
     return PredictionLog(
         str(root / "log"), root / "spool", CARDS, SCHEMA, told.append, limits=Limits(**{**usual, **limits})
     )
@@ -520,3 +520,17 @@ def test_another_kind_may_log_other_types_under_the_names_of_a_tabular_model() -
 def test_columns_of_a_kind_with_the_name_of_a_fixed_one_are_refused() -> None:
     with pytest.raises(ArtifactError, match="columns request_id, row have names that the prediction log keeps"):
         schema({"row": "integer", "request_id": "text", "text": "text"})
+
+
+def test_under_a_steady_load_a_file_has_all_rows_of_its_seconds(tmp_path: Path) -> None:
+    """Rows that come while others are converted must not be taken for as old as the first ones ever were."""
+    target = log(tmp_path, Told(), file_seconds=0.5, pause_seconds=0.001)
+    target.start()
+    sent, end = 0, time.monotonic() + 2
+    while time.monotonic() < end:
+        target.append(rows([sent]))
+        sent += 1
+        time.sleep(0.0002)
+    target.close()
+    assert stored(tmp_path) == list(range(sent))
+    assert len(files(str(tmp_path / "log"))) <= 6
