@@ -147,15 +147,13 @@ def _bytes(location: str) -> bytes:
         raise UnavailableError(f"{location} can't be read: {first_line(error)}") from None
 
 
-def write_table(table: pa.Table, location: str, *, patient: bool = True) -> None:
-    """Write one Parquet file in place of what is at `location`. Raises UnavailableError: nothing was written.
-
-    Arrow tries for minutes where S3 does not answer; who tries again by himself is not `patient`, and is told within
-    10 seconds.
-    """
-    system, path = filesystem(location)
-    if isinstance(system, fs.S3FileSystem) and not patient:
-        system = _impatient(system)
+def write_table(table: pa.Table, location: str, system: fs.FileSystem | None = None) -> None:
+    """Write one Parquet file in place of what is at `location`; `system` is the file system of its folder where one has
+    it (`impatient`). Raises UnavailableError: nothing was written."""
+    if system is None:
+        system, path = filesystem(location)
+    else:
+        path = location.rpartition("://")[2]
     with named(location, "written"):
         if isinstance(system, fs.LocalFileSystem):
             with atomic.replaced(Path(path)) as temporary:
@@ -168,8 +166,17 @@ def write_table(table: pa.Table, location: str, *, patient: bool = True) -> None
             file.write(buffer.getvalue())
 
 
-def _impatient(system: fs.S3FileSystem) -> fs.S3FileSystem:
-    """The same bucket, asked once. Of a URI Arrow takes neither timeouts nor a retry strategy."""
+def impatient(location: str) -> fs.FileSystem:
+    """The file system of a path or URI for one who tries again by himself. Arrow tries for minutes where S3 does not
+    answer; this one asks once, and tells within 10 seconds.
+
+    To be kept for many files: to make it holds the interpreter for as long as a hundred requests take. Raises
+    UnavailableError for a URI that can't be opened.
+    """
+    system, _ = filesystem(location)
+    if not isinstance(system, fs.S3FileSystem):
+        return system
+    # Of a URI Arrow takes neither timeouts nor a retry strategy.
     _, (options,) = system.__reduce__()
     options |= {"connect_timeout": 2, "request_timeout": 3, "allow_delayed_open": True}
     return fs.S3FileSystem(**options, retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=1))

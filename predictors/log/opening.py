@@ -20,7 +20,11 @@ def log_of(
     metrics: Metrics,
 ) -> PredictionLog:
     """The log of a use case, counted by `metrics`; it still has to be started."""
-    limits = Limits(file_seconds=options.log_seconds, spool_bytes=options.log_spool_bytes)
+    limits = Limits(
+        file_seconds=options.log_seconds,
+        spool_bytes=options.log_spool_bytes,
+        close_seconds=options.log_close_seconds,
+    )
     # A spool has the files of one use case only: whoever finds them there stores them with its own.
     spool = (options.log_spool or workspace.spool) / use_case
     log = PredictionLog(

@@ -27,6 +27,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=_positive(int),
         help="how much of the prediction log may wait while the store is away (default: %(default)d)",
     )
+    parser.add_argument(
+        "--log_close_seconds",
+        default=_DEFAULT.close_seconds,
+        type=_positive(float),
+        help="how long the end of the process may take to store what is left, within the pod's grace period "
+        "(default: %(default)g)",
+    )
 
 
 def _positive(kind: type[int] | type[float]) -> "argparse._ActionType":

@@ -7,12 +7,14 @@ import threading
 import time
 from collections.abc import Callable
 
+from pyarrow.fs import FileSystem
+
 from predictors.log import columns, frames
 from predictors.log.drops import Drops, Trouble
 from predictors.log.spool import Spool, SpoolFile
 from serin import partitions
 from serin.errors import DataError, SerinError, UnavailableError
-from serin.storage import write_table
+from serin.storage import impatient, write_table
 
 _ADOPT_SECONDS = 60.0
 # Not the last place: what holds the interpreter must not have to wait for whatever else the machine does.
@@ -33,6 +35,7 @@ class Uploader:
         """`retry_seconds` pass at most between two attempts while the store is away."""
         self._spool = spool
         self._folder = folder
+        self._system: FileSystem | None = None
         self._drops = drops
         self._on_failure = on_failure
         self._retry_seconds = retry_seconds
@@ -70,8 +73,8 @@ class Uploader:
         if files := self._spool.adopt():
             size = sum(file.size for file in files)
             logger.warning(
-                "%d files (%d bytes) of the prediction log were left by a predictor that did not end by itself; "
-                "they are stored now",
+                "%d files (%d bytes) of the prediction log were left by a predictor that is gone; they are stored "
+                "now",
                 len(files), size,
             )  # fmt: skip
 
@@ -125,11 +128,13 @@ class Uploader:
             aside = self._spool.set_aside(file)
             self._drops.add(file.rows or 0, f"{file.path} can't be read: {error}; its bytes are kept as {aside}")
             return
+        if self._system is None:
+            self._system = impatient(self._folder)
         rows = columns.completed(found.rows)
         deployment = (found.rows.schema.metadata or {})[b"deployment"].decode()
         name = f"{deployment}-{file.path.stem}.parquet"
         for date, part in partitions.by_date(rows, "event_timestamp"):
-            write_table(part, partitions.location(self._folder, date, name), patient=False)
+            write_table(part, partitions.location(self._folder, date, name), self._system)
         self._spool.done(file)
         if found.lost_bytes:
             cause = f"the last {found.lost_bytes} bytes of {file.path.name} were not written whole"

@@ -1,5 +1,6 @@
 """The prediction log of a predictor that is killed, whose store is away, and that is told to end."""
 
+import socket
 import threading
 import time
 from collections import Counter
@@ -114,7 +115,7 @@ def test_killed_under_load_while_s3_is_away_it_loses_the_last_second_at_most(mod
     assert all(killed - 1 <= load.answered[one] <= killed + 0.1 for one in lost)
     assert set(found.values()) == {1}
     assert "files (" in (said := second.output.read_text())
-    assert "were left by a predictor that did not end by itself; they are stored now" in said
+    assert "were left by a predictor that is gone; they are stored now" in said
     assert "Traceback" not in said
     assert list((root / ".serin" / "spool" / "card_fraud").iterdir()) == []
 
@@ -139,3 +140,34 @@ def test_a_folder_that_can_not_be_written_delays_rows_and_no_answer(model: Path,
     assert load.refused == []
     assert logged(str(folder)) == dict.fromkeys(load.answered, 1)
     assert "the prediction log can't be stored" in predictor.output.read_text()
+
+
+def test_told_to_end_while_s3_does_not_answer_it_ends_in_time_and_leaves_its_rows_to_the_next(
+    model: Path, tmp_path: Path
+) -> None:
+    """An upload that hangs is still under way when the process ends."""
+    root, load, port = workspace(tmp_path / "root"), Load(), services.free_port()
+    with ExitStack() as last, services.s3("serin", port=port) as s3, changed(s3):
+        folder, variables = "s3://serin/data/predictions/card_fraud", {**s3, "SERIN_STORAGE": "s3://serin/data"}
+        first = start(root, model, variables, ["--log_close_seconds", "0.3"])
+        last.callback(first.process.kill)
+        with services.s3_away(port), socket.create_server(("127.0.0.1", port)) as silent:
+            silent.settimeout(20)
+            with load.of(first):
+                caller, _ = silent.accept()
+                told = time.monotonic()
+                assert first.stop() == 0
+                took = time.monotonic() - told
+            caller.close()
+        second = start(root, model, variables)
+        last.callback(second.process.kill)
+        eventually(lambda: load.answered.keys() <= logged(folder).keys())
+        assert second.stop() == 0
+        found = logged(folder)
+    assert took < 8
+    assert load.refused == []
+    assert found == dict.fromkeys(load.answered, 1)
+    said = first.output.read_text()
+    assert "the next predictor that uses this spool stores them" in said
+    assert "Traceback" not in said
+    assert list((root / ".serin" / "spool" / "card_fraud").iterdir()) == []
