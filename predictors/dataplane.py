@@ -162,15 +162,19 @@ class DataPlane:
         """Log and count a batch."""
         rows = answered.rows
         self._metrics.batch(rows.count)
-        self._log.append(
-            {
-                "logged_at": batch.now,
-                "event_timestamp": rows.times,
-                "request_id": batch.request_ids(),
-                "row": rows.numbers,
-                **answered.logged,
-            }
-        )
+        try:
+            self._log.append(
+                {
+                    "logged_at": batch.now,
+                    "event_timestamp": rows.times,
+                    "request_id": batch.request_ids(),
+                    "row": rows.numbers,
+                    **answered.logged,
+                }
+            )
+        except Exception as error:  # noqa: BLE001
+            # A kind that does not keep its word: its answers stand, and what the log lacks of them is counted.
+            self._log.lost(rows.count, f"what {type(self._kind).__name__} logs is {type(error).__name__}: {error}")
         return self._kind.answered(answered, batch.now)
 
     async def _in_a_thread(self, function: Callable[..., _T], *arguments: Any) -> _T:

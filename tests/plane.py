@@ -52,9 +52,13 @@ class Plane:
             started=time.perf_counter(),
         )
 
+    def flush(self) -> None:
+        """Have the prediction log store what it has."""
+        self._log.flush()
+
     def logged(self, *order: str) -> list[dict[str, Any]]:
         """The rows of the prediction log."""
-        self._log.flush()
+        self.flush()
         table = partitions.read(str(self._folder)).table
         return table.sort_by([(name, "ascending") for name in order or ("request_id", "row")]).to_pylist()
 

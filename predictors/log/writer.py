@@ -107,6 +107,10 @@ class PredictionLog:
         elif self._rows >= _WAKE_ROWS:
             self._wake.set()
 
+    def lost(self, rows: int, cause: str) -> None:
+        """So many rows could not even be appended."""
+        self._drops.add(rows, cause)
+
     def rows_waiting(self) -> int:
         """How many rows are in memory alone."""
         return self._rows

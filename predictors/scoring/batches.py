@@ -260,7 +260,7 @@ class Batches:
         try:
             after = self._answered(batch, answered)
         except Exception:
-            logger.exception("what was answered can't be counted or logged")
+            logger.exception("what was answered can't be counted")
         if after:
             self._keep(self._settle_after(batch, answered, after))
         else:

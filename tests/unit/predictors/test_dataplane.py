@@ -5,10 +5,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
+import pytest
 from prometheus_client import CollectorRegistry
 
 from predictors.dataplane import SMALL
@@ -315,6 +317,34 @@ def test_what_follows_from_answers_is_done_before_they_leave_and_is_no_error_of_
 
         kind.after = fails
         assert doubles(plane.ask(of(1))) == [[2]]
+
+
+@pytest.mark.parametrize("logged", [None, {1: [1]}, {"n": [1] * 9}, {}])
+def test_rows_that_a_kind_can_not_have_logged_are_answered_and_counted_as_dropped(
+    logged: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Wrong(Doubles):
+        def answer(self, rows: Rows, found: Any, now: datetime) -> Answered:
+            return replace(super().answer(rows, found, now), logged=logged)
+
+    registry = CollectorRegistry()
+    with plane_of(Wrong(), tmp_path, registry) as plane:
+        assert doubles(plane.ask(of(1))) == [[2]]
+        assert doubles(plane.ask(of(2, 3), of(4))) == [[4, 6], [8]]
+        plane.flush()
+    assert registry.get_sample_value("model_prediction_log_rows_dropped_total", LABELS) == 4
+    assert caplog.text.count("rows of the prediction log are lost") == 1
+    assert "Traceback" not in caplog.text
+
+
+def test_rows_that_a_kind_can_not_count_are_answered_and_logged(tmp_path: Path) -> None:
+    class Wrong(Doubles):
+        def answered(self, answered: Answered, now: datetime) -> Callable[[], None] | None:
+            raise RuntimeError("it can't count")
+
+    with plane_of(Wrong(), tmp_path) as plane:
+        assert doubles(plane.ask(of(1), of(2))) == [[2], [4]]
+        assert [row["n"] for row in plane.logged()] == [1, 2]
 
 
 def test_kind_that_gives_too_few_values_is_at_fault(tmp_path: Path) -> None:
