@@ -1,9 +1,10 @@
 """The spool's files: who holds them, who takes them over, and what the disk and the limit refuse."""
 
-import os
+import resource
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -94,19 +95,21 @@ def test_beyond_the_limit_nothing_is_written_until_there_is_room(folder: Path) -
     assert numbers(spool) == list(range(50))
 
 
-def test_what_the_disk_refuses_half_way_is_taken_back(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+@contextmanager
+def room(size: int) -> Iterator[None]:
+    """No file can be longer than `size` bytes: the system writes what fits, as on a disk that fills up."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_what_the_disk_refuses_half_way_is_taken_back(spool: Spool) -> None:
     put(spool, 1)
-    written, left = os.write, [20]
-
-    def full(descriptor: int, data: bytes) -> int:
-        if not left:
-            raise OSError(28, "No space left on device")
-        return written(descriptor, data[: left.pop()])
-
-    with monkeypatch.context() as patched:
-        patched.setattr(os, "write", full)
-        with pytest.raises(UnavailableError, match=r"spool can't be written: No space left on device"):
-            put(spool, 2)
+    with room(spool.size + 20), pytest.raises(UnavailableError, match=r"spool can't be written: File too large"):
+        put(spool, 2)
     put(spool, 3)
     spool.rotate()
     (file,) = spool.waiting()
@@ -114,16 +117,10 @@ def test_what_the_disk_refuses_half_way_is_taken_back(spool: Spool, monkeypatch:
     assert (numbers(spool), file.size) == ([1, 3], file.path.stat().st_size)
 
 
-def test_a_file_that_can_not_be_begun_is_not_there(spool: Spool, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_can_not_be_begun_is_not_there(spool: Spool, folder: Path) -> None:
     spool.hold()
-
-    def full(*_: object) -> int:
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(os, "write", full)
-        with pytest.raises(UnavailableError, match="No space left on device"):
-            put(spool, 1)
+    with room(20), pytest.raises(UnavailableError, match="File too large"):
+        put(spool, 1)
     assert list(folder.glob("*.spool")) == []
     put(spool, 2)
     spool.rotate()
