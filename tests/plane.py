@@ -13,6 +13,7 @@ from predictors.identity import Identity
 from predictors.log.columns import schema
 from predictors.log.writer import PredictionLog
 from predictors.metrics import Metrics
+from predictors.requests.rows import Rows
 from predictors.scoring.kind import Answered, Kind
 from serin import partitions
 
@@ -41,6 +42,16 @@ class Plane:
         if isinstance(answer, BaseException):
             raise answer
         return answer
+
+    def rows(self, rows: Rows) -> Answered:
+        """What rows are answered that were decoded already, as r-1."""
+
+        async def one() -> Answered:
+            return await self.plane.predict(
+                lambda: rows, lambda answered: answered, request_id="r-1", size=100, started=time.perf_counter()
+            )
+
+        return asyncio.run(one())
 
     async def request(self, body: Mapping[str, Any], request_id: str, size: int = 100) -> Answered:
         """One request, within a loop."""

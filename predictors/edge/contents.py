@@ -1,4 +1,4 @@
-"""Raw contents of V2 tensors (little endian), as lists of plain values and back.
+"""Raw contents of V2 tensors (little endian), as plain values or arrays, and back.
 
 A value stays what was sent: a cast would hide a number that does not fit its datatype.
 """
@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from predictors.edge.errors import utf8
 from serin.errors import RequestError
@@ -27,10 +28,14 @@ _KINDS: Mapping[str, np.dtype[Any]] = {
     "FP64": np.dtype("<f8"),
 }
 _LENGTH = struct.Struct("<I")
+# As many numbers stay an array; of fewer the plain values are quicker to check.
+ARRAY_VALUES = 64
+
+Raw = bytes | memoryview
 
 
-def unpacked(name: str, datatype: str, raw: bytes) -> list[Any]:
-    """The values of a tensor, texts as bytes; none where the datatype is unknown.
+def unpacked(name: str, datatype: str, raw: Raw) -> list[Any] | NDArray[Any]:
+    """The values of a tensor, texts as bytes, many numbers as an array over `raw`; none where the datatype is unknown.
 
     Raises RequestError where the contents are no such values; whether they are allowed is not asked here.
     """
@@ -42,9 +47,10 @@ def unpacked(name: str, datatype: str, raw: bytes) -> list[Any]:
     if len(raw) % kind.itemsize:
         told = f"{kind.itemsize} for each value of {datatype}"
         raise RequestError(f"column {name}: its raw contents have {len(raw)} bytes; allowed: {told}")
-    values: list[Any] = np.frombuffer(raw, kind).tolist()
+    found = np.frombuffer(raw, kind)
     if datatype != "BOOL":
-        return values
+        return found if len(found) >= ARRAY_VALUES else found.tolist()
+    values: list[int] = found.tolist()
     if odd := next((value for value in values if value > 1), 0):
         raise RequestError(f"column {name}: found {odd} in its raw contents of BOOL; allowed: 0 and 1")
     return [value == 1 for value in values]
@@ -53,13 +59,20 @@ def unpacked(name: str, datatype: str, raw: bytes) -> list[Any]:
 def packed(datatype: str, values: Sequence[Any]) -> bytes:
     """The raw contents of a tensor with the values; texts are in UTF-8."""
     if datatype == "BYTES":
-        texts = [utf8(value).encode() for value in values]
-        return b"".join([part for text in texts for part in (_LENGTH.pack(len(text)), text)])
+        # Often they are all the same, such as the version that answered.
+        packed_of = {value: _packed(value) for value in set(values)}
+        return b"".join([packed_of[value] for value in values])
     return np.asarray(values, _KINDS[datatype]).tobytes()
 
 
-def _texts(name: str, raw: bytes) -> list[bytes]:
+def _packed(text: str) -> bytes:
+    value = utf8(text).encode()
+    return _LENGTH.pack(len(value)) + value
+
+
+def _texts(name: str, contents: Raw) -> list[bytes]:
     found: list[bytes] = []
+    raw = bytes(contents)
     place, end = 0, len(raw)
     while place < end:
         start = place + _LENGTH.size

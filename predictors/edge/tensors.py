@@ -1,11 +1,12 @@
-"""V2 tensors of protobuf messages, as lists of plain values and back: what KServe's own classes do at several times the
-cost.
+"""V2 tensors of protobuf messages, as plain values or arrays and back: what KServe's own classes do at several times
+the cost.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
+from numpy.typing import NDArray
 
 from predictors.edge.answers import Output
 from predictors.edge.contents import packed, unpacked
@@ -80,7 +81,7 @@ def _typed(item: Any) -> list[Any]:
     return list(getattr(item.contents, field)) if field else []
 
 
-def _of_raw(item: Any, raw: bytes) -> list[Any]:
+def _of_raw(item: Any, raw: bytes) -> list[Any] | NDArray[Any]:
     if item.HasField("contents"):
         raise RequestError(f"column {item.name}: found contents beside raw contents; allowed: either")
     return unpacked(item.name, item.datatype, raw)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 import orjson
+from numpy.typing import NDArray
 
 from predictors.edge import body as bodies
 from predictors.edge.answers import Output, names, outputs
@@ -139,7 +140,8 @@ def _size(length: bytes, body: int) -> int:
 def _tensors(inputs: Sequence[_Input], raw: memoryview | None) -> list[Tensor]:
     tensors, place = [], 0
     for item in inputs:
-        datatype, parameters, data = item.datatype.upper(), dict(item.parameters or {}), item.data
+        datatype, parameters = item.datatype.upper(), dict(item.parameters or {})
+        data: list[Any] | NDArray[Any] | None = item.data
         size = parameters.pop(_SIZE, None) if raw is not None else None
         if raw is not None and size is not None:
             if data is not None:
@@ -147,7 +149,7 @@ def _tensors(inputs: Sequence[_Input], raw: memoryview | None) -> list[Tensor]:
             if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= len(raw) - place:
                 told = f"what is left of the body after its JSON and other tensors, {len(raw) - place} bytes, at most"
                 raise RequestError(f"column {shown(item.name)}: found {_SIZE} {shown(size)}, allowed: {told}")
-            data = unpacked(item.name, datatype, bytes(raw[place : place + size]))
+            data = unpacked(item.name, datatype, raw[place : place + size])
             place += size
         elif data is None:
             raise RequestError(f"column {shown(item.name)}: found no data, allowed: a list of values")

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from itertools import chain
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -138,7 +139,11 @@ def _check(name: object, parts: Sequence[Any], sizes: Sequence[int]) -> None:
 
 def _array(parts: Sequence[Any], sizes: Sequence[int], name: str, type_: pa.DataType) -> pa.Array:
     """One column of all batches, of which each has its part. There are thousands of them: none is looked at alone."""
+    if len(parts) == 1:
+        parts = [_short(parts[0], sizes[0])]
     types = set(map(type, parts))
+    if types == {NoneType} and len(parts) == 1:
+        return pa.nulls(sizes[0], type_)
     if types <= {datetime, str}:
         return pa.array(parts, type_).take(np.repeat(np.arange(len(parts)), sizes))
     if types & {datetime, str}:
@@ -151,6 +156,19 @@ def _array(parts: Sequence[Any], sizes: Sequence[int], name: str, type_: pa.Data
     if np.ndarray in types:
         parts = [part.tolist() if isinstance(part, np.ndarray) else part for part in parts]
     return _typed(list(chain.from_iterable(parts)), type_)
+
+
+def _short(part: Any, rows: int) -> Any:
+    """The same for less: what stands for all rows, where they have the same time or nothing, and places as an array.
+
+    A request of thousands of rows often has no times and no keys: each value to be converted would take longer than all
+    else."""
+    if isinstance(part, range):
+        return np.arange(part.start, part.stop, part.step)
+    if not isinstance(part, list) or len(part) != rows or not rows:
+        return part
+    first = part[0]
+    return first if (first is None or isinstance(first, datetime)) and part.count(first) == rows else part
 
 
 def _typed(values: list[Any], type_: pa.DataType) -> pa.Array:

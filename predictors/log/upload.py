@@ -134,7 +134,7 @@ class Uploader:
         deployment = (found.rows.schema.metadata or {})[b"deployment"].decode()
         name = f"{deployment}-{file.path.stem}.parquet"
         for date, part in partitions.by_date(rows, "event_timestamp"):
-            write_table(part, partitions.location(self._folder, date, name), self._system)
+            write_table(part, partitions.location(self._folder, date, name), self._system, quick=True)
         self._spool.done(file)
         if found.lost_bytes:
             cause = f"the last {found.lost_bytes} bytes of {file.path.name} were not written whole"

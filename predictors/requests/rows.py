@@ -6,6 +6,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
+from predictors.requests.by_column import ByColumn
 from serin.errors import RequestError
 
 MAX_TOLD = 20  # rows that a refusal names
@@ -82,7 +83,7 @@ class Rows:
             return first
         merged = cls.plain(
             first.names,
-            [record for part in parts for record in part.records],
+            _joined([part.records for part in parts]),
             [time for part in parts for time in part.times],
             first.raw,
         )
@@ -117,6 +118,13 @@ class Rows:
             numbers=[self.numbers[index] for index in kept],
             refused=refused,
         )
+
+
+def _joined(parts: Sequence[Sequence[tuple[Any, ...]]]) -> Sequence[tuple[Any, ...]]:
+    by_column = [part for part in parts if isinstance(part, ByColumn)]
+    if len(by_column) == len(parts):
+        return ByColumn.joined(by_column)
+    return [record for part in parts for record in part]
 
 
 def refusal(refused: Mapping[int, str], count: int, what: str = "row") -> str:

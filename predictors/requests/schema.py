@@ -16,6 +16,9 @@ from dataclasses import fields as fields_of
 from datetime import datetime
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from predictors.requests.fields import ABSENT, Field, Given, by_column, checked, nullable, unknown
 from predictors.requests.rows import Options, Rows
 from predictors.requests.values import is_utf8
@@ -30,12 +33,12 @@ MAX_ID = 256
 
 @dataclass(frozen=True)
 class Tensor:
-    """One named V2 input; `data` is flat, or one list a row."""
+    """One named V2 input; `data` is flat, or one list a row; an array is of numbers in their datatype."""
 
     name: str
     datatype: str
     shape: list[int]
-    data: list[Any]
+    data: list[Any] | NDArray[Any]
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -203,10 +206,11 @@ def _tensor_values(tensor: Tensor, column: RequestColumn, count: int) -> Given:
     rows = _tensor_rows(tensor)
     if rows != count:
         raise RequestError(f"column {column.name}: found {rows} rows, allowed: {count}, as in the first column")
-    if not isinstance(tensor.data, list) or len(tensor.data) != count:
-        found = str(len(tensor.data)) if isinstance(tensor.data, list) else shown(tensor.data)
+    data = tensor.data.tolist() if isinstance(tensor.data, np.ndarray) else tensor.data
+    if not isinstance(data, list) or len(data) != count:
+        found = str(len(data)) if isinstance(data, list) else shown(data)
         raise RequestError(f"column {column.name}: found {found} values, allowed: {count}, as its shape says")
-    values = [value[0] if isinstance(value, list) and len(value) == 1 else value for value in tensor.data]
+    values = [value[0] if isinstance(value, list) and len(value) == 1 else value for value in data]
     return Given(values, _is_base64(tensor, column))
 
 

@@ -7,9 +7,12 @@ from operator import attrgetter, itemgetter
 from typing import Any
 
 import msgspec
+import numpy as np
 from msgspec.structs import astuple
+from numpy.typing import NDArray
 
 from predictors.requests import typed
+from predictors.requests.by_column import ByColumn
 from predictors.requests.fields import Field
 from predictors.requests.rows import Rows
 from predictors.requests.schema import RequestSchema, Tensor, check_count
@@ -35,6 +38,7 @@ class Shape:
         self._places = {name: place for place, name in enumerate(names)}
         self._datatypes = [frozenset(TYPES[field.column.type].v2) for field in fields.values()]
         self._plain = [_PLAIN[field.column.type] for field in fields.values()]
+        self._declared = [field.column for field in fields.values()]
         self._columns = typed.tensors(types, attributes)
         self._values = _values([attributes[place] for place in kept])
         self._event_time = attrgetter(attributes[self._time]) if self._time is not None else None
@@ -88,27 +92,55 @@ class Shape:
             odd = tensor.parameters or type(sum(tensor.shape)) is not int
             if odd or tensor.datatype not in self._datatypes[place]:
                 return None
-            columns[place] = self._plain[place](data)
-        filled = self._filled(columns, count)
-        return None if filled is None else self._of_columns(astuple(msgspec.convert(filled, self._columns)), count)
+            columns[place] = self._array(place, data) if isinstance(data, np.ndarray) else self._plain[place](data)
+        filled = self._filled(self._converted(columns), count)
+        return None if filled is None else self._of_columns(filled, count)
 
     def _filled(self, columns: Sequence[Any], count: int) -> Sequence[Any] | None:
         """The columns by place, of nulls where one is left out; None where it must not be."""
         check_count(count)
-        if None not in columns:
+        if not any(column is None for column in columns):
             return columns
         if any(columns[place] is None for place in self._required):
             return None
         nulls = [None] * count
         return [nulls if column is None else column for column in columns]
 
+    def _array(self, place: int, values: NDArray[Any]) -> Any:
+        """A column of numbers as float64 with NaN for null, another as plain values. Raises ValueError for one that
+        holds a number that is not allowed."""
+        column = self._declared[place]
+        if column.type != "number":
+            return values.tolist()
+        numbers = values.astype(np.float64)
+        least, greatest = numbers.min(), numbers.max()
+        if least != least:
+            if not column.nullable:
+                raise ValueError
+            # Still NaN where all values are, which breaks no rule.
+            least, greatest = np.fmin.reduce(numbers), np.fmax.reduce(numbers)
+        low, high = typed.bounds(column)
+        if least < low or greatest > high:
+            raise ValueError
+        return numbers
+
+    def _converted(self, columns: Sequence[Any]) -> Sequence[Any]:
+        """Plain values of the columns' types; arrays, and columns that are left out, stay what they are. Raises as
+        msgspec does."""
+        lists = [isinstance(column, list) for column in columns]
+        given = [column if is_list else [] for column, is_list in zip(columns, lists, strict=True)]
+        found = astuple(msgspec.convert(given, self._columns))
+        return [new if is_list else old for new, old, is_list in zip(found, columns, lists, strict=True)]
+
     def _of_columns(self, columns: Sequence[Any], count: int) -> Rows:
         times = None if self._time is None else columns[self._time]
         kept = self._pick(columns)
+        if any(isinstance(column, np.ndarray) for column in kept):
+            return self._rows(ByColumn(kept, count), times, count)
         records = list(zip(*kept, strict=True)) if kept else [()] * count
         return self._rows(records, times, count)
 
-    def _rows(self, records: list[tuple[Any, ...]], given: Sequence[str | None] | None, count: int) -> Rows:
+    def _rows(self, records: Sequence[tuple[Any, ...]], given: Sequence[str | None] | None, count: int) -> Rows:
         if self._checks:
             records = [self._checked(record) for record in records]
         if given is None or None in given:

@@ -14,7 +14,6 @@ from predictors.requests.values import is_utf8
 from serin.columns import MAX_NUMBER, MAX_TEXT, TYPES, Column
 
 _INT64 = (-(2**63), 2**63 - 1)
-_MAX_NUMBERS = (-MAX_NUMBER, MAX_NUMBER)
 # KServe takes no tensor of these in JSON.
 _NO_JSON = frozenset({"FP16"})
 
@@ -68,6 +67,13 @@ def tensors(types: Sequence[Any], attributes: Sequence[str]) -> Any:
     return msgspec.defstruct("Columns", found, array_like=True, gc=False)
 
 
+def bounds(column: Column) -> tuple[float, float]:
+    """The least and the greatest number that a column may hold."""
+    low = -MAX_NUMBER if column.min is None else max(-MAX_NUMBER, column.min)
+    high = MAX_NUMBER if column.max is None else min(MAX_NUMBER, column.max)
+    return low, high
+
+
 def key(name: str) -> bytes:
     """The name as JSON spells it. Raises UnicodeEncodeError for one that it can't."""
     return msgspec.json.encode(name)
@@ -78,9 +84,7 @@ def _type_of(column: Column) -> Any:
     if column.allowed is not None:
         return _listed(column)
     if column.type == "number":
-        low, high = _MAX_NUMBERS
-        low = low if column.min is None else max(low, column.min)
-        high = high if column.max is None else min(high, column.max)
+        low, high = bounds(column)
         of: Any = Annotated[float, msgspec.Meta(ge=low, le=high)]
     elif column.type == "integer":
         bottom, top = _INT64

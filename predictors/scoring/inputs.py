@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from predictors.requests.by_column import ByColumn, Record, values_at
 from serin.artifact import Manifest
 from serin.derived import derived
 from serin.schema import InputColumn, calendar
 from serin.times import micros
 from serin.use_case import DerivedFeature
 
-Record = tuple[Any, ...]
 _NAN = float("nan")
 
 
@@ -45,7 +45,8 @@ class InputReader:
         columns = list(enumerate(manifest.inputs.columns))
         numbers = [(at, column) for at, column in columns if column.kind == "number" and column.name not in computed]
         self._width = len(columns)
-        self._numbers = _getter([place_of[column.name] for _, column in numbers])
+        self._given = [place_of[column.name] for _, column in numbers]
+        self._numbers = _getter(self._given)
         self._number_places = _places([at for at, _ in numbers])
         self._all_numbers = len(numbers) == self._width
         self._categories = [
@@ -62,7 +63,7 @@ class InputReader:
     def read(self, records: Sequence[Record], times: Sequence[datetime]) -> Inputs:
         """The inputs of n records of events at n times (UTC). Raises ValueError or TypeError for a value that is no
         number where there has to be one."""
-        given = np.array([self._numbers(record) for record in records], np.float64)
+        given = self._given_numbers(records)
         if self._all_numbers:
             return Inputs(given, {}, ())
         matrix = np.empty((len(records), self._width))
@@ -72,13 +73,22 @@ class InputReader:
             self._compute(records, times, matrix)
         return Inputs(matrix, texts, unknown)
 
+    def _given_numbers(self, records: Sequence[Record]) -> NDArray[np.float64]:
+        """The inputs that are numbers of the request, shape (n, numbers)."""
+        if not isinstance(records, ByColumn):
+            return np.array([self._numbers(record) for record in records], np.float64)
+        by_column = np.empty((len(self._given), len(records)))
+        for at, place in enumerate(self._given):
+            by_column[at] = np.asarray(records.columns[place], np.float64)
+        return by_column.T
+
     def _read_categories(
         self, records: Sequence[Record], matrix: NDArray[np.float64]
     ) -> tuple[dict[str, list[str | None]], Sequence[dict[str, str]]]:
         texts: dict[str, list[str | None]] = {}
         unknown: list[dict[str, str]] = []
         for category in self._categories:
-            values = [_text(record[category.place]) for record in records]
+            values = [_text(value) for value in values_at(records, category.place)]
             codes = [_NAN if value is None else category.codes.get(value, _NAN) for value in values]
             matrix[:, category.at] = codes
             texts[category.name] = values
@@ -96,7 +106,7 @@ class InputReader:
             values = calendar(name, moments)
             if place is not None:
                 # A raw row may carry its own.
-                own = [record[place] for record in records]
+                own = values_at(records, place)
                 values = np.array([value if mine is None else mine for value, mine in zip(values, own, strict=True)])
             computed[name] = values
             if at is not None:
@@ -118,8 +128,7 @@ class InputReader:
             return computed[name]
         if name in self._at_of:
             return matrix[:, self._at_of[name]]
-        place = self._place_of[name]
-        return [record[place] for record in records]
+        return values_at(records, self._place_of[name])
 
 
 @dataclass(frozen=True)

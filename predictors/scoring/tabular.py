@@ -17,6 +17,7 @@ from predictors.log.columns import logged_of
 from predictors.metrics import Metrics
 from predictors.online.enrich import Fetched, OnlineFeatures, greatest
 from predictors.online.events import EventSink
+from predictors.requests.by_column import values_at
 from predictors.requests.rows import Options, Rows
 from predictors.requests.schema import RequestSchema
 from predictors.scoring.explain import Explanations
@@ -162,7 +163,7 @@ class TabularKind(Kind):
         if nothing := _rows_of_nan(inputs.matrix):
             problems = {rows.numbers[row]: self._nothing_known(rows, row) for row in nothing}
             return self._scored(*_without(rows, features, problems))
-        scores = self._model.predict(inputs.matrix.astype(np.float32))
+        scores = self._model.predict(inputs.matrix.astype(np.float32, order="C"))
         decisions = scores >= manifest.threshold
         outputs = {"score": scores.tolist(), "decision": decisions.tolist()}
         if not isfinite(sum(outputs["score"])) and (odd := np.flatnonzero(~np.isfinite(scores)).tolist()):
@@ -191,8 +192,7 @@ class TabularKind(Kind):
     def _key(self, name: str, rows: Rows) -> Sequence[Any]:
         if name == self._model.manifest.timestamp:
             return rows.times
-        place = rows.names.index(name)
-        return [record[place] for record in rows.records]
+        return values_at(rows.records, rows.names.index(name))
 
     def _nothing_known(self, rows: Rows, row: int) -> str:
         """A score of a row whose every input is missing would say nothing."""

@@ -7,6 +7,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from predictors.requests.by_column import ByColumn
 from predictors.scoring.inputs import InputReader
 from serin.artifact import Manifest
 from serin.derived import derived
@@ -70,11 +71,20 @@ def test_matrix_is_what_training_encodes(drawn: list[tuple[Any, datetime]]) -> N
         expected, values = as_trained(MANIFEST, names, rows, times)
         found = InputReader(MANIFEST, names).read(rows, times)
         np.testing.assert_array_equal(found.matrix.astype(np.float32), expected)
+    by_column = ByColumn([_by_column(values) for values in zip(*rows, strict=True)], len(rows))
+    same = InputReader(MANIFEST, names).read(by_column, times)
+    np.testing.assert_array_equal(same.matrix, found.matrix)
+    assert (same.texts, same.unknown) == (found.texts, found.unknown)
     for name, known in CATEGORIES.items():
         told = [None if value is None or value != value else str(value) for value in values[name]]
         assert found.texts[name] == told
         wrong = [text if text is not None and text not in known else None for text in told]
         assert [(row or {}).get(name) for row in found.unknown or [{}] * len(rows)] == wrong
+
+
+def _by_column(values: tuple[Any, ...]) -> Any:
+    """A column as a large request has it: numbers as an array."""
+    return np.array(values, np.float64) if all(isinstance(value, float) for value in values) else list(values)
 
 
 def test_numbers_alone_are_read_in_the_models_order_and_as_exactly_as_they_were_given() -> None:
@@ -84,6 +94,9 @@ def test_numbers_alone_are_read_in_the_models_order_and_as_exactly_as_they_were_
     found = InputReader(manifest, ("id", "a", "b", "c")).read(rows, times)
     np.testing.assert_array_equal(found.matrix, [[np.nan, 0.1, 2], [2.0**53, 1.5, np.nan]])
     assert (found.texts, list(found.unknown)) == ({}, [])
+    by_column = ByColumn([[7, 8], np.array([0.1, 1.5]), np.array([2, np.nan]), [None, 2**53]], 2)
+    same = InputReader(manifest, ("id", "a", "b", "c")).read(by_column, times)
+    np.testing.assert_array_equal(same.matrix, found.matrix)
 
 
 def test_column_that_is_named_twice_counts_as_where_it_is_last() -> None:

@@ -8,8 +8,12 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
+from predictors.edge.contents import ARRAY_VALUES, packed, unpacked
 from predictors.load import LoadedModel
 from predictors.metrics import Metrics
+from predictors.requests.by_column import ByColumn
+from predictors.requests.fast import FastDecoder
+from predictors.requests.schema import RequestSchema, Tensor
 from predictors.scoring.tabular import TabularKind
 from serin.artifact import Manifest
 from serin.errors import RequestError
@@ -194,3 +198,37 @@ def test_partial_answer_has_scores_in_the_rows_order_and_what_was_wrong_with_the
         0: "AMOUNT: below 0 (found -1.0)",
         2: "AMOUNT: not a finite number (32 bits) (found 'x')",
     }
+
+
+def test_many_rows_in_raw_contents_are_answered_and_logged_as_those_in_json(
+    tmp_path: Path, registry: CollectorRegistry
+) -> None:
+    used = make_manifest(inputs=INPUTS, threshold=0.5)
+    random = np.random.default_rng(5)
+    count = 3 * ARRAY_VALUES
+    amounts = np.round(random.uniform(0, 10, count), 2)
+    hours = np.where(random.random(count) < 0.2, np.nan, random.integers(0, 24, count).astype(float))
+    channels = random.choice(["chip", "online", "pigeon"], count).tolist()
+    known = [
+        {"AMOUNT": amount, "CHANNEL": channel, "hour": None if hour != hour else hour, "TIME": "2018-05-01T10:30:00"}
+        for amount, channel, hour in zip(amounts.tolist(), channels, hours.tolist(), strict=True)
+    ]
+    with scorer(used, tmp_path / "json", registry) as plane:
+        expected, logged = plane.one(*known), plane.logged()
+    texts = {"CHANNEL": channels, "TIME": ["2018-05-01T10:30:00"] * count}
+    contents = {
+        **{name: ("FP64", packed("FP64", values)) for name, values in (("AMOUNT", amounts), ("hour", hours))},
+        **{name: ("BYTES", packed("BYTES", values)) for name, values in texts.items()},
+    }
+    rows = FastDecoder(RequestSchema(used)).tensors(
+        [Tensor(name, kind, [count], unpacked(name, kind, raw)) for name, (kind, raw) in contents.items()]
+    )
+    assert rows is not None
+    assert isinstance(rows.records, ByColumn)
+    with scorer(used, tmp_path / "raw", CollectorRegistry()) as plane:
+        answered = plane.rows(rows)
+        again = plane.logged()
+    assert (answered.outputs, answered.unknown) == (expected.outputs, expected.unknown)
+    for row in (*logged, *again):
+        row.pop("logged_at")
+    assert again == logged
