@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from predictors.edge.body import Held
 from predictors.edge.errors import told
 from predictors.identity import Identity
 from predictors.log.writer import PredictionLog
@@ -20,10 +21,11 @@ from predictors.scoring.admission import Admission, Cost
 from predictors.scoring.batches import After, Batch, Batches
 from predictors.scoring.kind import Answered, Kind
 from predictors.tracing import Tracer
-from serin.errors import UnavailableError
+from serin.errors import OverloadedError, UnavailableError
 
 CLOSE_SECONDS = 5.0  # for what is in flight when the ports, which have waited for it, are closed
 SMALL = 32 * 1024  # bytes of a body that is decoded, and answered, on the event loop
+EXPLAINED = 8  # requests that wait for explanations: one may take seconds, and others are not to wait for minutes
 _WARM_UP_SECONDS = 0.2
 _TRIES = 5
 
@@ -56,6 +58,8 @@ class DataPlane:
         self._admission = Admission(self._cost, max_concurrency or self._cost.concurrency)
         self._batches = Batches(kind, self._pool, max_threads, self._cost, self._answered, tracer)
         self._idle: asyncio.Event | None = None
+        self._to_explain = 0
+        self.held = Held()  # large bodies and messages that are yet to be answered, of all protocols
         metrics.in_flight(lambda: self._admission.in_flight)
 
     async def start(self) -> None:
@@ -75,6 +79,15 @@ class DataPlane:
             "at most %d requests are in flight",
             self._identity, self._cost.base * 1e3, self._cost.row * 1e6, self._cost.quick_rows, self._admission.most,
         )  # fmt: skip
+
+    def check(self) -> None:
+        """Raise at once what a request that comes now would be refused with, before anything of it is looked at.
+
+        Raises OverloadedError and, while the server stops, UnavailableError.
+        """
+        if self._idle:
+            raise UnavailableError("the server is stopping")
+        self._admission.check()
 
     async def predict(
         self,
@@ -116,21 +129,42 @@ class DataPlane:
     async def explain(
         self, decode: Callable[[], Rows], *, request_id: str, size: int, headers: Mapping[str, str] | None = None
     ) -> list[dict[str, Any]]:
-        """An explanation a row. Raises as `predict`."""
-        self._enter()
+        """An explanation a row; the request is counted by outcome. Raises as `predict`, and OverloadedError where
+        EXPLAINED requests wait for theirs."""
+        status: Status = "error"
         try:
-            with self._tracer.span("explain", headers, request_id=request_id) if self._tracer else _NO_SPAN:
-                rows = decode() if size <= SMALL else await self._in_a_thread(decode)
-                found = await self._kind.read(rows) if self._kind.reads(rows) else None
-                loop = asyncio.get_running_loop()
-                explained = await loop.run_in_executor(self._explaining, self._kind.explain, rows, found)
-                return [dict(each) for each in explained]
+            self._enter()
+            self._to_explain += 1
+            try:
+                if self._to_explain > EXPLAINED:
+                    raise OverloadedError(f"{EXPLAINED} requests wait for explanations; allowed: {EXPLAINED}", 1)
+                with self._tracer.span("explain", headers, request_id=request_id) if self._tracer else _NO_SPAN:
+                    explained = await self._explained(decode, size)
+            finally:
+                self._to_explain -= 1
+                self._leave()
+            status = "ok"
+            return explained
+        except Exception as error:
+            status = told(error).counted
+            raise
         finally:
-            self._leave()
+            self._metrics.explained(status)
+
+    async def _explained(self, decode: Callable[[], Rows], size: int) -> list[dict[str, Any]]:
+        rows = decode() if size <= SMALL else await self._in_a_thread(decode)
+        found = await self._kind.read(rows) if self._kind.reads(rows) else None
+        loop = asyncio.get_running_loop()
+        explained = await loop.run_in_executor(self._explaining, self._kind.explain, rows, found)
+        return [dict(each) for each in explained]
 
     def count(self, status: Status, started: float) -> None:
         """Count a request that never came as far as `predict`, such as one whose body is too large."""
         self._metrics.answered(status, time.perf_counter() - started)
+
+    def count_explained(self, status: Status) -> None:
+        """Count a request that never came as far as `explain`."""
+        self._metrics.explained(status)
 
     async def close(self, seconds: float = CLOSE_SECONDS) -> bool:
         """Wait for what is in flight, for at most so many seconds; refuse what comes then.
@@ -149,8 +183,7 @@ class DataPlane:
         return answered
 
     def _enter(self) -> None:
-        if self._idle:
-            raise UnavailableError("the server is stopping")
+        self.check()
         self._admission.enter()
 
     def _leave(self, waiting: int = 0) -> None:

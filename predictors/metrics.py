@@ -45,6 +45,10 @@ _REQUESTS = (
     "Prediction requests (not rows) by outcome: ok, invalid (the caller's fault, 4xx), overloaded (refused at once, "
     "503), error (ours, 5xx)",
 )
+_EXPLANATIONS = (
+    "model_explanations",
+    "Requests to explain (not rows) by outcome, as of predictions; model_predictions_total has none of them",
+)
 _LATENCY = (
     "model_prediction_latency_seconds",
     "Time from a prediction request's arrival to its answer, whatever the outcome",
@@ -133,6 +137,7 @@ class Metrics:
             return series.of(own, registry)[""]
 
         self._requests = Tally(*_REQUESTS, own, "status", STATUSES, registry)
+        self._explanations = Tally(*_EXPLANATIONS, own, "status", STATUSES, registry)
         self._latency = Distribution(*_LATENCY, own, LATENCY_BUCKETS, registry)
         self._batch = Distribution(*_BATCH, own, BATCH_BUCKETS, registry)
         self._in_flight = one(_IN_FLIGHT)
@@ -149,6 +154,10 @@ class Metrics:
         """One request was answered after `seconds`. Called on the event loop."""
         self._requests.counts[status] += 1
         self._latency.observe(seconds)
+
+    def explained(self, status: Status) -> None:
+        """One request to explain was answered. Called on the event loop."""
+        self._explanations.counts[status] += 1
 
     def in_flight(self, count: Callable[[], int]) -> None:
         """Ask `count` for the requests in flight whenever somebody wants to know."""

@@ -93,12 +93,12 @@ class RestEdge:
         events: EventSink | None = None,
     ) -> None:
         self._app, self._plane, self._faults, self._events = app, plane, faults, events
+        self._held = plane.held
         self._model = identity.model
         fast = FastDecoder(kind.schema)
         self._v1, self._v2 = V1(kind.schema, fast, identity.version), V2(identity, kind, fast)
         self._new_id = _ids()
         self._answers = Answers()
-        self._held = Held()
         self._routes = self._hot(identity)
         own = re.escape(identity.model), re.escape(identity.version)
         self._version = re.compile(rf"(/v2/models/{own[0]})/versions/{own[1]}(?=/|$)")
@@ -142,13 +142,20 @@ class RestEdge:
         except GoneError:
             return
         except Exception as error:  # noqa: BLE001
-            if not call.counted and route in (self._predict, self._infer):
-                self._plane.count(told(error).counted, call.started)
+            if not call.counted:
+                self._count(route, call, error)
             await self._refuse(error, call, send)
             return
         finally:
             call.let_go()
         await self._say(send, 200, headers, body)
+
+    def _count(self, route: Route, call: Call, error: Exception) -> None:
+        """Count a request whose error the data plane does not know of."""
+        if route == self._explain:
+            self._plane.count_explained(told(error).counted)
+        elif route != self._push:
+            self._plane.count(told(error).counted, call.started)
 
     async def _refuse(self, error: Exception, call: Call, send: Send) -> None:
         """Tell the caller of an error, and the log where it is ours."""
@@ -193,12 +200,15 @@ class RestEdge:
 
     async def _explain(self, call: Call) -> tuple[bytes, Pairs]:
         call.id = check_id(call.id) if call.id else self._new_id()
+        call.counted = True
         explanations = await self._plane.explain(
             partial(self._v1.rows, call.body), request_id=call.id, size=len(call.body), headers=call.trace
         )
         return orjson.dumps({"explanations": explanations}), [_JSON]
 
     async def _infer(self, call: Call) -> tuple[bytes, Pairs]:
+        # Decoding may cost more than all the rest.
+        self._plane.check()
         length = call.headers.get(BINARY_HEADER)
         if len(call.body) > SMALL:
             infer = await asyncio.to_thread(self._v2.request, call.body, length)

@@ -1,14 +1,17 @@
 """A caller's connection, which holds only so much of the server, whatever the caller does or leaves undone.
 
 Uvicorn itself waits for the rest of a request for ever, and keeps as long a head as comes (in time that grows with its
-square).
+square). Of a request that offers HTTP/2, as the first one of Java's own client does, it loses the body, and the
+connection for whatever follows.
 """
 
 import asyncio
 import resource
+import sys
 from http import HTTPStatus
 from typing import Any
 
+import httptools
 import orjson
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
@@ -28,6 +31,8 @@ class Connection(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._seen, self._allowed = 0, MAX_HEAD
+        self._left: list[bytes | memoryview] = []  # what is still to be parsed, the next at the end
+        self._parsed: bytes | memoryview = b""  # what the parser has, or had last
         # Seconds that a request is waited for, None while none is due.
         self._waited: int | None = 0
 
@@ -43,7 +48,11 @@ class Connection(HttpToolsProtocol):
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"the head has more than {MAX_HEAD} bytes")
             return
         self._seen += len(data)
-        super().data_received(data)
+        self._left.append(data)
+        while self._left and not self.transport.is_closing():
+            self._parsed = self._left.pop()
+            super().data_received(self._parsed)  # type: ignore[arg-type]
+        self._left.clear()
 
     def on_message_begin(self) -> None:
         """Begin a request."""
@@ -53,12 +62,33 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Begin its body."""
         self._allowed = _MAX_MESSAGE
-        super().on_headers_complete()
+        if not self._offers():
+            super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         """The request is whole."""
-        self._waited = None
-        super().on_message_complete()
+        if not self._offers():
+            self._waited = None
+            super().on_message_complete()
+
+    def _offers(self) -> bool:
+        """Whether the request offers another protocol, so that its body is not parsed. CONNECT has none."""
+        return bool(self.parser.should_upgrade()) and self.parser.get_method() != b"CONNECT"
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Uvicorn's, of an offer that it does not take: read the request as one without it.
+
+        The parser stopped for good behind the head, so another one goes on.
+        """
+        stopped = sys.exception()
+        if not self._offers() or not isinstance(stopped, httptools.HttpParserUpgrade):
+            self._refuse(HTTPStatus.BAD_REQUEST, "CONNECT: this is no proxy; allowed is what /openapi.json tells")
+            return
+        line = b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        kept = [b"%b: %b" % pair for pair in self.headers if pair[0] != b"upgrade"]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._left += [memoryview(self._parsed)[stopped.args[0] :], b"\r\n".join([line, *kept, b"", b""])]
 
     def second_passed(self) -> None:
         """End the connection whose request takes too long to come."""

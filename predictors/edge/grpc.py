@@ -6,7 +6,7 @@ traceback of it.
 
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sized
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -20,7 +20,7 @@ from kserve.errors import InvalidInput, ModelNotFound
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc.servicer import InferenceServicer
 
-from predictors.dataplane import DataPlane
+from predictors.dataplane import SMALL, DataPlane
 from predictors.edge import tensors
 from predictors.edge.answers import names, outputs
 from predictors.edge.body import MAX_BODY
@@ -30,14 +30,15 @@ from predictors.faults import FaultLog
 from predictors.identity import Identity
 from predictors.requests.fast import FastDecoder
 from predictors.requests.rows import Rows
-from predictors.requests.schema import check_id, options_of
+from predictors.requests.schema import MAX_ROWS, check_id, options_of
 from predictors.scoring.kind import Answered, Kind
 from serin.columns import shown
-from serin.errors import ConflictError, NotFoundError, RequestError
+from serin.errors import ConflictError, NotFoundError, RequestError, UnavailableError
 
 SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"]
 # KServe's clients send it; it says how an answer is encoded in REST, and nothing in gRPC.
 _ENCODING = "binary_data_output"
+_MOST_OUTPUTS = 64
 
 # A connection is told to end after so long, which costs no call: its caller opens another, to wherever the Service's
 # name leads by then. It is less than the time from the end of a pod's readiness to its stop (preStop, DRAIN_SECONDS),
@@ -54,24 +55,45 @@ class Inference:
         self._identity, self._schema, self._outputs = identity, kind.schema, kind.outputs
         self._fast = FastDecoder(kind.schema)
         self._plane, self._faults = plane, faults
+        # Twice as many as there are columns: of some that are unknown, or there twice, the schema tells the names.
+        self._most_inputs = 2 * len({**self._schema.keyed, **self._schema.raw})
         self.latest = float("-inf")  # when the latest call came (time.perf_counter)
 
     async def answer(self, data: bytes, context: Any) -> bytes:
-        """Answer the bytes of a ModelInferRequest with those of a ModelInferResponse."""
+        """Answer the bytes of a ModelInferRequest with those of a ModelInferResponse.
+
+        Who comes when others wait too long already is told so before the message is parsed.
+        """
         self.latest = started = time.perf_counter()
+        held = len(data) if len(data) > SMALL else 0
+        try:
+            self._plane.check()
+            self._plane.held.take(held)
+        except UnavailableError as error:
+            self._plane.count(told(error).counted, started)
+            await _abort(context, error, self._faults, "")
+        try:
+            return await self._answer(data, context, started)
+        finally:
+            self._plane.held.give_back(held)
+
+    async def _answer(self, data: bytes, context: Any, started: float) -> bytes:
         headers: dict[str, Any] = dict(context.invocation_metadata() or ())
         request_id = ""
         try:
             request = _parsed(pb.ModelInferRequest, data)
             self._check_model(request)
             request_id = check_id(request.id or headers.get("x-request-id") or os.urandom(16).hex())
+            if len(data) > SMALL:
+                self._check_size(request)
         except RefusedError as error:
             # Another model's or another version's, which are not counted as this one's.
             await _abort(context, error, self._faults, request_id)
         except RequestError as error:
             self._plane.count("invalid", started)
             await _abort(context, error, self._faults, request_id)
-        wanted = tuple(output.name for output in request.outputs)
+        # Each once, as in REST: thousands of names would be as many copies.
+        wanted = dict.fromkeys(output.name for output in request.outputs)
         raw = bool(request.raw_input_contents)
         identity = self._identity
 
@@ -103,6 +125,16 @@ class Inference:
             raise RefusedError(HTTPStatus.NOT_FOUND, f"Model with name {model} does not exist.")
         if version and version != self._identity.version:
             raise RefusedError(HTTPStatus.NOT_FOUND, f"Model with name {model}, version {version}, does not exist.")
+
+    def _check_size(self, request: Any) -> None:
+        """Raises RequestError for more parts than any good request has: some megabytes of empty ones take seconds, and
+        a hundred times their size, to be looked at one by one."""
+        _check_count("the request", "inputs", request.inputs, self._most_inputs)
+        _check_count("the request", "outputs", request.outputs, _MOST_OUTPUTS)
+        for item in request.inputs:
+            for field, values in (*item.contents.ListFields(), *item.ListFields()):
+                if field.is_repeated:
+                    _check_count(f"column {shown(item.name)}", f"{field.name}", values, MAX_ROWS)
 
     def _rows(self, request: Any) -> Rows:
         given = tensors.parameters(request.parameters) if request.parameters else {}
@@ -192,6 +224,11 @@ def _parsed(kind: Any, data: bytes) -> Any:
         return kind.FromString(data)
     except DecodeError:
         raise RequestError(f"the request is no {kind.DESCRIPTOR.full_name} of the V2 protocol") from None
+
+
+def _check_count(whose: str, what: str, found: Sized, most: int) -> None:
+    if len(found) > most:
+        raise RequestError(f"{whose} has {len(found)} {what}; allowed: {most} at most")
 
 
 async def _abort(context: Any, error: Exception, faults: FaultLog, request_id: str) -> None:

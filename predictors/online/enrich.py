@@ -7,6 +7,7 @@ from itertools import chain
 from typing import Any
 
 from predictors.online.histories import Histories, Windows, events_of
+from predictors.online.patience import Patience
 from predictors.requests.rows import Rows
 from serin.artifact import Manifest
 from serin.online.plan import LogPlan, TablePlan, WindowPlan
@@ -81,7 +82,7 @@ class OnlineFeatures:
     """The features of a model that come from the online store."""
 
     def __init__(self, store: OnlineStore, manifest: Manifest) -> None:
-        self._store = store
+        self._store, self._patience = store, Patience()
         self._plan = manifest.online
         self._views: tuple[TablePlan | WindowPlan, ...] = (*manifest.online.tables, *manifest.online.windows)
         plans: Iterable[TablePlan | LogPlan] = (*manifest.online.tables, *manifest.online.logs.values())
@@ -104,9 +105,13 @@ class OnlineFeatures:
         return tuple(plan.view for plan in self._views)
 
     async def read(self, rows: Rows) -> Found:
-        """What the store has of the entities in n rows. Raises UnavailableError where it does not answer."""
+        """What the store has of the entities in n rows.
+
+        Raises UnavailableError where it does not answer: at once, while another read finds out whether it does again.
+        """
         places = {name: rows.names.index(name) for name in self._keys}
-        return await self._read({name: [row[place] for row in rows.records] for name, place in places.items()})
+        keys = {name: [row[place] for row in rows.records] for name, place in places.items()}
+        return await self._patience.read(lambda: self._read(keys))
 
     async def _read(self, keys: Mapping[str, Sequence[Any]]) -> Found:
         return await self._store.read(

@@ -87,14 +87,18 @@ class Admission:
 
     def enter(self) -> None:
         """Take a request on; `leave` follows. Raises OverloadedError."""
+        self.check()
+        self.in_flight += 1
+
+    def check(self) -> None:
+        """Raises OverloadedError where `enter` would."""
         if self.in_flight >= self.most:
             raise self._overloaded(f"{self.in_flight} requests are in flight; allowed: {self.most}")
-        self._check()
-        self.in_flight += 1
+        self._check_rows()
 
     def wait(self, rows: int) -> int:
         """Have the rows of a request that was taken on wait, and give back how many. Raises OverloadedError."""
-        self._check()
+        self._check_rows()
         self.rows += rows
         return rows
 
@@ -103,7 +107,7 @@ class Admission:
         self.in_flight -= 1
         self.rows -= rows
 
-    def _check(self) -> None:
+    def _check_rows(self) -> None:
         # Whatever takes long by itself is taken on where nothing waits.
         if self.rows and self.rows > self.cost.most_rows:
             seconds = self.cost.seconds(self.rows)

@@ -82,3 +82,25 @@ def test_callers_that_reset_their_connections_leave_no_traceback(predictor: Pred
         caller.close()
     assert httpx.post(predictor.http + PATH, content=BODY).status_code == 200
     assert "\nTraceback" not in predictor.output.read_text()
+
+
+OFFER = "POST {} HTTP/1.1\r\nhost: here\r\nconnection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\n{}\r\n\r\n"
+LENGTH, CHUNKED = f"content-length: {len(BODY)}", "transfer-encoding: chunked"
+
+
+@pytest.mark.parametrize("parts", [1, 2, 50])
+@pytest.mark.parametrize(("framing", "body"), [(LENGTH, BODY), (CHUNKED, b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY))])
+def test_an_offer_of_http_2_changes_nothing(predictor: Predictor, framing: str, body: bytes, parts: int) -> None:
+    """Java's own client makes one with its first request."""
+    sent = OFFER.format(PATH, framing).encode() + body + head(len(BODY)) + BODY
+    size = len(sent) // parts + 1
+    with connected(predictor) as caller:
+        caller.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for place in range(0, len(sent), size):
+            caller.sendall(sent[place : place + size])
+        received = b""
+        while received.count(b'"model_version":"12"') < 2:
+            more = caller.recv(4096)
+            assert more, received
+            received += more
+    assert received.count(b"HTTP/1.1 200 OK") == 2

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import pytest
 from prometheus_client import CollectorRegistry
 
-from predictors.dataplane import SMALL
+from predictors.dataplane import EXPLAINED, SMALL
 from predictors.metrics import Metrics
 from predictors.requests.rows import Options, Rows
 from predictors.requests.schema import RequestSchema
@@ -432,3 +432,36 @@ def test_explanation_is_made_in_a_thread_of_its_own_and_counts_as_no_prediction(
     assert (first["n"], second["n"], first["found"]) == (1, 2, [1, 2])
     assert first["in"].startswith("explain")
     assert sum(value or 0 for value in counted(registry).values()) == 0
+
+
+def test_more_explanations_than_may_wait_are_refused_and_predictions_are_not(tmp_path: Path) -> None:
+    go_on = threading.Event()
+
+    class Explains(Doubles):
+        def explain(self, rows: Rows, found: Any) -> Any:
+            go_on.wait(10)
+            return [{}]
+
+    kind, registry = Explains(), CollectorRegistry()
+    with plane_of(kind, tmp_path, registry) as plane:
+
+        async def ask() -> list[Any]:
+            def decode() -> Rows:
+                return kind.schema.from_v1(of(1), datetime.now(UTC))
+
+            asked = [plane.plane.explain(decode, request_id="r", size=10) for _ in range(EXPLAINED + 2)]
+            waiting = [asyncio.ensure_future(each) for each in asked]
+            await asyncio.sleep(0)
+            answer = await plane.request(of(1), "r-1")
+            go_on.set()
+            return [answer, *await asyncio.gather(*waiting, return_exceptions=True)]
+
+        answer, *explained = asyncio.run(ask())
+        assert doubles([answer]) == [[2]]
+        assert explained[:EXPLAINED] == [[{}]] * EXPLAINED
+        for refused in explained[EXPLAINED:]:
+            assert isinstance(refused, OverloadedError)
+            assert str(refused) == "8 requests wait for explanations; allowed: 8"
+    labels = {**LABELS, "status": "overloaded"}
+    assert registry.get_sample_value("model_explanations_total", labels) == 2
+    assert registry.get_sample_value("model_requests_in_flight", LABELS) == 0

@@ -3,7 +3,7 @@ import gzip
 import json
 import struct
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from predictors.faults import FaultLog
 from predictors.identity import Identity
 from predictors.log.columns import schema as log_schema
 from predictors.log.writer import PredictionLog
-from predictors.metrics import Metrics
+from predictors.metrics import STATUSES, Metrics
 from predictors.online.events import EventSink
 from predictors.requests.rows import Rows
 from predictors.requests.schema import RequestSchema
@@ -66,6 +66,7 @@ class Thousandth(Kind):
         return Answered(rows, {"score": scores, "decision": [score >= 0.5 for score in scores]}, {}, unknown)
 
     def explain(self, rows: Rows, found: Any) -> Any:
+        self.answer(rows, found, datetime.now(UTC))
         return [{"AMOUNT": amount} for amount in rows.columns["AMOUNT"]]
 
 
@@ -141,9 +142,14 @@ class Edge:
 
     @property
     def counted(self) -> dict[str, float]:
-        name, found = "model_predictions_total", {}
-        for status in ("ok", "invalid", "error"):
-            found[status] = self.registry.get_sample_value(name, {**LABELS, "status": status}) or 0
+        return self._counted("model_predictions_total")
+
+    @property
+    def explained(self) -> dict[str, float]:
+        return self._counted("model_explanations_total")
+
+    def _counted(self, name: str) -> dict[str, float]:
+        found = {status: self.registry.get_sample_value(name, {**LABELS, "status": status}) for status in STATUSES}
         return {status: count for status, count in found.items() if count}
 
 
@@ -251,6 +257,32 @@ def test_partial_answers_name_the_refused_rows_in_v1_and_v2(edge: Edge) -> None:
 def test_request_is_counted_once_by_its_outcome(edge: Edge, path: str, body: bytes, code: int, counted: str) -> None:
     assert edge.post(path, body) == code
     assert edge.counted == {counted: 1}
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "counted"),
+    [
+        (BODY, 200, "ok"),
+        (amount(-1), 400, "invalid"),
+        (b"{", 400, "invalid"),
+        (b" " * (MAX_BODY + 1), 413, "invalid"),
+        (amount(666), 500, "error"),
+    ],
+)
+def test_request_to_explain_is_counted_apart(edge: Edge, body: bytes, code: int, counted: str) -> None:
+    assert edge.post(EXPLAIN, body) == code
+    assert (edge.explained, edge.counted) == ({counted: 1}, {})
+
+
+@pytest.mark.parametrize("path", [PREDICT, INFER, EXPLAIN])
+def test_overload_is_told_before_a_body_is_decoded(edge: Edge, path: str) -> None:
+    for _ in range(8):
+        edge.plane._admission.enter()
+    assert edge.post(path, b"{") == 503
+    assert edge.error.endswith("8 requests are in flight; allowed: 8")
+    assert (edge.explained if path == EXPLAIN else edge.counted) == {"overloaded": 1}
+    for _ in range(8):
+        edge.plane._admission.leave(0)
 
 
 def test_error_that_is_ours_is_told_to_the_log_and_not_to_the_caller(edge: Edge) -> None:

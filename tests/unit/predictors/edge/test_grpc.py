@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -16,8 +17,8 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc.servicer import InferenceServicer
 from prometheus_client import CollectorRegistry
 
-from predictors.dataplane import DataPlane
-from predictors.edge.body import MAX_BODY
+from predictors.dataplane import SMALL, DataPlane
+from predictors.edge.body import MAX_BODY, MAX_HELD
 from predictors.edge.errors import MAX_HEADER, fit_header
 from predictors.edge.grpc import GrpcServer, Inference
 from predictors.edge.kserve import FixedRepository, OneModelDataPlane
@@ -67,16 +68,16 @@ class Service:
         self._loop = asyncio.Runner()
         self.faults = FaultLog(IDENTITY, self.told.append)
         kind = Thousandth()
-        self._plane = DataPlane(IDENTITY, kind, log, metrics, max_threads=1, max_concurrency=8)
+        self.plane = DataPlane(IDENTITY, kind, log, metrics, max_threads=1, max_concurrency=8)
         model = PredictorModel(IDENTITY, kind)
         models = ModelRepository()
         models.update(model)
         servicer = InferenceServicer(OneModelDataPlane(models, model, "12"), FixedRepository(models))
-        self.inference = Inference(IDENTITY, kind, self._plane, self.faults)
+        self.inference = Inference(IDENTITY, kind, self.plane, self.faults)
         self._loop.run(self._start(servicer))
 
     async def _start(self, servicer: Any) -> None:
-        await self._plane.start()
+        await self.plane.start()
         self._server = GrpcServer(servicer, self.inference, self.faults, "127.0.0.1", 0)
         await self._server.start()
         self.port = self._server.port
@@ -110,7 +111,7 @@ class Service:
 
     def close(self) -> None:
         self._loop.run(self._server.stop(0))
-        self._loop.run(self._plane.close())
+        self._loop.run(self.plane.close())
         self._loop.close()
 
 
@@ -305,3 +306,62 @@ def test_port_that_is_taken_is_named(service: Service) -> None:
 
     with pytest.raises(ConflictError, match=f"gRPC port {service.port} on 127.0.0.1 can't be opened"):
         asyncio.run(bind())
+
+
+def test_an_output_that_is_asked_for_twice_comes_once(service: Service) -> None:
+    answer = service.infer(*row(), outputs=[{"name": "score"}] * 60)
+    assert [output.name for output in answer.outputs] == ["score"]
+
+
+EMPTY = {"name": "AMOUNT"}
+
+
+@pytest.mark.parametrize(
+    ("parts", "text"),
+    [
+        ({"inputs": [EMPTY] * 2**19}, "the request has 524288 inputs; allowed: "),
+        ({"inputs": row(), "outputs": [{"name": "score"}] * 2**19}, "the request has 524288 outputs; allowed: 64"),
+        (
+            {"inputs": [*row()[:2], {**row()[2], "contents": {"bytes_contents": [b""] * 2**20}}]},
+            "column 'CHANNEL' has 1048576 bytes_contents; allowed: 4096 at most",
+        ),
+        ({"inputs": [{**EMPTY, "shape": [1] * 2**20}]}, "column 'AMOUNT' has 1048576 shape; allowed: 4096 at most"),
+    ],
+)
+def test_millions_of_parts_are_refused_before_a_look_at_each(service: Service, parts: Any, text: str) -> None:
+    data = request(**parts)
+    started = time.thread_time()
+    code, _, details, _ = service.call(data)
+    assert (code.name, text in details) == ("INVALID_ARGUMENT", True), details
+    assert time.thread_time() - started < 1
+
+
+def test_a_large_message_is_refused_where_others_hold_too_much(service: Service) -> None:
+    overloaded, held = service.count("overloaded"), service.plane.held
+    large = request(*row(channel=b"c" * 2 * SMALL))
+    held.take(MAX_HELD)
+    try:
+        code, _, details, trailing = service.call(large)
+        assert (code.name, trailing["retry-after"]) == ("UNAVAILABLE", "1")
+        assert details == f"the bodies of requests have {MAX_HELD} bytes; allowed: {MAX_HELD}"
+        assert service.infer(*row()).outputs
+    finally:
+        held.give_back(MAX_HELD)
+    assert service.call(large)[0].name == "INVALID_ARGUMENT"
+    assert (service.count("overloaded"), held.bytes) == (overloaded + 1, 0)
+    service.told.clear()
+
+
+def test_overload_is_told_before_a_message_is_parsed(service: Service) -> None:
+    overloaded = service.count("overloaded")
+    for _ in range(8):
+        service.plane._admission.enter()
+    try:
+        code, _, details, trailing = service.call(b"\xff")
+    finally:
+        for _ in range(8):
+            service.plane._admission.leave(0)
+    assert (code.name, trailing["retry-after"]) == ("UNAVAILABLE", "1")
+    assert details.endswith("8 requests are in flight; allowed: 8")
+    assert service.count("overloaded") == overloaded + 1
+    service.told.clear()
