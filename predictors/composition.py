@@ -56,9 +56,10 @@ def serve(options: argparse.Namespace, served: LoadedModel | Kind) -> str:
     with ExitStack() as stack:
         parts = _parts(options, served, stack)
         how = served.engines if isinstance(served, LoadedModel) else type(served).__name__
-        logger.info("%s scores with %s", parts.identity, how)
         model = PredictorModel(parts.identity, parts.kind)
         kserve = KServeParts(parts.identity, model, parts.faults)
+        # Not before: it is KServe that sets up logging.
+        logger.info("%s scores with %s; its prediction log goes to %s", parts.identity, how, parts.log.folder)
         stack.callback(parts.faults.close)
         parts.log.start()
         stack.callback(parts.log.close)

@@ -75,9 +75,11 @@ class DataPlane:
         gc.collect()
         gc.freeze()
         logger.info(
-            "%s: a batch takes about %.2f ms and %.1f us a row; those of up to %d rows are scored on the event loop; "
+            "%s: a batch %s %.2f ms and %.1f us a row; those of up to %d rows are scored on the event loop; "
             "at most %d requests are in flight",
-            self._identity, self._cost.base * 1e3, self._cost.row * 1e6, self._cost.quick_rows, self._admission.most,
+            self._identity,
+            "takes about" if self._cost.is_measured else "is taken to need, until there are some,",
+            self._cost.base * 1e3, self._cost.row * 1e6, self._cost.quick_rows, self._admission.most,
         )  # fmt: skip
 
     def check(self) -> None:

@@ -63,7 +63,7 @@ class PredictionLog:
     ) -> None:
         """`folder` is the log's place in the store, a path or an s3:// URI; `spool` a local folder, which predictors
         with the same `folder` may share; `columns` what `columns.schema` gives."""
-        self._folder = folder
+        self.folder = folder
         self._limits = limits or Limits()
         self._schema = spooled(columns, identity)
         self._spool = Spool(spool, self._schema, self._limits.spool_bytes)
@@ -153,7 +153,7 @@ class PredictionLog:
             logger.error(
                 "%d files (%d bytes) of the prediction log are not in %s and stay in %s; the next predictor that uses "
                 "this spool stores them",
-                len(files), self._spool.size, self._folder, self._spool.folder,
+                len(files), self._spool.size, self.folder, self._spool.folder,
             )  # fmt: skip
         self._spool.close()
 

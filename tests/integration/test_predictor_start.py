@@ -43,7 +43,9 @@ def test_log_holds_every_scored_row_after_sigterm(tmp_path: Path) -> None:
     assert table["score"] == scores
     assert table["TX_AMOUNT"] == [float(n) for n in range(50)]
     assert set(table["model_version"]) == {"12"}
-    assert "Traceback" not in running.output.read_text()
+    told = running.output.read_text()
+    assert "Traceback" not in told
+    assert f"its prediction log goes to {log}" in told
 
 
 def test_port_0_is_any_that_is_free_and_is_told(tmp_path: Path) -> None:
