@@ -147,9 +147,7 @@ def _bytes(location: str) -> bytes:
         raise UnavailableError(f"{location} can't be read: {first_line(error)}") from None
 
 
-def write_table(
-    table: pa.Table, location: str, system: fs.FileSystem | None = None, *, quick: bool = False
-) -> None:
+def write_table(table: pa.Table, location: str, system: fs.FileSystem | None = None, *, quick: bool = False) -> None:
     """Write one Parquet file in place of what is at `location`; `system` is the file system of its folder where one has
     it (`impatient`). Raises UnavailableError: nothing was written.
 
