@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from predictors.batch.typed import Wrong, typed
+from predictors.batch.typed import Wrong, cast, typed
 from predictors.load import LoadedModel
 from predictors.requests.rows import Options, Rows, RowsRefusedError
 from predictors.requests.schema import MAX_ROWS
@@ -282,7 +282,7 @@ def floats(values: pa.Array) -> NDArray[np.float64]:
     """Numbers and truth values as float64, NaN where there is none."""
     if pa.types.is_boolean(values.type):
         values = values.cast(pa.int8())
-    numbers: NDArray[np.float64] = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    numbers: NDArray[np.float64] = cast(values, pa.float64()).to_numpy(zero_copy_only=False)
     return numbers
 
 

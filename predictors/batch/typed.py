@@ -38,7 +38,7 @@ def typed(column: RequestColumn, values: pa.Array) -> tuple[pa.Array, Wrong]:
         return found, {}
     missing = _missing(found)
     good = np.full(len(found), True) & sure
-    for _, breaks in column.rules():
+    for breaks in _rules(column):
         good &= ~breaks(numbers) | missing
     if not column.nullable:
         good &= ~missing
@@ -47,6 +47,12 @@ def typed(column: RequestColumn, values: pa.Array) -> tuple[pa.Array, Wrong]:
         return found, {}
     rest, wrong = _value_by_value(column, values.take(pa.array(places)))
     return _put(found, places, rest), {int(places[place]): text for place, text in wrong.items()}
+
+
+def cast(values: pa.Array, kind: pa.DataType) -> pa.Array:
+    """As values of another type, whatever that loses. What is of the type already does not go through Arrow, where this
+    thread would have to wait for the one that reads ahead."""
+    return values if values.type == kind else values.cast(kind, safe=False)
 
 
 def _keep_the_rules(column: RequestColumn, found: pa.Array, numbers: NDArray[Any]) -> bool:
@@ -58,7 +64,16 @@ def _keep_the_rules(column: RequestColumn, found: pa.Array, numbers: NDArray[Any
         if not column.nullable:
             return False
         ends = np.array([np.fmin.reduce(numbers), np.fmax.reduce(numbers)])
-    return not any(breaks(ends).any() for _, breaks in column.rules())
+    return not any(breaks(ends).any() for breaks in _rules(column))
+
+
+def _rules(column: RequestColumn) -> list[Callable[[NDArray[Any]], Any]]:
+    """What says which values of an array are not surely right. Limits are floats: NumPy rounds a large whole number
+    before it compares, Python does not."""
+    rules = [breaks for _, breaks in column.rules()]
+    if column.type == "integer" and (column.min, column.max) != (None, None):
+        rules.append(lambda numbers: (numbers > MAX_EXACT) | (numbers < -MAX_EXACT))
+    return rules
 
 
 def _value_by_value(column: RequestColumn, values: pa.Array) -> tuple[pa.Array, Wrong]:
@@ -86,18 +101,18 @@ def _by_distinct(column: RequestColumn, values: pa.Array) -> tuple[pa.Array, Wro
 def _numbers(values: pa.Array) -> _Taken | None:
     if not _is_numeric(values.type):
         return None
-    return values.cast(pa.float64(), safe=False), True
+    return cast(values, pa.float64()), True
 
 
 def _integers(values: pa.Array) -> _Taken | None:
     if pa.types.is_integer(values.type):
-        found = values.cast(pa.int64(), safe=False)
+        found = cast(values, pa.int64())
         if values.type != pa.uint64():
             return found, True
         return found, pc.fill_null(pc.greater_equal(found, 0), True).to_numpy(zero_copy_only=False)
     if not _is_numeric(values.type):
         return None
-    floats = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    floats = cast(values, pa.float64()).to_numpy(zero_copy_only=False)
     missing = np.isnan(floats)
     sure = missing | ((np.floor(floats) == floats) & (np.abs(floats) <= MAX_EXACT))
     whole = np.where(sure & ~missing, floats, 0).astype(np.int64)
