@@ -17,6 +17,7 @@ from serin.errors import DataError, UnavailableError
 
 Write = Callable[[pa.Table], None]
 FORMATS = (".parquet", ".csv")
+_GROUP_ROWS = 1 << 17  # of a Parquet file: readers take a row group at a time
 
 
 def check_target(location: str, source: str) -> None:
@@ -62,8 +63,30 @@ def _writer(file: Path, location: str, schema: pa.Schema) -> Iterator[Write]:
     else:
         # No two scores are the same, and no two numbers of rows: a dictionary of them only costs time.
         texts_of = [field.name for field in schema if pa.types.is_string(field.type)]
-        with pq.ParquetWriter(str(file), schema, write_page_checksum=True, use_dictionary=texts_of) as parquet:
-            yield parquet.write_table
+        with (
+            pq.ParquetWriter(str(file), schema, write_page_checksum=True, use_dictionary=texts_of) as parquet,
+            _gathered(parquet.write_table) as write,
+        ):
+            yield write
+
+
+@contextmanager
+def _gathered(write: Write) -> Iterator[Write]:
+    """What hands tables on as one, once they have _GROUP_ROWS rows, and the last of them when the block ends."""
+    waiting: list[pa.Table] = []
+
+    def gather(table: pa.Table) -> None:
+        waiting.append(table)
+        if sum(map(len, waiting)) >= _GROUP_ROWS:
+            hand_on()
+
+    def hand_on() -> None:
+        write(pa.concat_tables(waiting))
+        waiting.clear()
+
+    yield gather
+    if waiting:
+        hand_on()
 
 
 def _upload(file: Path, location: str) -> None:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from predictors.batch.typed import Wrong, typed
+from predictors.batch.typed import Wrong, cast, typed
 from predictors.load import LoadedModel
 from predictors.requests.rows import Options, Rows, RowsRefusedError
 from predictors.requests.schema import MAX_ROWS
@@ -142,7 +142,7 @@ class TableScorer:
 
     def _score_raw(self, checked: _Checked) -> "_Found":
         inputs, unknown = self._inputs(checked)
-        nothing = np.isnan(inputs).all(axis=1)
+        nothing = _all_missing(inputs)
         refused = {int(checked.places[place]): self._unknown(checked, int(place)) for place in np.flatnonzero(nothing)}
         kept = np.flatnonzero(~nothing)
         scores, more = self._predicted(inputs[kept] if refused else inputs)
@@ -282,8 +282,18 @@ def floats(values: pa.Array) -> NDArray[np.float64]:
     """Numbers and truth values as float64, NaN where there is none."""
     if pa.types.is_boolean(values.type):
         values = values.cast(pa.int8())
-    numbers: NDArray[np.float64] = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    numbers: NDArray[np.float64] = cast(values, pa.float64()).to_numpy(zero_copy_only=False)
     return numbers
+
+
+def _all_missing(inputs: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Which of the rows are all NaN; most matrices have a column without any, and no row is then."""
+    missing = np.ones(len(inputs), bool)
+    for column in inputs.T:
+        missing &= np.isnan(column)
+        if not missing.any():
+            break
+    return missing
 
 
 def _missing(values: pa.Array | NDArray[np.float64]) -> NDArray[np.bool_]:

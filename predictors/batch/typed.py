@@ -5,7 +5,7 @@ table's values are refused as a request's are, and with the same words.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -17,8 +17,9 @@ from serin.artifact import RequestColumn
 from serin.columns import MAX_EXACT, TYPES, TypeName
 
 Wrong = dict[int, str]
-# Values of the type's Arrow type (nulls where there are none), and which of them surely are what the table holds.
-_Taken = tuple[pa.Array, NDArray[np.bool_]]
+# Values of the type's Arrow type (nulls where there are none), and which of them surely are what the table holds: True
+# where all are.
+_Taken = tuple[pa.Array, NDArray[np.bool_] | Literal[True]]
 
 
 def typed(column: RequestColumn, values: pa.Array) -> tuple[pa.Array, Wrong]:
@@ -33,18 +34,46 @@ def typed(column: RequestColumn, values: pa.Array) -> tuple[pa.Array, Wrong]:
         return _value_by_value(column, values)
     found, sure = taken
     numbers = _numpy(found, column.type)
-    missing = _missing(found)
-    for _, breaks in column.rules():
-        # Hardly ever does one.
-        if (broken := breaks(numbers)).any():
-            sure &= ~broken | missing
-    if not column.nullable:
-        sure &= ~missing
-    if sure.all():
+    if sure is True and _keep_the_rules(column, found, numbers):
         return found, {}
-    places = np.flatnonzero(~sure)
+    missing = _missing(found)
+    good = np.full(len(found), True) & sure
+    for breaks in _rules(column):
+        good &= ~breaks(numbers) | missing
+    if not column.nullable:
+        good &= ~missing
+    places = np.flatnonzero(~good)
+    if not len(places):
+        return found, {}
     rest, wrong = _value_by_value(column, values.take(pa.array(places)))
     return _put(found, places, rest), {int(places[place]): text for place, text in wrong.items()}
+
+
+def cast(values: pa.Array, kind: pa.DataType) -> pa.Array:
+    """As values of another type, whatever that loses. What is of the type already does not go through Arrow, where this
+    thread would have to wait for the one that reads ahead."""
+    return values if values.type == kind else values.cast(kind, safe=False)
+
+
+def _keep_the_rules(column: RequestColumn, found: pa.Array, numbers: NDArray[Any]) -> bool:
+    """Whether all values surely do, seen by the least and the greatest: all rules but `allowed` are limits."""
+    if column.allowed is not None or not len(numbers) or (found.null_count and not column.nullable):
+        return False
+    ends = np.array([numbers.min(), numbers.max()])
+    if np.isnan(ends[0]):
+        if not column.nullable:
+            return False
+        ends = np.array([np.fmin.reduce(numbers), np.fmax.reduce(numbers)])
+    return not any(breaks(ends).any() for breaks in _rules(column))
+
+
+def _rules(column: RequestColumn) -> list[Callable[[NDArray[Any]], Any]]:
+    """What says which values of an array are not surely right. Limits are floats: NumPy rounds a large whole number
+    before it compares, Python does not."""
+    rules = [breaks for _, breaks in column.rules()]
+    if column.type == "integer" and (column.min, column.max) != (None, None):
+        rules.append(lambda numbers: (numbers > MAX_EXACT) | (numbers < -MAX_EXACT))
+    return rules
 
 
 def _value_by_value(column: RequestColumn, values: pa.Array) -> tuple[pa.Array, Wrong]:
@@ -72,20 +101,18 @@ def _by_distinct(column: RequestColumn, values: pa.Array) -> tuple[pa.Array, Wro
 def _numbers(values: pa.Array) -> _Taken | None:
     if not _is_numeric(values.type):
         return None
-    found = values.cast(pa.float64(), safe=False)
-    return found, np.ones(len(found), bool)
+    return cast(values, pa.float64()), True
 
 
 def _integers(values: pa.Array) -> _Taken | None:
     if pa.types.is_integer(values.type):
-        found = values.cast(pa.int64(), safe=False)
-        sure = np.ones(len(found), bool)
-        if values.type == pa.uint64():
-            sure = pc.fill_null(pc.greater_equal(found, 0), True).to_numpy(zero_copy_only=False)
-        return found, sure
+        found = cast(values, pa.int64())
+        if values.type != pa.uint64():
+            return found, True
+        return found, pc.fill_null(pc.greater_equal(found, 0), True).to_numpy(zero_copy_only=False)
     if not _is_numeric(values.type):
         return None
-    floats = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    floats = cast(values, pa.float64()).to_numpy(zero_copy_only=False)
     missing = np.isnan(floats)
     sure = missing | ((np.floor(floats) == floats) & (np.abs(floats) <= MAX_EXACT))
     whole = np.where(sure & ~missing, floats, 0).astype(np.int64)
@@ -93,7 +120,7 @@ def _integers(values: pa.Array) -> _Taken | None:
 
 
 def _booleans(values: pa.Array) -> _Taken | None:
-    return (values, np.ones(len(values), bool)) if pa.types.is_boolean(values.type) else None
+    return (values, True) if pa.types.is_boolean(values.type) else None
 
 
 def _times(values: pa.Array) -> _Taken | None:
@@ -101,7 +128,7 @@ def _times(values: pa.Array) -> _Taken | None:
         return None
     # One without a zone is in UTC; nanoseconds are cut to what is kept everywhere.
     moments = values.cast(pa.timestamp("us", tz=getattr(values.type, "tz", None)), safe=False)
-    return moments.cast(pa.int64()).cast(TYPES["timestamp"].arrow), np.ones(len(values), bool)
+    return moments.cast(pa.int64()).cast(TYPES["timestamp"].arrow), True
 
 
 _TAKERS: Mapping[TypeName, Callable[[pa.Array], _Taken | None]] = {

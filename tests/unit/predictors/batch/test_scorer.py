@@ -213,6 +213,12 @@ def test_a_time_of_another_age_is_refused() -> None:
     assert wrong[0].startswith("not an ISO 8601 time")
 
 
+def test_whole_numbers_are_held_to_their_limits_where_floats_no_longer_tell_them_apart() -> None:
+    column = RequestColumn(name="c", type="integer", max=1e18)
+    found, wrong = typed(column, pa.array([10**18, 10**18 + 1]))
+    assert (found.to_pylist(), wrong) == ([10**18, None], {1: "above 1e+18 (found 1000000000000000001)"})
+
+
 def test_decimals_are_numbers() -> None:
     values = pa.array([Decimal("1.50"), None])
     found, wrong = typed(RequestColumn(name="c", type="number", nullable=True), values)
