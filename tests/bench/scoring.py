@@ -1,11 +1,16 @@
-"""Batch scoring of raw numeric rows beside the native model's own rows a second of processor time, in the same process,
-turn by turn."""
+"""Batch scoring of raw numeric rows beside the native model's own rows a second, in the same process, turn by turn.
+
+A shared machine is a third slower in one second than in the next, so what counts is the median of the turns' ratios, of
+which each is of two neighbours; it is told by processor time, by which it is judged, and by the clock, where reading
+goes on beside scoring.
+"""
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import pyarrow as pa
@@ -22,8 +27,10 @@ from serin.workspace import Workspace
 from tests.bench.checks import accept
 from tests.factories import make_case, make_manifest
 
-ROWS, COLUMNS, TURNS = 500_000, 30, 5
+ROWS, COLUMNS, TURNS = 1_000_000, 30, 7
 _NAMES = [f"x{place}" for place in range(COLUMNS)]
+
+Seconds = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -51,16 +58,27 @@ def run() -> None:
         matrix = rows.astype(np.float32)
         native, platform = load(model).predict, _platform(root / "workspace", model)
         case = make_case({**dict.fromkeys(_NAMES, "number"), "id": "integer", "y": "integer"}, request=_NAMES)
-        alone, scored = [], []
-        for _ in range(TURNS):
-            alone.append(_seconds(lambda: native(matrix)))
-            scored.append(_seconds(lambda: score_table(platform, case, str(table), str(root / "scores.parquet"))))
-    print(f"batch scoring: {ROWS:,} raw rows of {COLUMNS} numbers, XGBoost of 200 trees, by processor time")
-    print(f"  the model alone {ROWS / min(alone):>12,.0f} rows/s (median {ROWS / float(np.median(alone)):,.0f})")
-    print(f"  serin score     {ROWS / min(scored):>12,.0f} rows/s (median {ROWS / float(np.median(scored)):,.0f})")
-    print(f"  ratio {min(alone) / min(scored):.2f} (of the medians {np.median(alone) / np.median(scored):.2f})")
-    ratio = min(alone) / min(scored)
-    accept(f"serin score at {ratio:.2f} of the native model's rows/s, at least 0.8", ratio >= 0.8)
+        turns = [
+            (
+                _seconds(lambda: native(matrix)),
+                _seconds(lambda: score_table(platform, case, str(table), str(root / "scores.parquet"))),
+            )
+            for _ in range(TURNS)
+        ]
+    print(f"batch scoring: {ROWS:,} raw rows of {COLUMNS} numbers, XGBoost of 200 trees, medians of {TURNS} turns")
+    ratios = [_compared(what, *zip(*turns, strict=True), place) for place, what in enumerate(("processor", "clock"))]
+    accept(f"serin score at {ratios[0]:.2f} of the native model's rows/s, at least 0.8", ratios[0] >= 0.8)
+
+
+def _compared(what: str, alone: Sequence[Seconds], scored: Sequence[Seconds], place: int) -> float:
+    """Print both by one kind of time, and give their ratio."""
+    ours, theirs = [turn[place] for turn in scored], [turn[place] for turn in alone]
+    ratio = median(one / other for one, other in zip(theirs, ours, strict=True))
+    print(
+        f"  by {what}: the model alone {ROWS / median(theirs):,.0f} rows/s, serin score {ROWS / median(ours):,.0f}, "
+        f"ratio {ratio:.2f}"
+    )
+    return ratio
 
 
 def _model(folder: Path, random: np.random.Generator) -> Path:
@@ -88,11 +106,11 @@ def _platform(root: Path, model: Path) -> Platform:
     return replace(platform, registry=_Registry(model))  # type: ignore[arg-type]
 
 
-def _seconds(work: Callable[[], object]) -> float:
-    """Of the processor, all threads together: what else the machine does counts little."""
-    start = time.process_time()
+def _seconds(work: Callable[[], object]) -> Seconds:
+    """Of the processor, all threads together, and by the clock."""
+    processor, clock = time.process_time(), time.perf_counter()
     work()
-    return time.process_time() - start
+    return time.process_time() - processor, time.perf_counter() - clock
 
 
 if __name__ == "__main__":
