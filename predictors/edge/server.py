@@ -104,6 +104,8 @@ class Ports:
         try:
             ready(True)
             await _first(self._stopping.wait(), serving)
+            # First, or an answer that says "not ready" could keep its connection.
+            self._http.say_goodbye()
             ready(False)
             await _first(self._drain(serving), self._at_once.wait())
         finally:
@@ -122,7 +124,6 @@ class Ports:
             self._at_once.set()
 
     async def _drain(self, serving: "asyncio.Task[None]") -> None:
-        self._http.say_goodbye()
         await _until(self._nobody_asks(), DRAIN_SECONDS)
         self._http.should_exit = True
         await asyncio.gather(serving, self._grpc.stop(self._grace))
