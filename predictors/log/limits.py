@@ -17,7 +17,7 @@ class Limits:
     rows: int = 100_000
     seconds: float = 0.25
     file_seconds: float = 10.0
-    file_bytes: int = 16 * 1024**2
+    file_bytes: int = 8 * 1024**2
     spool_bytes: int = 1024**3
     pause_seconds: float = 0.008
     close_seconds: float = 6.0
