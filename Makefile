@@ -77,8 +77,10 @@ check: $(READY) ## format, lint, types, import rules
 	@$(BIN)/mypy
 	@out=$$($(BIN)/lint-imports --no-logo 2>&1) || { echo "$$out"; exit 1; }
 
-fuzz: $(READY) ## ten times the requests that `make test` has for a running predictor (SERIN_FUZZ=N: N times)
-	@SERIN_FUZZ=$${SERIN_FUZZ:-10} $(BIN)/python -m pytest tests/integration/test_fuzz.py
+fuzz: export SERIN_FUZZ ?= 10
+fuzz: $(READY) ## ten times the requests, and the examples, that `make test` makes up, and new ones (SERIN_FUZZ=N: N times)
+	@$(BIN)/python -m pytest tests/integration/test_fuzz.py
+	@$(BIN)/python -m pytest -m hypothesis --hypothesis-profile=default -n 2 tests/unit tests/integration/test_keys.py
 
 bench: $(READY) ## benchmarks, printed as ratios against the references; make bench PART=serving for one of them
 	@tests/bench/packages.sh

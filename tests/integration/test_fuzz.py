@@ -7,7 +7,6 @@ run; SERIN_FUZZ=10 sends ten times as many (`make fuzz`).
 
 import gzip
 import json
-import os
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -20,6 +19,7 @@ from hypothesis import strategies as st
 
 from serin.online.opening import open_store
 from tests.event_log import REFRESHED, fill, transaction
+from tests.examples import TIMES
 from tests.factories import make_artifact, windows_plan
 from tests.integration import fuzz_grpc
 from tests.integration.fuzz_requests import (
@@ -46,7 +46,6 @@ from tests.integration.fuzz_requests import (
 from tests.integration.fuzz_wire import NOTHING, Answer, Wire, request, wire
 from tests.predictor_process import Predictor, row, start, workspace
 
-TIMES = int(os.environ.get("SERIN_FUZZ", "1"))
 # What each test makes up, and how many requests it sends of each: making them up takes longer than answering them. A
 # good request goes before the first and after the last, and after every fiftieth.
 COUNTS = {

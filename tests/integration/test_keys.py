@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -29,6 +28,7 @@ from serin.scaffold.proposal import propose
 from serin.scaffold.render import render_definitions, render_yaml
 from serin.schema import InputColumn, InputSchema
 from serin.workspace import Workspace
+from tests.examples import examples
 from tests.services import workspace_copy
 
 pytestmark = [
@@ -97,8 +97,7 @@ def own(keys: Sequence[Any]) -> list[float]:
 
 
 FEW = settings(
-    max_examples=int(os.environ.get("KEYS_EXAMPLES", "4")),
-    deadline=None,
+    examples(4),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 

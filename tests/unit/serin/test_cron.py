@@ -5,10 +5,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from croniter import croniter
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from serin.cron import checked
+from tests.examples import examples
 
 WEDNESDAY = datetime(2026, 11, 25, 17, 3, tzinfo=UTC)
 
@@ -119,7 +120,7 @@ def _values(field: str, low: int, high: int) -> set[int]:
 
 
 @given(minute=_fields(0, 59), hour=_fields(0, 23), weekday=_fields(0, 7))
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_next_time_is_the_first_minute_that_matches_all_fields(minute, hour, weekday):
     minutes, hours = _values(minute, 0, 59), _values(hour, 0, 23)
     weekdays = {day % 7 for day in _values(weekday, 0, 7)}

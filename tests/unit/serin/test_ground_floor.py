@@ -17,8 +17,10 @@ from serin.errors import ArtifactError, DataError, SerinError, UnavailableError
 from serin.schema import CALENDAR, InputColumn, InputSchema, calendar
 from serin.times import format_duration, parse_duration, parse_time
 from serin.workspace import Workspace
+from tests.examples import examples
 
 
+@examples(100)
 @given(st.integers(min_value=0, max_value=10**8))
 def test_duration_reads_back_what_it_wrote(seconds):
     assert parse_duration(format_duration(timedelta(seconds=seconds))) == timedelta(seconds=seconds)

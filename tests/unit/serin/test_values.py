@@ -4,13 +4,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from serin.columns import TypeName
 from serin.scaffold.columns import describe_key
 from serin.use_case import Label, UseCase, parse
 from serin.values import Notation, convert, outcomes, typed
+from tests.examples import examples
 
 
 def converted(values: Any, to: TypeName, **notation: Any) -> tuple[list[Any], list[bool]]:
@@ -172,7 +173,7 @@ KEYS = st.one_of(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.lists(KEYS, min_size=1, max_size=30))
 @example(["0417", "417"])
 @example(["7.0", "7.00"])
@@ -188,7 +189,7 @@ def test_as_many_entities_as_different_keys(keys: list[str]) -> None:
     assert not misfit.any()
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=20))
 def test_as_many_entities_as_different_unsigned_integers(keys: list[int]) -> None:
     column = pd.Series(keys, dtype="uint64")

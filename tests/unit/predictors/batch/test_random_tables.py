@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
@@ -23,6 +23,7 @@ from predictors.scoring.tabular import TabularKind
 from serin.artifact import Manifest, RequestColumn
 from serin.schema import InputColumn, InputSchema
 from serin.use_case import DerivedFeature
+from tests.examples import examples
 from tests.factories import make_manifest
 
 NOW = datetime(2018, 6, 1, 12, tzinfo=UTC)
@@ -186,7 +187,7 @@ def runner() -> Iterator[asyncio.Runner]:
         yield runner
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(given_table=tables())
 def test_a_table_is_scored_as_its_rows_one_by_one(
     runner: asyncio.Runner, given_table: tuple[tuple[RequestColumn, ...], dict[str, pa.Array]]

@@ -5,15 +5,14 @@ from datetime import UTC, datetime
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from serin.columns import TYPES, TypeName
 from serin.errors import DataError
 from serin.online import codec
+from tests.examples import examples
 
-# No files beside the tests, the same examples in every run, and no opinion on a busy machine.
-steadily = settings(deadline=None, database=None, derandomize=True)
 INTEGERS = st.integers(-(2**63), 2**63 - 1)
 TIMES = st.datetimes(datetime(1970, 1, 1), datetime(2199, 12, 31), timezones=st.just(UTC))
 OF_TYPE: dict[TypeName, st.SearchStrategy[object]] = {
@@ -26,7 +25,7 @@ OF_TYPE: dict[TypeName, st.SearchStrategy[object]] = {
 
 
 @pytest.mark.parametrize("kind", OF_TYPE)
-@steadily
+@examples(100)
 @given(data=st.data())
 def test_values_of_a_column_are_read_back_one_by_one(kind: TypeName, data: st.DataObject) -> None:
     values = data.draw(st.lists(st.none() | OF_TYPE[kind], min_size=1, max_size=20))
@@ -60,7 +59,7 @@ def test_value_of_another_kind_is_refused() -> None:
         codec.value_of(b"\x5a\x00")
 
 
-@steadily
+@examples(100)
 @given(st.lists(st.integers(0, 2**43), min_size=1, max_size=20))
 def test_times_of_rows_are_read_back_to_the_microsecond(microseconds: list[int]) -> None:
     stored = codec.times(np.array(microseconds, np.int64)).tolist()
@@ -68,7 +67,7 @@ def test_times_of_rows_are_read_back_to_the_microsecond(microseconds: list[int])
 
 
 @pytest.mark.parametrize(("kind", "keys"), [("integer", INTEGERS), ("text", st.text())])
-@steadily
+@examples(100)
 @given(data=st.data())
 def test_keys_of_a_column_are_those_of_its_entities(
     kind: TypeName, keys: st.SearchStrategy[object], data: st.DataObject
@@ -89,7 +88,7 @@ def test_key_of_a_type_that_is_no_key_is_refused() -> None:
         codec.entity_key("id", "number", 1.0)
 
 
-@steadily
+@examples(100)
 @given(st.lists(st.binary(max_size=300), min_size=1, max_size=20))
 def test_commands_carry_each_rows_own_bytes(texts: list[bytes]) -> None:
     width = max(len(text) for text in texts) or 1
@@ -99,7 +98,7 @@ def test_commands_carry_each_rows_own_bytes(texts: list[bytes]) -> None:
     assert packed == b"".join(codec.command(b"SET", b"key", text) for text in texts)
 
 
-@steadily
+@examples(100)
 @given(st.text(max_size=40))
 def test_fields_are_feasts_hashes(name: str) -> None:
     import mmh3

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from serin.columns import TYPES, TypeName
 from serin.errors import DataError
 from serin.use_case import WindowFeature, WindowView
 from serin.windows.query import Columns, window_features
+from tests.examples import examples
 
 COLUMNS = Columns("card", "at", ("id",))
 DAY, HOUR, TICK = timedelta(days=1), timedelta(hours=1), timedelta(microseconds=1)
@@ -146,14 +147,14 @@ def with_keys(found: list[Event], keys: Sequence[int]) -> list[Event]:
     return [row | {"id": key} for row, key in zip(found, keys, strict=False)]
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(st.lists(rows, min_size=1, max_size=25), st.permutations(range(-12, 13)), views)
 def test_every_value_is_what_the_declaration_says(found, keys, view):
     events = with_keys(found, keys)
     assert_equal(computed(events, view), defined(events, view))
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(
     st.lists(rows, min_size=1, max_size=20),
     st.permutations(range(-12, 13)),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from serin.times import micros
@@ -22,6 +22,7 @@ from serin.windows.pushes import with_pushed
 from serin.windows.query import Columns, window_features
 from serin.windows.tail import Tail, unpack
 from serin.windows.values import OwnEvent, WindowReader
+from tests.examples import examples
 
 START = datetime(2018, 5, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -121,7 +122,7 @@ def of(own: dict[str, Any], *, keyed: bool = True) -> OwnEvent:
     return OwnEvent(micros(own["at"]), event_id(SCHEMA, own) if keyed else None, own)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(events_of_one, views, st.data())
 def test_values_of_a_tail_and_pushed_events_are_those_counted_by_hand(
     found: list[tuple[int, float | None, str | None]], view: WindowView, data: st.DataObject
@@ -143,7 +144,7 @@ def test_values_of_a_tail_and_pushed_events_are_those_counted_by_hand(
     np.testing.assert_allclose(window_values(view, alone, SCHEMA, of(own)), expected, rtol=1e-9)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(events_of_one, views, st.data())
 def test_values_are_those_of_the_query_over_all_events(
     found: list[tuple[int, float | None, str | None]], view: WindowView, data: st.DataObject
@@ -209,7 +210,7 @@ def merged_tail(rows: Sequence[dict[str, Any]], schema: EventSchema) -> Tail:
     return replace(tail, hops=unpack_hops(packed, schema.hops, since))
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(many_events, hop_views, st.integers(0, 60), st.data())
 def test_values_of_merged_hops_and_pushed_events_are_those_of_the_query(
     found: list[tuple[int, float | None, str | None]], view: WindowView, raw: int, data: st.DataObject
