@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from serin.schema import as_numbers, as_times
+from serin.schema import as_numbers, as_single, as_times
 from serin.use_case import DerivedFeature
 
 _DAY = np.timedelta64(1, "D") / np.timedelta64(1, "us")
@@ -16,7 +16,8 @@ def derived(feature: DerivedFeature, columns: Mapping[str, Any]) -> NDArray[np.f
     """n values, NaN where missing. `columns` has those that the feature names, each of length n: numbers (None or NaN
     where missing), or times (datetime64 in UTC, or datetimes; None or NaT where missing).
 
-    A ratio is missing where it is no finite number: where it is divided by 0, or too large for one.
+    A ratio is missing where it is no number that a model takes: where it is divided by 0, or too large for single
+    precision.
     """
     if feature.ratio:
         return _ratio(*(as_numbers(columns[name]) for name in feature.ratio))
@@ -26,7 +27,7 @@ def derived(feature: DerivedFeature, columns: Mapping[str, Any]) -> NDArray[np.f
 def _ratio(above: NDArray[np.float64], below: NDArray[np.float64]) -> NDArray[np.float64]:
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         ratio = above / below
-    return np.where(np.isfinite(ratio), ratio, np.nan)
+    return np.where(np.isnan(as_single(ratio)), np.nan, ratio)
 
 
 def _elapsed(start: NDArray[np.datetime64], end: NDArray[np.datetime64]) -> NDArray[np.float64]:

@@ -45,15 +45,16 @@ class NotFoundError(SerinError):
 
 
 class UnavailableError(SerinError):
-    """Something that Serin needs is missing or does not answer."""
+    """Something that Serin needs is missing or does not answer; `retry_after` is when to ask again, in seconds, where
+    waiting helps."""
+
+    def __init__(self, text: str, retry_after: int | None = None) -> None:
+        super().__init__(text)
+        self.retry_after = retry_after
 
 
 class OverloadedError(UnavailableError):
-    """More requests are in flight than can be answered in time; `retry_after` is when to ask again, in seconds."""
-
-    def __init__(self, text: str, retry_after: int) -> None:
-        super().__init__(text)
-        self.retry_after = retry_after
+    """More requests are in flight than can be answered in time."""
 
 
 class InterruptedRunError(SerinError):

@@ -45,7 +45,7 @@ class InputSchema(BaseModel):
     def encode(self, data: Mapping[str, Sequence[Any] | NDArray[Any]]) -> NDArray[np.float32]:
         """Rows given by column (each of length n) as a float32 matrix of shape (n, columns).
 
-        A number that is missing and a category that training never saw become NaN.
+        A number that is missing, or too large for single precision, and a category that training never saw become NaN.
         Raises KeyError for a column that `data` lacks, and ValueError for a value that is no number.
         """
         encoded = [_encode(column, data[column.name]) for column in self.columns]
@@ -66,9 +66,18 @@ def as_times(values: Sequence[Any] | NDArray[Any]) -> NDArray[np.datetime64]:
     return values.astype("datetime64[us]")
 
 
+def as_single(values: NDArray[np.float64]) -> NDArray[np.float32]:
+    """The numbers as models take them, in C's order, NaN where they are too large for that: a sum or a ratio of numbers
+    that are not may be, and models either refuse an infinite number or make of it what they like."""
+    with np.errstate(over="ignore"):
+        single = values.astype(np.float32, order="C")
+    single[np.isinf(single)] = np.nan
+    return single
+
+
 def _encode(column: InputColumn, values: Sequence[Any] | NDArray[Any]) -> NDArray[np.float32]:
     if column.kind == "number":
-        return as_numbers(values).astype(np.float32)
+        return as_single(as_numbers(values))
     codes = {category: float(code) for code, category in enumerate(column.categories)}
     # A missing value (None, or NaN, which is not itself) is no category called "None" or "nan".
     return np.array(

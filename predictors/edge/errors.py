@@ -86,12 +86,10 @@ def told(error: BaseException, request_id: str = "") -> Told:
         named = f" {utf8(request_id)}" if request_id else ""
         text = f"the predictor failed to answer request{named}; the fault is not the request's, and its log tells more"
         return Told(HTTPStatus.INTERNAL_SERVER_ERROR, StatusCode.INTERNAL, text, {}, "error")
-    text = utf8(str(error))
-    if isinstance(error, OverloadedError):
-        return Told(status, _CODES[status], text, {"retry-after": str(error.retry_after)}, "overloaded")
     headers = dict(error.headers) if isinstance(error, RefusedError) else {}
-    counted: Status = "error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid"
-    return Told(status, _CODES[status], text, headers, counted)
+    if isinstance(error, UnavailableError) and error.retry_after is not None:
+        headers["retry-after"] = str(error.retry_after)
+    return Told(status, _CODES[status], utf8(str(error)), headers, _counted(error, status))
 
 
 def answer(error: BaseException, request_id: str = "") -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
@@ -115,6 +113,12 @@ def fit_header(text: str) -> str:
         text = text[: len(text) * 3 // 4]
         shown = text + "…"
     return shown
+
+
+def _counted(error: BaseException, status: HTTPStatus) -> Status:
+    if isinstance(error, OverloadedError):
+        return "overloaded"
+    return "error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid"
 
 
 def _status(error: BaseException) -> HTTPStatus | None:

@@ -11,6 +11,7 @@ from typing import TypeVar
 from serin.errors import UnavailableError
 
 TRY_SECONDS = 1.0  # for a read that finds out whether the store is back
+RETRY_AFTER = 1  # seconds; until then one read has found out
 
 _T = TypeVar("_T")
 
@@ -23,17 +24,17 @@ class Patience:
         self._trying = False
 
     async def read(self, read: Callable[[], Awaitable[_T]]) -> _T:
-        """What `read` gives. Raises UnavailableError as it does, or in its place."""
+        """What `read` gives. Raises UnavailableError as it does, or in its place, and with when to ask again."""
         if self._away is None:
             return await self._told(read)
         if self._trying:
-            raise UnavailableError(str(self._away))
+            raise _away(self._away)
         self._trying = True
         try:
             async with asyncio.timeout(TRY_SECONDS):
                 return await self._told(read)
         except TimeoutError:
-            raise UnavailableError(str(self._away)) from None
+            raise _away(self._away) from None
         finally:
             self._trying = False
 
@@ -42,6 +43,10 @@ class Patience:
             found = await read()
         except UnavailableError as error:
             self._away = error
-            raise
+            raise _away(error) from error
         self._away = None
         return found
+
+
+def _away(error: UnavailableError) -> UnavailableError:
+    return UnavailableError(str(error), RETRY_AFTER)

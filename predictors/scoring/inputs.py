@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import itemgetter
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -16,22 +17,42 @@ from numpy.typing import NDArray
 from predictors.requests.by_column import ByColumn, Record, values_at
 from serin.artifact import Manifest
 from serin.derived import derived
-from serin.schema import InputColumn, calendar
+from serin.schema import InputColumn, as_single, calendar
 from serin.times import micros
 from serin.use_case import DerivedFeature
 
 _NAN = float("nan")
+# If the squares of some numbers come to no more, single precision holds each of them, and none is NaN.
+_MOST_SQUARED = float(np.finfo(np.float32).max) ** 2
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The inputs of n rows: `matrix` is float64 of shape (n, inputs), of a category its code, NaN where missing or
-    unknown. `texts` has the categories' values by column, as texts, None where missing. `unknown` has of each row the
+    """The inputs of n rows: `matrix` is float64 of shape (n, inputs), of a category its code, NaN where missing,
+    unknown or too large for `single`, the same in float32, which the model is given. `nothing` are the rows that are
+    all NaN. `texts` has the categories' values by column, as texts, None where missing. `unknown` has of each row the
     values that training did not know, by column; it is empty where there are none."""
 
     matrix: NDArray[np.float64]
+    single: NDArray[np.float32]
+    nothing: Sequence[int]
     texts: Mapping[str, list[str | None]]
     unknown: Sequence[Mapping[str, str]]
+
+    @classmethod
+    def of(
+        cls,
+        matrix: NDArray[np.float64],
+        texts: Mapping[str, list[str | None]] = MappingProxyType({}),
+        unknown: Sequence[Mapping[str, str]] = (),
+    ) -> "Inputs":
+        """Those that `matrix` has, of which some may be too large."""
+        if np.vdot(matrix, matrix) <= _MOST_SQUARED:
+            return cls(matrix, matrix.astype(np.float32, order="C"), (), texts, unknown)
+        single = as_single(matrix)
+        missing = np.isnan(single)
+        nothing = np.flatnonzero(missing.all(axis=1)).tolist()
+        return cls(np.where(missing, _NAN, matrix), single, nothing, texts, unknown)
 
 
 class InputReader:
@@ -65,13 +86,13 @@ class InputReader:
         number where there has to be one."""
         given = self._given_numbers(records)
         if self._all_numbers:
-            return Inputs(given, {}, ())
+            return Inputs.of(given)
         matrix = np.empty((len(records), self._width))
         matrix[:, self._number_places] = given
         texts, unknown = self._read_categories(records, matrix)
         if self._calendar or self._derived:
             self._compute(records, times, matrix)
-        return Inputs(matrix, texts, unknown)
+        return Inputs.of(matrix, texts, unknown)
 
     def _given_numbers(self, records: Sequence[Record]) -> NDArray[np.float64]:
         """The inputs that are numbers of the request, shape (n, numbers)."""

@@ -10,7 +10,6 @@ from math import isfinite
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from predictors.load import LoadedModel
 from predictors.log.columns import logged_of
@@ -160,10 +159,10 @@ class TabularKind(Kind):
             names += features.names
             records = [record + found for record, found in zip(records, features.records, strict=True)]
         inputs = self._reader(names).read(records, rows.times)
-        if nothing := _rows_of_nan(inputs.matrix):
-            problems = {rows.numbers[row]: self._nothing_known(rows, row) for row in nothing}
+        if inputs.nothing:
+            problems = {rows.numbers[row]: self._nothing_known(rows, row) for row in inputs.nothing}
             return self._scored(*_without(rows, features, problems))
-        scores = self._model.predict(inputs.matrix.astype(np.float32, order="C"))
+        scores = self._model.predict(inputs.single)
         decisions = scores >= manifest.threshold
         outputs = {"score": scores.tolist(), "decision": decisions.tolist()}
         if not isfinite(sum(outputs["score"])) and (odd := np.flatnonzero(~np.isfinite(scores)).tolist()):
@@ -211,13 +210,6 @@ class _TooOldError(UnavailableError):
     def __init__(self, features: Fetched) -> None:
         super().__init__(features.refusal)
         self.features = features
-
-
-def _rows_of_nan(matrix: NDArray[np.float64]) -> list[int]:
-    """The rows that are all NaN."""
-    # In one step for a matrix without any, which most are; infinite numbers may come to none, too.
-    total = np.add.reduce(matrix, axis=None)
-    return [] if total == total else np.flatnonzero(np.isnan(matrix).all(axis=1)).tolist()
 
 
 def _without(rows: Rows, features: Fetched | None, problems: Mapping[int, str]) -> tuple[Rows, Fetched | None]:

@@ -45,10 +45,14 @@ def test_an_error_that_is_not_expected_keeps_its_text_to_itself_and_names_the_re
     assert "r-1" in found.text
 
 
-def test_an_overload_says_when_to_ask_again() -> None:
-    found = told(OverloadedError("full", 2))
+@pytest.mark.parametrize("error", [OverloadedError("full", 2), UnavailableError("away", 2)])
+def test_an_answer_that_may_come_later_says_when_to_ask_again(error: UnavailableError) -> None:
+    found = told(error)
     assert found.headers == {"retry-after": "2"}
     assert found.metadata == (("retry-after", "2"), ("grpc-retry-pushback-ms", "2000"))
+
+
+def test_what_does_not_know_when_it_is_back_says_nothing_of_it() -> None:
     assert told(UnavailableError("away")).metadata == ()
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from predictors.online.patience import TRY_SECONDS, Patience
+from predictors.online.patience import RETRY_AFTER, TRY_SECONDS, Patience
 from serin.errors import UnavailableError
 
 AWAY = "the store does not answer: TimeoutError: no answer within 5 s"
@@ -33,6 +33,7 @@ class Store:
         try:
             return await self._patience.read(self._read)
         except UnavailableError as error:
+            assert error.retry_after == RETRY_AFTER
             return str(error)
 
 

@@ -35,7 +35,8 @@ MANIFEST = make_manifest(
     ),
 )
 moments = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30)).map(lambda moment: moment.replace(tzinfo=UTC))
-numbers = st.none() | st.floats(-3e38, 3e38, allow_nan=False) | st.integers(-(2**53), 2**53) | st.just(float("nan"))
+finite = st.floats(allow_nan=False, allow_infinity=False)
+numbers = st.none() | finite | st.integers(-(2**53), 2**53) | st.just(float("nan"))
 texts = st.none() | st.sampled_from(["chip", "online", "Chip", "nan", "None", "1"])
 records = st.tuples(
     st.none() | st.integers(0, 9),
@@ -67,10 +68,12 @@ def as_trained(manifest: Manifest, names: tuple[str, ...], rows: list[Any], time
 def test_matrix_is_what_training_encodes(drawn: list[tuple[Any, datetime]]) -> None:
     rows, times = [row for row, _ in drawn], [time for _, time in drawn]
     names = (*NAMES, "KIND")
-    with np.errstate(over="ignore"):
-        expected, values = as_trained(MANIFEST, names, rows, times)
-        found = InputReader(MANIFEST, names).read(rows, times)
-        np.testing.assert_array_equal(found.matrix.astype(np.float32), expected)
+    expected, values = as_trained(MANIFEST, names, rows, times)
+    found = InputReader(MANIFEST, names).read(rows, times)
+    np.testing.assert_array_equal(found.single, expected)
+    np.testing.assert_array_equal(found.matrix.astype(np.float32), expected)
+    assert not np.isinf(expected).any()
+    assert list(found.nothing) == np.flatnonzero(np.isnan(expected).all(axis=1)).tolist()
     by_column = ByColumn([_by_column(values) for values in zip(*rows, strict=True)], len(rows))
     same = InputReader(MANIFEST, names).read(by_column, times)
     np.testing.assert_array_equal(same.matrix, found.matrix)
@@ -103,3 +106,16 @@ def test_column_that_is_named_twice_counts_as_where_it_is_last() -> None:
     manifest = make_manifest(inputs=InputSchema(columns=(InputColumn(name="a"),)), calendar=())
     found = InputReader(manifest, ("a", "b", "a")).read([(1, 2, 3)], [datetime(2026, 1, 1, tzinfo=UTC)])
     assert found.matrix.tolist() == [[3.0]]
+
+
+def test_sums_and_ratios_that_single_precision_can_not_hold_are_missing() -> None:
+    manifest = make_manifest(
+        inputs=InputSchema(columns=tuple(InputColumn(name=name) for name in ("sum", "share"))),
+        calendar=(),
+        derived=(DerivedFeature(name="share", ratio=("sum", "part")),),
+    )
+    rows = [(6e38, 1.0), (80.5, 2e-226), (-6e38, -1e38), (3.4e38, 1.0)]
+    found = InputReader(manifest, ("sum", "part")).read(rows, [datetime(2026, 1, 1, tzinfo=UTC)] * 4)
+    nan = float("nan")
+    np.testing.assert_array_equal(found.matrix, [[nan, nan], [80.5, nan], [nan, 6.0], [3.4e38, 3.4e38]])
+    assert (found.single.flags.c_contiguous, found.nothing) == (True, [0])
