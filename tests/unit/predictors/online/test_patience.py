@@ -9,7 +9,8 @@ import pytest
 from predictors.online.patience import RETRY_AFTER, TRY_SECONDS, Patience
 from serin.errors import UnavailableError
 
-AWAY = "the store does not answer: TimeoutError: no answer within 5 s"
+TEXT = "the store does not answer: TimeoutError: no answer within 5 s"
+AWAY = (TEXT, RETRY_AFTER)
 
 
 class Store:
@@ -26,15 +27,14 @@ class Store:
         self.asked += 1
         await self.hangs.wait()
         if self.is_away:
-            raise UnavailableError(AWAY)
+            raise UnavailableError(TEXT)
         return self.asked
 
     async def read(self) -> Any:
         try:
             return await self._patience.read(self._read)
         except UnavailableError as error:
-            assert error.retry_after == RETRY_AFTER
-            return str(error)
+            return error.args[0], error.retry_after
 
 
 def run(test: Coroutine[Any, Any, None]) -> None:
