@@ -85,8 +85,7 @@ def serve(options: argparse.Namespace) -> str:
     """
     from predictors.lean import lean
 
-    # Another kind's own code may want what boosters are without scikit-learn.
-    lean(boosters=not options.kind)
+    lean(own_code=bool(options.kind))
 
     # Before the costly imports: a changed artifact is refused at once.
     served = _loaded(options)

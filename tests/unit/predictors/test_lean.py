@@ -13,7 +13,7 @@ def test_a_predictor_with_an_online_store_loads_neither_feast_nor_duckdb_nor_kub
     code = (
         "import sys; from predictors.lean import lean; lean()\n"
         "import predictors.composition, predictors.online.enrich, serin.online.redis, serin.online.sqlite\n"
-        "print(sorted({'feast', 'duckdb', 'kubernetes', 'sklearn', 'xgboost'} & set(sys.modules)))"
+        "print(sorted({'feast', 'duckdb', 'kubernetes', 'pandas', 'sklearn', 'xgboost'} & set(sys.modules)))"
     )
     assert loaded(code) == "[]"
 
@@ -25,6 +25,27 @@ def test_boosters_do_without_scikit_learn_which_is_there_afterwards() -> None:
         "import sklearn.linear_model; print('sklearn' in sys.modules)"
     )
     assert loaded(code).split() == ["False", "True"]
+
+
+def test_arrow_and_boosters_do_without_pandas_which_is_there_afterwards() -> None:
+    code = (
+        "import sys; from predictors.lean import lean; lean()\n"
+        "import pyarrow as pa, pyarrow.dataset, pyarrow.parquet, numpy as np, xgboost, lightgbm\n"
+        "pa.array(np.zeros(3)); pa.table({'a': [1.5, None]})\n"
+        "xgboost.train({}, xgboost.DMatrix(np.eye(3), [0, 1, 1]), 1).inplace_predict(np.eye(3))\n"
+        "print('pandas' in sys.modules)\n"
+        "import pandas; print(pa.table({'a': [1.5]}).to_pandas().equals(pandas.DataFrame({'a': [1.5]})))"
+    )
+    assert loaded(code).split() == ["False", "True"]
+
+
+def test_code_of_another_kind_has_arrow_know_its_data_frames() -> None:
+    code = (
+        "from predictors.lean import lean; lean(own_code=True)\n"
+        "import kserve.protocol.infer_type as infer, pandas, pyarrow as pa\n"
+        "print(infer.pd is pandas, pa.array(pandas.Series([1, None])).null_count)"
+    )
+    assert loaded(code) == "True 1"
 
 
 def test_what_is_imported_already_stays_as_it_is() -> None:
