@@ -87,8 +87,7 @@ class DataPlane:
 
         Raises OverloadedError and, while the server stops, UnavailableError.
         """
-        if self._idle:
-            raise UnavailableError("the server is stopping")
+        self._check_open()
         self._admission.check()
 
     async def predict(
@@ -185,8 +184,12 @@ class DataPlane:
         return answered
 
     def _enter(self) -> None:
-        self.check()
+        self._check_open()
         self._admission.enter()
+
+    def _check_open(self) -> None:
+        if self._idle:
+            raise UnavailableError("the server is stopping")
 
     def _leave(self, waiting: int = 0) -> None:
         self._admission.leave(waiting)
