@@ -34,6 +34,8 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         if built.returncode:
             pytest.exit(f"the images were not built; the end of {log}:\n{log.read_text()[-3000:]}", returncode=1)
         yield folder
+        # Each build of another commit leaves gigabytes that no image of this one has.
+        subprocess.run(["buildah", "rmi", "--prune"], check=False, capture_output=True)
 
 
 @pytest.fixture(scope="session")
