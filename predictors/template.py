@@ -4,10 +4,12 @@ The class is a `predictors.scoring.kind.Kind` that is made of the folder of its 
 a request may hold (`RequestSchema.of_columns`), what an answer holds, and `answer`; batches, limits, metrics, the
 prediction log, traces, V1, V2 and gRPC come with the server. README.md has one of twenty lines.
 
-The folder is sealed where it is made (`serin.artifact.seal_files`), and every file is checked before the class sees it.
+The folder is sealed where it is made (`serin.artifact.seal_files`), and every file is checked before the class is
+imported.
 """
 
 import importlib
+import sys
 from pathlib import Path
 
 from predictors.scoring.kind import Kind
@@ -21,15 +23,16 @@ def load_kind(name: str, folder: Path) -> Kind:
     Raises NotFoundError where there is no such class, ArtifactError where the folder is not as it was sealed, and what
     the class itself raises.
     """
-    kind = _class(name)
-    verify_files(folder)
-    return kind(folder)  # type: ignore[call-arg]
-
-
-def _class(name: str) -> type[Kind]:
     module, colon, attribute = name.partition(":")
     if not (module and colon and attribute):
         raise NotFoundError(f"--kind {name}: allowed is package.module:Class")
+    # Before anything is imported: the class may lie in the folder itself, and its bytecode must not come to lie there.
+    verify_files(folder)
+    sys.dont_write_bytecode = True
+    return _class(name, module, attribute)(folder)  # type: ignore[call-arg]
+
+
+def _class(name: str, module: str, attribute: str) -> type[Kind]:
     try:
         found = getattr(importlib.import_module(module), attribute, None)
     except ModuleNotFoundError as error:

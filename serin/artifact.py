@@ -11,6 +11,7 @@ The folder of another kind of model (see predictors.template) has a manifest, to
 
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -29,6 +30,7 @@ MANIFEST = "manifest.json"
 REFERENCE = "reference.parquet"
 BACKGROUND = "background.parquet"
 VALIDATION = "validation.parquet"
+_BYTECODE = "__pycache__"
 
 _M = TypeVar("_M", bound=BaseModel)
 
@@ -142,7 +144,10 @@ def verify(folder: Path) -> Manifest:
 
 
 def seal_files(folder: Path) -> FileHashes:
-    """Hash every file in `folder`, which holds another kind of model, and write its manifest."""
+    """Hash every file in `folder`, which holds another kind of model, and write its manifest. Bytecode that Python
+    keeps there (__pycache__) is removed: it would be run in the place of what is sealed."""
+    for cache in list(folder.rglob(_BYTECODE)):
+        shutil.rmtree(cache)
     sealed = FileHashes(files=_hashes(folder))
     write_text(folder / MANIFEST, sealed.model_dump_json(indent=2) + "\n")
     return sealed
@@ -182,8 +187,9 @@ def _hashes(folder: Path) -> dict[str, str]:
 def _check_names(folder: Path, files: Mapping[str, str]) -> None:
     present = set(_files(folder))
     if present != set(files):
-        odd = ", ".join(sorted(present ^ set(files)))
-        raise ArtifactError(f"{folder}: files and manifest differ on {odd}")
+        odd = sorted(present ^ set(files))
+        advice = f"; remove {_BYTECODE}" if any(_BYTECODE in Path(name).parts for name in odd) else ""
+        raise ArtifactError(f"{folder}: files and manifest differ on {', '.join(odd)}{advice}")
 
 
 def _check_hashes(folder: Path, files: Mapping[str, str]) -> None:

@@ -9,8 +9,8 @@ _VALUES: Mapping[str, Any] = {"string": "text", "number": 1.5, "integer": 1, "bo
 
 
 def example(schema: Json, schemas: Json) -> Any:
-    """A value of the form that a schema asks for; of several forms, the first. `schemas` are what it may refer to, by
-    name."""
+    """A value of the form that a schema asks for; of several forms, the first; of an object what it has to have, or all
+    where that is nothing. `schemas` are what it may refer to, by name."""
     if "$ref" in schema:
         return example(schemas[schema["$ref"].rpartition("/")[2]], schemas)
     for choice in ("oneOf", "anyOf"):
@@ -25,7 +25,8 @@ def example(schema: Json, schemas: Json) -> Any:
     kind = schema.get("type")
     kind = kind[0] if isinstance(kind, list) else kind
     if kind == "object":
-        return {name: example(of, schemas) for name, of in schema.get("properties", {}).items()}
+        properties = schema.get("properties", {})
+        return {name: example(properties[name], schemas) for name in schema.get("required") or properties}
     if kind == "array":
         return _items(schema, schemas)
     return _plain(schema, kind)

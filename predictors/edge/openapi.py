@@ -124,15 +124,16 @@ def _requests(schema: RequestSchema) -> Json:
         "InferRequest": {
             **_object({**infer, **more, "parameters": of_v2}, ["inputs"]),
             "description": told,
-            "examples": [{"inputs": [_tensor(name, field) for name, field in next(iter(shapes.values())).items()]}],
+            "examples": [{"inputs": _tensors(next(iter(shapes.values())))}],
         },
     }
 
 
-def _tensor(name: str, field: Field) -> Json:
-    """An example of a column's tensor, of one row."""
-    made: Json = example(json_schema.tensor(name, field), {})
-    return {**made, "shape": [1]}
+def _tensors(fields: Mapping[str, Field]) -> list[Json]:
+    """An example of the columns' tensors, of one row: those that it needs. Sent with the key of an event, it would come
+    to lie in the store in the place of a true one."""
+    needed = {name: field for name, field in fields.items() if field.required} or fields
+    return [{**example(json_schema.tensor(name, field), {}), "shape": [1]} for name, field in needed.items()]
 
 
 def _columns(fields: Mapping[str, Field]) -> str:

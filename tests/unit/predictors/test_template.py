@@ -1,5 +1,8 @@
 """Another kind of model is one short class; its folder is checked before the class sees it."""
 
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +15,24 @@ from tests.topics import TOPIC, make_topics
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 README = Path(__file__).parents[3] / "README.md"
+# A kind whose code lies in its sealed folder, and who serves it: a process of its own, for it is imported there.
+CODE = """
+from predictors.requests.schema import RequestSchema
+from predictors.scoring.kind import Kind
+print("imported")
+class Quiet(Kind):
+    outputs, schema, logged = (), RequestSchema.of_columns([]), {}
+    def __init__(self, folder): pass
+    def answer(self, rows, found, now): pass
+"""
+SERVE = """
+import sys
+from pathlib import Path
+from predictors.template import load_kind
+folder = Path(sys.argv[1])
+sys.path.insert(0, str(folder))
+load_kind("kind:Quiet", folder)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +83,30 @@ def test_a_folder_that_nobody_sealed_is_refused(tmp_path: Path) -> None:
         load_kind(TOPIC, tmp_path)
 
 
+def test_code_that_lies_in_the_folder_is_checked_before_it_runs_and_leaves_no_bytecode_there(tmp_path: Path) -> None:
+    (tmp_path / "kind.py").write_text(CODE)
+    seal_files(tmp_path)
+    serve = [sys.executable, "-c", SERVE, str(tmp_path)]
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    for _ in range(2):
+        assert subprocess.run(serve, env=variables, capture_output=True, text=True, check=True).stdout == "imported\n"
+    (tmp_path / "kind.py").write_text(CODE + "print('changed')\n")
+    refused = subprocess.run(serve, env=variables, capture_output=True, text=True, check=False)
+    assert refused.stdout == ""
+    assert "kind.py was changed" in refused.stderr
+
+
+def test_bytecode_is_not_sealed_and_refused_with_what_to_do(tmp_path: Path) -> None:
+    cached = tmp_path / "__pycache__" / "kind.cpython-311.pyc"
+    cached.parent.mkdir()
+    cached.write_bytes(b"x")
+    assert seal_files(tmp_path).files == {}
+    cached.parent.mkdir()
+    cached.write_bytes(b"x")
+    with pytest.raises(ArtifactError, match=r"differ on __pycache__/kind\.cpython-311\.pyc; remove __pycache__"):
+        load_kind(TOPIC, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("name", "told"),
     [
@@ -72,6 +117,7 @@ def test_a_folder_that_nobody_sealed_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_no_kind_is_told(tmp_path: Path, name: str, told: str) -> None:
+    seal_files(tmp_path)
     with pytest.raises(NotFoundError, match=told):
         load_kind(name, tmp_path)
 
