@@ -10,3 +10,6 @@ class Identity:
     model: str
     version: str
     deployment: str
+
+    def __str__(self) -> str:
+        return f"{self.model} version {self.version} ({self.deployment})"
