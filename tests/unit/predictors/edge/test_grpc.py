@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -306,6 +306,25 @@ def test_port_that_is_taken_is_named(service: Service) -> None:
 
     with pytest.raises(ConflictError, match=f"gRPC port {service.port} on 127.0.0.1 can't be opened"):
         asyncio.run(bind())
+
+
+def test_call_whose_message_never_comes_is_ended(service: Service) -> None:
+    async def call() -> str:
+        servicer, where = InferenceServicer(None, None), ("127.0.0.1", 0)
+        limits = {"connection_seconds": 0.1, "request_seconds": 0.2}
+        server = GrpcServer(servicer, service.inference, service.faults, *where, **limits)
+        await server.start()
+
+        async def never() -> AsyncIterator[bytes]:
+            await asyncio.Event().wait()
+            yield b""
+
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+            code = await channel.stream_unary(INFER)(never(), timeout=5).code()
+        await server.stop(0)
+        return str(code.name)
+
+    assert asyncio.run(call()) == "UNAVAILABLE"
 
 
 def test_an_output_that_is_asked_for_twice_comes_once(service: Service) -> None:
