@@ -21,10 +21,10 @@ class Signals:
 
     def take(self) -> None:
         """Take the signals from now on; for the main thread. What nohup started outlives its terminal."""
-        signal.signal(signal.SIGTERM, self._take)
         signal.signal(signal.SIGINT, self._take)
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
             signal.signal(signal.SIGHUP, self._take)
+        signal.signal(signal.SIGTERM, self._take)
 
     def tell(self, listener: Callable[[], object]) -> None:
         """Tell `listener` of signals from now on; in the main thread, between any two steps of what that does."""

@@ -148,6 +148,7 @@ def test_signal_while_the_log_is_stored_leaves_it_to_the_next_predictor(artifact
         assert predictor.v1(ROW).status_code == 200
         predictor.process.send_signal(signal.SIGTERM)
         while "Finished server process" not in predictor.output.read_text():
+            assert predictor.process.poll() is None, predictor.output.read_text()
             time.sleep(0.02)
         with pytest.raises(subprocess.TimeoutExpired):
             predictor.process.wait(0.5)
