@@ -27,7 +27,7 @@ _MOST = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
 
 
 class Connection(HttpToolsProtocol):
-    """Uvicorn's connection, bounded in the size of a request, and in the time that it and its answer may take on their way."""
+    """Uvicorn's connection, bounded in the size of a request, and in the time that it and its answer may take."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)

@@ -31,9 +31,11 @@ def called(talk: Callable[[Caller, ServerState], Awaitable[None]], keep_alive: i
         server = await asyncio.get_running_loop().create_server(lambda: Connection(config, state, {}), "127.0.0.1", 0)
         async with server:
             caller = await asyncio.open_connection(*server.sockets[0].getsockname(), limit=2 * LARGE)
-            await until(lambda: len(state.connections) == 1)
-            await talk(caller, state)
-            caller[1].close()
+            try:
+                await until(lambda: len(state.connections) == 1)
+                await talk(caller, state)
+            finally:
+                caller[1].transport.abort()
             await until(lambda: not state.connections)
 
     with asyncio.Runner(loop_factory=uvicorn.Config(answering).get_loop_factory()) as runner:
