@@ -86,11 +86,11 @@ class Uploader:
 
     def _run(self) -> None:
         _give_way()
-        failures, adopted = 0, 0.0
+        failures, look = 0, 0.0
         while self._end is None:
-            if time.monotonic() >= adopted:
+            if time.monotonic() >= look:
                 self._adopted()
-                adopted = time.monotonic() + _ADOPT_SECONDS
+                look = time.monotonic() + _ADOPT_SECONDS
             failures = 0 if self._attempt() else failures + 1
             self._wake.wait(min(self._retry_seconds, 2.0 ** min(failures - 1, 10)) if failures else _ADOPT_SECONDS)
             self._wake.clear()
