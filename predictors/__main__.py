@@ -2,7 +2,7 @@
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 # All else is imported where it is used: a signal that comes before `Signals.take` is not ours to answer.
 from predictors.signals import Signals, ToldToEnd
@@ -87,19 +87,17 @@ def _stand_in() -> None:
     sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
-def _end(code: int) -> None:
-    """End the process. A usual end would wait for a thread that hangs, and crash in one that is still at an upload (its
-    rows are in the spool)."""
+def _end(code: int) -> NoReturn:
+    """End the process. A usual end would wait for a thread that hangs, crash in one that is still at an upload (its
+    rows are in the spool), and be killed by a signal that comes when Python has put its own handlers away."""
     import logging
-    import threading
     from contextlib import suppress
 
-    if code or threading.active_count() > 1:
-        logging.shutdown()
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(OSError):  # nobody reads it any more
-                stream.flush()
-        os._exit(code)
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # nobody reads it any more
+            stream.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":
