@@ -2,7 +2,7 @@
 
 python -m predictors --model_name card-fraud --model_dir DIR --model_version 12
 
-__main__     command line and start
+__main__     start and end; `command_line` is what it is told, `signals` when it has to end
 lean         what the process leaves out of others' imports
 load         artifact to verified model
 template     another kind of model, by the name of its class

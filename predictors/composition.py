@@ -27,6 +27,7 @@ from predictors.online.enrich import OnlineFeatures
 from predictors.online.events import EventSink
 from predictors.scoring.kind import Kind
 from predictors.scoring.tabular import TabularKind
+from predictors.signals import Signals
 from predictors.tracing import tracer
 from serin import environment
 from serin.online.opening import open_store
@@ -48,10 +49,10 @@ class Parts:
     faults: FaultLog
 
 
-def serve(options: argparse.Namespace, served: LoadedModel | Kind) -> str:
+def serve(options: argparse.Namespace, served: LoadedModel | Kind, signals: Signals) -> str:
     """Serve a loaded model, or another kind, until a signal; why requests in flight were not answered, if so.
 
-    Raises UnavailableError (online store, spool) or ConflictError (a port is taken).
+    Raises UnavailableError (online store, spool), ConflictError (a port is taken) or, while it starts, ToldToEnd.
     """
     with ExitStack() as stack:
         parts = _parts(options, served, stack)
@@ -68,11 +69,16 @@ def serve(options: argparse.Namespace, served: LoadedModel | Kind) -> str:
         edge = RestEdge(application, parts.identity, parts.kind, parts.plane, parts.faults, parts.events)
         config = kserve.uvicorn(edge)
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-            return runner.run(_serve(options, parts, model, kserve, config))
+            return runner.run(_serve(options, parts, model, kserve, config, signals))
 
 
 async def _serve(
-    options: argparse.Namespace, parts: Parts, model: PredictorModel, kserve: KServeParts, config: Config
+    options: argparse.Namespace,
+    parts: Parts,
+    model: PredictorModel,
+    kserve: KServeParts,
+    config: Config,
+    signals: Signals,
 ) -> str:
     await parts.plane.start()
     http = HttpServer(config, listen(options.host, options.http_port))
@@ -85,7 +91,11 @@ async def _serve(
             parts.metrics.loaded(time.time())
             logger.info("%s, HTTP port %d, gRPC port %d", parts.identity, http.port, grpc.port)
 
-    if await Ports(http, grpc, GRACE_SECONDS).serve(ready):
+    try:
+        at_once = await Ports(http, grpc, GRACE_SECONDS).serve(ready, signals)
+    finally:
+        signals.tell(parts.log.hurry)
+    if at_once:
         return "told to end at once"
     return "" if await parts.plane.close() else "it took too long"
 

@@ -9,6 +9,7 @@ import json
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -98,5 +99,7 @@ def where(error: BaseException) -> str:
 
 
 def _to_stderr(line: str) -> None:
-    sys.stderr.write(line)
-    sys.stderr.flush()
+    # Whoever read it may be gone, which is no reason to give callers another answer.
+    with suppress(OSError):
+        sys.stderr.write(line)
+        sys.stderr.flush()

@@ -12,4 +12,4 @@ class Identity:
     deployment: str
 
     def __str__(self) -> str:
-        return f"{self.deployment} ({self.model} version {self.version})"
+        return f"{self.model} version {self.version} ({self.deployment})"

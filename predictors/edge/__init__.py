@@ -1,10 +1,10 @@
 """What callers reach: REST and gRPC, from bytes to checked rows and from answers to bytes.
 
-app, v1, v2    the hot routes over HTTP; `body` is what they are sent
+app, v1, v2    the hot routes over HTTP; `call` is one request, `body` what it is sent with
 grpc, tensors  ModelInfer on the bytes of its messages
 contents       raw contents of tensors, for V2 over both
 answers        what a kind of model answered, as V1 and V2 have it
-errors, ids    the one table of what callers are told of an error; the id of a request as headers have it
+errors, ids    the one table of what callers are told of an error; the id of a request
 connection     a caller's connection, bounded; `at_once` answers without uvicorn's messages
 behind         what is left to KServe's application
 kserve, model  KServe's server, its patches, and the model as its routes see it

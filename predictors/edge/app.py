@@ -9,9 +9,7 @@ go where the client's Host header says), and another version of the model is not
 """
 
 import asyncio
-import os
 import re
-import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
@@ -24,9 +22,10 @@ from predictors.edge import behind
 from predictors.edge import body as bodies
 from predictors.edge.at_once import Answers, body_of
 from predictors.edge.behind import App, Pairs, Scope, Send
-from predictors.edge.body import GoneError, Headers, Held, Receive
+from predictors.edge.body import GoneError, Receive
+from predictors.edge.call import Call
 from predictors.edge.errors import RefusedError, answer, told
-from predictors.edge.ids import in_header
+from predictors.edge.ids import in_header, maker
 from predictors.edge.v1 import V1
 from predictors.edge.v2 import BINARY_HEADER, V2, Infer
 from predictors.faults import FaultLog
@@ -39,42 +38,6 @@ from serin.errors import NotFoundError, OverloadedError, RequestError
 
 EVENTS = "/v1/events"
 _JSON, _OCTETS = (b"content-type", b"application/json"), (b"content-type", b"application/octet-stream")
-
-
-class Call:
-    """A request. `id` is the header's until the body says another; `counted` is whether the metrics
-    know of it, or need not. Whoever has it read a body lets go of it."""
-
-    __slots__ = ("_held", "_size", "body", "counted", "headers", "id", "started")
-
-    def __init__(self, headers: Headers, held: Held) -> None:
-        self.started = time.perf_counter()
-        self.headers = dict(headers)
-        given = self.headers.get(b"x-request-id")
-        self.id = given.decode("latin-1") if given else ""
-        self.body = b""
-        self.counted = False
-        self._held, self._size = held, 0
-
-    def hold(self, size: int) -> None:
-        """Have so many bytes more of a body. Raises OverloadedError."""
-        self._held.take(size)
-        self._size += size
-
-    def let_go(self) -> None:
-        """Have none of them any more."""
-        if self._size:
-            self._held.give_back(self._size)
-            self._size = 0
-
-    @property
-    def trace(self) -> dict[str, str] | None:
-        """The headers that carry a trace, None where none does."""
-        if b"traceparent" not in self.headers:
-            return None
-        names = (b"traceparent", b"tracestate")
-        return {name.decode(): self.headers[name].decode("latin-1") for name in names if name in self.headers}
-
 
 # What answers a call: the body, and headers beyond length and id.
 Route = Callable[[Call], Awaitable[tuple[bytes, Pairs]]]
@@ -97,7 +60,7 @@ class RestEdge:
         self._model = identity.model
         fast = FastDecoder(kind.schema)
         self._v1, self._v2 = V1(kind.schema, fast, identity.version), V2(identity, kind, fast)
-        self._new_id = _ids()
+        self._new_id = maker()
         self._answers = Answers()
         self._routes = self._hot(identity)
         own = re.escape(identity.model), re.escape(identity.version)
@@ -273,16 +236,3 @@ def _not_allowed(method: str, path: str) -> RefusedError:
     what = "the events and labels to push" if path == EVENTS else "the rows to predict"
     text = f"{method} {path}: allowed is POST, with {what}"
     return RefusedError(HTTPStatus.METHOD_NOT_ALLOWED, text, {"allow": "POST"})
-
-
-def _ids() -> Callable[[], str]:
-    """What makes ids of 128 random bits in hexadecimal; the system is asked for many at once."""
-    pool: list[str] = []
-
-    def new() -> str:
-        if not pool:
-            text = os.urandom(16 * 256).hex()
-            pool.extend(text[place : place + 32] for place in range(0, len(text), 32))
-        return pool.pop()
-
-    return new

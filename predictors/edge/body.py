@@ -18,13 +18,11 @@ Headers = Iterable[tuple[bytes, bytes]]
 MAX_BODY = 8 * 1024 * 1024
 # Of a larger body that much is read and thrown away, for a client reads no answer before it has sent its request.
 _MAX_READ = 4 * MAX_BODY
+# Bytes of bodies that are not whole yet, or not answered, of all callers together.
+MAX_HELD = 16 * MAX_BODY
 MAX_NESTED = 400_000  # lists and objects: one for each value, of 4096 rows by about a hundred columns
 _BOM = b"\xef\xbb\xbf"
 _GZIP = 16 + zlib.MAX_WBITS  # zlib's name of the format
-
-
-# Bytes of bodies that are not whole yet, or not answered, of all callers together.
-MAX_HELD = 16 * MAX_BODY
 
 
 class Held:

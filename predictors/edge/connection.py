@@ -1,8 +1,8 @@
 """A caller's connection, which holds only so much of the server, whatever the caller does or leaves undone.
 
-Uvicorn itself waits for the rest of a request for ever, and keeps as long a head as comes (in time that grows with its
-square). Of a request that offers HTTP/2, as the first one of Java's own client does, it loses the body, and the
-connection for whatever follows.
+Uvicorn itself waits for the rest of a request for ever, and for a caller to take its answer; it keeps as long a head as
+comes (in time that grows with its square). Of a request that offers HTTP/2, as the first one of Java's own client does,
+it loses the body, and the connection for whatever follows.
 """
 
 import asyncio
@@ -18,7 +18,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from predictors.edge.body import MAX_BODY
 
 MAX_HEAD = 64 * 1024  # bytes of a request's line and headers, give or take what is read at once
-REQUEST_SECONDS = 60  # from a request's first byte to its last, and from a connection to its first request
+# From a request's first byte to its last, from a connection to its first request, and for its answers to be taken.
+REQUEST_SECONDS = 60
 # Bytes of a whole request: a body in tiny chunks is several times as long on the wire.
 _MAX_MESSAGE = 8 * MAX_BODY
 # The other half of the open files is for the log, the online store and gRPC.
@@ -26,7 +27,7 @@ _MOST = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
 
 
 class Connection(HttpToolsProtocol):
-    """Uvicorn's connection, bounded in the size of a request and in the time that it may take to come."""
+    """Uvicorn's connection, bounded in the size of a request, and in the time that it and its answer may take."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -35,6 +36,7 @@ class Connection(HttpToolsProtocol):
         self._parsed: bytes | memoryview = b""  # what the parser has, or had last
         # Seconds that a request is waited for, None while none is due.
         self._waited: int | None = 0
+        self._untaken = 0  # seconds in a row in which something is left of an answer
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the connection, unless there are too many."""
@@ -91,7 +93,11 @@ class Connection(HttpToolsProtocol):
         self._left += [memoryview(self._parsed)[stopped.args[0] :], b"\r\n".join([line, *kept, b"", b""])]
 
     def second_passed(self) -> None:
-        """End the connection whose request takes too long to come."""
+        """End the connection whose request takes too long to come, or whose answer is not taken."""
+        self._untaken = self._untaken + 1 if self.transport.get_write_buffer_size() else 0
+        if self._untaken > REQUEST_SECONDS:
+            # Closed, it would wait for the caller to take the rest.
+            self.transport.abort()
         if self._waited is None:
             return
         self._waited += 1

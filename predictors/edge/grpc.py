@@ -24,6 +24,7 @@ from predictors.dataplane import SMALL, DataPlane
 from predictors.edge import tensors
 from predictors.edge.answers import names, outputs
 from predictors.edge.body import MAX_BODY
+from predictors.edge.connection import REQUEST_SECONDS
 from predictors.edge.errors import RefusedError, told
 from predictors.edge.ids import in_header
 from predictors.faults import FaultLog
@@ -152,8 +153,19 @@ class Inference:
 class GrpcServer:
     """V2's gRPC service on an address of our choice."""
 
-    def __init__(self, servicer: InferenceServicer, infer: Inference, faults: FaultLog, host: str, port: int) -> None:
-        """Bind the address; `port` 0 is any that is free. Raises ConflictError where it can't be had."""
+    def __init__(
+        self,
+        servicer: InferenceServicer,
+        infer: Inference,
+        faults: FaultLog,
+        host: str,
+        port: int,
+        *,
+        connection_seconds: float = CONNECTION_SECONDS,
+        request_seconds: float = REQUEST_SECONDS,
+    ) -> None:
+        """Bind the address; `port` 0 is any that is free. A connection that was told to end after `connection_seconds`
+        is given `request_seconds` for its calls. Raises ConflictError where the address can't be had."""
         self._server = aio.server(
             ThreadPoolExecutor(1),
             options=[
@@ -162,7 +174,9 @@ class GrpcServer:
                 ("grpc.max_send_message_length", -1),
                 # Otherwise two servers share a port, and each answers some of the requests.
                 ("grpc.so_reuseport", 0),
-                ("grpc.max_connection_age_ms", CONNECTION_SECONDS * 1000),
+                ("grpc.max_connection_age_ms", int(connection_seconds * 1000)),
+                # Or a call whose message never comes would hold its connection for good.
+                ("grpc.max_connection_age_grace_ms", int(request_seconds * 1000)),
             ],
         )
         methods = {method.name: _guarded(servicer, method, faults) for method in SERVICE.methods}

@@ -8,7 +8,6 @@ for this is up, the ports close (GOAWAY in gRPC). Then what is in flight is answ
 
 import asyncio
 import logging
-import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ import uvicorn
 
 from predictors.edge.connection import Connection
 from predictors.edge.grpc import GrpcServer
+from predictors.signals import Signals
 from serin.errors import ConflictError
 
 DRAIN_SECONDS = 3.0  # at most, for callers to be told
@@ -25,7 +25,6 @@ _TICK = 0.02
 _CLOSE = (b"connection", b"close")
 
 logger = logging.getLogger("kserve")
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class HttpServer(uvicorn.Server):
@@ -91,14 +90,15 @@ class Ports:
         self._stopping = asyncio.Event()
         self._at_once = asyncio.Event()
 
-    async def serve(self, ready: Callable[[bool], None]) -> bool:
-        """Answer on both ports, say that they are `ready`, and return after SIGTERM or SIGINT when all is answered.
+    async def serve(self, ready: Callable[[bool], None], signals: Signals) -> bool:
+        """Answer on both ports, say that they are `ready`, and return after a signal when all is answered.
 
         After a second signal it returns at once; whether it did is what it returns.
         """
         loop = asyncio.get_running_loop()
-        for number in _SIGNALS:
-            loop.add_signal_handler(number, self._told_to_stop)
+        signals.tell(lambda: loop.call_soon_threadsafe(self._told_to_stop))
+        if signals.came:
+            self._told_to_stop()
         await self._grpc.start()
         serving = asyncio.create_task(self._http.run_until_told())
         try:
@@ -109,8 +109,6 @@ class Ports:
             ready(False)
             await _first(self._drain(serving), self._at_once.wait())
         finally:
-            for number in _SIGNALS:
-                loop.remove_signal_handler(number)
             serving.cancel()
             await self._grpc.stop(0)
         return self._at_once.is_set()

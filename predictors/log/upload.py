@@ -17,6 +17,7 @@ from serin.errors import DataError, SerinError, UnavailableError
 from serin.storage import impatient, write_table
 
 _ADOPT_SECONDS = 60.0
+_LOOK_SECONDS = 0.1
 # Not the last place: what holds the interpreter must not have to wait for whatever else the machine does.
 _NICE = 5
 logger = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class Uploader:
         self._draining = threading.Lock()
         self._wake = threading.Event()
         self._end: float | None = None
+        self._hurried = False
         self._thread = threading.Thread(target=self._run, name="prediction-log-upload", daemon=True)
 
     def start(self) -> None:
@@ -54,13 +56,17 @@ class Uploader:
         self._wake.set()
 
     def finish(self, seconds: float) -> None:
-        """Upload what is left, for at most so many seconds."""
+        """Upload what is left, for at most so many seconds, or until `hurry` is called."""
         self._end = time.monotonic() + seconds
         self._wake.set()
-        if self._thread.is_alive():
-            self._thread.join(seconds)
-        else:
+        if not self._thread.is_alive():
             self._attempt()
+        while self._thread.is_alive() and time.monotonic() < self._end and not self._hurried:
+            self._thread.join(_LOOK_SECONDS)
+
+    def hurry(self) -> None:
+        """Have `finish` wait no longer; no lock is taken, so that a signal's handler may call this."""
+        self._hurried = True
 
     def drain(self) -> None:
         """Upload all files, oldest first. Raises UnavailableError at the first that the store does not take."""
@@ -80,11 +86,11 @@ class Uploader:
 
     def _run(self) -> None:
         _give_way()
-        failures, adopted = 0, 0.0
+        failures, look = 0, 0.0
         while self._end is None:
-            if time.monotonic() >= adopted:
+            if time.monotonic() >= look:
                 self._adopted()
-                adopted = time.monotonic() + _ADOPT_SECONDS
+                look = time.monotonic() + _ADOPT_SECONDS
             failures = 0 if self._attempt() else failures + 1
             self._wake.wait(min(self._retry_seconds, 2.0 ** min(failures - 1, 10)) if failures else _ADOPT_SECONDS)
             self._wake.clear()

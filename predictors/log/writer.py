@@ -157,6 +157,10 @@ class PredictionLog:
             )  # fmt: skip
         self._spool.close()
 
+    def hurry(self) -> None:
+        """Have `close` bring rows to the spool, and wait for the store no longer. A signal's handler may call this."""
+        self._uploader.hurry()
+
     def _run(self) -> None:
         while not self._closing:
             self._wake.wait(self._limits.seconds)

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -17,7 +18,8 @@ import httpx
 import pytest
 
 from tests.factories import make_artifact
-from tests.predictor_process import Predictor, start, workspace
+from tests.predictor_process import CHECKOUT, Predictor, command, environment, start, workspace
+from tests.services import free_port
 
 ROW = {"TX_AMOUNT": 80.5, "CHANNEL": "chip", "TX_DATETIME": "2018-06-01T12:00:00"}
 BODY = json.dumps({"instances": [ROW]})
@@ -134,6 +136,52 @@ def test_second_signal_ends_at_once(predictor: Predictor) -> None:
         assert predictor.process.wait(5) == 1
     assert "told to end at once" in predictor.output.read_text()
     assert "Traceback" not in predictor.output.read_text()
+
+
+def test_signal_while_the_log_is_stored_leaves_it_to_the_next_predictor(artifact: Path, tmp_path: Path) -> None:
+    root = workspace(tmp_path / "root")
+    folder = root / ".serin" / "predictions" / "card_fraud"
+    folder.parent.mkdir()
+    folder.write_text("a file where the folder should be")
+    predictor = start(root, artifact, options=["--log_close_seconds", "60"])
+    try:
+        assert predictor.v1(ROW).status_code == 200
+        predictor.process.send_signal(signal.SIGTERM)
+        while "Finished server process" not in predictor.output.read_text():
+            assert predictor.process.poll() is None, predictor.output.read_text()
+            time.sleep(0.02)
+        with pytest.raises(subprocess.TimeoutExpired):
+            predictor.process.wait(0.5)
+        predictor.process.send_signal(signal.SIGINT)
+        assert predictor.process.wait(5) == 0
+    finally:
+        predictor.process.kill()
+        predictor.process.wait()
+    told = predictor.output.read_text()
+    assert "1 files (" in told
+    assert "the next predictor that uses this spool stores them" in told
+    assert "Traceback" not in told
+
+
+def test_predictor_whose_parent_closed_the_standard_streams_serves(artifact: Path, tmp_path: Path) -> None:
+    """Without them a file of its own would have the number of stderr."""
+    root, http, grpc = workspace(tmp_path / "root"), free_port(), free_port()
+    closing = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command(artifact, http, grpc)]
+    process = subprocess.Popen(closing, cwd=CHECKOUT, env=environment(root))
+    try:
+        while process.poll() is None:
+            try:
+                answer = httpx.post(f"http://127.0.0.1:{http}{PATH}", content=BODY)
+                break
+            except httpx.TransportError:
+                time.sleep(0.1)
+        assert answer.status_code == 200
+        assert {Path(f"/proc/{process.pid}/fd/{number}").readlink() for number in range(3)} == {Path(os.devnull)}
+        process.terminate()
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_predictor_that_stops_is_alive_but_not_ready(predictor: Predictor) -> None:

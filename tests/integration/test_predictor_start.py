@@ -1,6 +1,7 @@
 """How a predictor starts, refuses to start, and ends."""
 
 import re
+import signal
 import socket
 import subprocess
 import time
@@ -25,6 +26,54 @@ def test_port_that_is_taken_is_named(tmp_path: Path) -> None:
     assert result.returncode == 1
     assert f"HTTP port {port} on 127.0.0.1 can't be opened: Address already in use" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def starting(model: Path, root: Path) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        command(model, 0, 0),
+        cwd=CHECKOUT,
+        env=environment(root),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+def ended(process: "subprocess.Popen[bytes]", number: signal.Signals, root: Path) -> None:
+    """Told to end, it does, with exit code 0; nothing is left, and nothing is an error."""
+    with process:
+        process.send_signal(number)
+        assert process.stdout
+        said = process.stdout.read().decode()
+        assert process.wait(20) == 0, said
+    assert "Traceback" not in said
+    assert [path for path in (root / ".serin").rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_signal_ends_a_start_from_its_first_moment_on(tmp_path: Path, number: signal.Signals) -> None:
+    root = workspace(tmp_path / "root")
+    make_artifact(root / "model")
+    process = starting(root / "model", root)
+    deadline = time.monotonic() + 10
+    # Python itself takes SIGINT, and no other.
+    while not caught(process.pid) >> (signal.SIGTERM - 1) & 1 and time.monotonic() < deadline:
+        time.sleep(0.001)
+    ended(process, number, root)
+
+
+def caught(process: int) -> int:
+    """The signals that the process has a handler of, a bit each."""
+    status = Path(f"/proc/{process}/status").read_text()
+    return int(re.search(r"SigCgt:\s*(\w+)", status)[1], 16)  # type: ignore[index]
+
+
+def test_signal_ends_a_start_that_is_nearly_done(tmp_path: Path) -> None:
+    root = workspace(tmp_path / "root")
+    make_artifact(root / "model")
+    process = starting(root / "model", root)
+    assert process.stdout
+    assert b"Registering model" in process.stdout.readline()
+    ended(process, signal.SIGTERM, root)
 
 
 def test_log_holds_every_scored_row_after_sigterm(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from predictors.__main__ import parser
+from predictors.command_line import parser
 
 NEEDED = ["--model_name", "card-fraud", "--model_dir", "m", "--model_version", "12"]
 

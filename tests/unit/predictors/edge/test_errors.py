@@ -1,7 +1,9 @@
 """What callers are told of errors, and what the log says of those that are ours."""
 
 import asyncio
+import io
 import json
+import sys
 from http import HTTPStatus
 
 import orjson
@@ -126,3 +128,15 @@ def test_errors_of_ours_each_have_their_line() -> None:
     for number in range(3):
         log.fault(ValueError("odd"), f"r-{number}")
     assert [json.loads(line)["request_id"] for line in lines] == ["r-0", "r-1", "r-2"]
+
+
+class Unread(io.StringIO):
+    """A pipe whose reader is gone."""
+
+    def write(self, _text: str) -> int:
+        raise BrokenPipeError
+
+
+def test_fault_is_no_fault_of_its_own_where_nobody_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", Unread())
+    FaultLog(IDENTITY).fault(ValueError("lost"), "r-1")

@@ -3,8 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -24,37 +23,14 @@ from predictors.edge.grpc import GrpcServer, Inference
 from predictors.edge.kserve import FixedRepository, OneModelDataPlane
 from predictors.edge.model import PredictorModel
 from predictors.faults import FaultLog
-from predictors.identity import Identity
 from predictors.log.columns import schema as log_schema
 from predictors.log.writer import PredictionLog
 from predictors.metrics import Metrics
-from predictors.requests.rows import Rows
-from predictors.requests.schema import RequestSchema
-from predictors.scoring.kind import Answered, Kind, Output
-from serin.errors import ConflictError, OverloadedError, UnavailableError
-from tests.factories import make_manifest
+from serin.errors import ConflictError
+from tests.edge import IDENTITY, Thousandth
 
-IDENTITY = Identity("card-fraud", "12", "card-fraud-v12")
 INFER = "/inference.GRPCInferenceService/ModelInfer"
 READY = "/inference.GRPCInferenceService/ModelReady"
-
-
-class Thousandth(Kind):
-    """A thousandth of the amount is the score; some amounts break it."""
-
-    outputs = (Output("score", "FP64"), Output("decision", "BOOL"))
-    schema = RequestSchema(make_manifest())
-
-    def answer(self, rows: Rows, found: Any, now: datetime) -> Answered:
-        amounts = rows.columns["AMOUNT"]
-        if 666 in amounts:
-            raise ZeroDivisionError("a secret")
-        if 777 in amounts:
-            raise UnavailableError("the store is away")
-        if 888 in amounts:
-            raise OverloadedError("16 requests are in flight", 3)
-        scores = [amount / 1000 for amount in amounts]
-        return Answered(rows, {"score": scores, "decision": [score >= 0.5 for score in scores]})
 
 
 class Service:
@@ -306,6 +282,25 @@ def test_port_that_is_taken_is_named(service: Service) -> None:
 
     with pytest.raises(ConflictError, match=f"gRPC port {service.port} on 127.0.0.1 can't be opened"):
         asyncio.run(bind())
+
+
+def test_call_whose_message_never_comes_is_ended(service: Service) -> None:
+    async def call() -> str:
+        servicer, where = InferenceServicer(None, None), ("127.0.0.1", 0)
+        limits = {"connection_seconds": 0.1, "request_seconds": 0.2}
+        server = GrpcServer(servicer, service.inference, service.faults, *where, **limits)
+        await server.start()
+
+        async def never() -> AsyncIterator[bytes]:
+            await asyncio.Event().wait()
+            yield b""
+
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+            code = await channel.stream_unary(INFER)(never(), timeout=5).code()
+        await server.stop(0)
+        return str(code.name)
+
+    assert asyncio.run(call()) == "UNAVAILABLE"
 
 
 def test_an_output_that_is_asked_for_twice_comes_once(service: Service) -> None:

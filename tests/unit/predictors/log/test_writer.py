@@ -101,6 +101,22 @@ def test_rows_are_written_by_event_date_with_who_answered(tmp_path: Path) -> Non
     assert list((tmp_path / "spool").iterdir()) == []
 
 
+@pytest.mark.parametrize("seconds", [-3600, 3600])
+def test_clock_that_jumps_holds_up_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: int) -> None:
+    told, jumped = Told(), time.time() + seconds
+    target = log(tmp_path, told)
+    target.start()
+    target.append(rows([0]))
+    monkeypatch.setattr(time, "time", lambda: jumped)
+    target.append(rows([1]))
+    assert eventually(lambda: stored(tmp_path) == [0, 1])
+    assert eventually(lambda: target.oldest_seconds() == 0)
+    target.append(rows([2]))
+    assert target.oldest_seconds() < 60
+    target.close()
+    assert (stored(tmp_path), told) == ([0, 1, 2], [])
+
+
 def test_arrays_and_lists_are_the_same_to_it(tmp_path: Path) -> None:
     days = np.array(["2018-06-01T10:00", "2018-06-01T11:00"], "datetime64[us]")
     amounts = np.array([[1.5, np.nan], [np.nan, 2.5]])
