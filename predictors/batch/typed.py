@@ -71,12 +71,8 @@ def _keep_the_rules(column: RequestColumn, found: pa.Array, numbers: NDArray[Any
 
 
 def _rules(column: RequestColumn) -> list[Callable[[NDArray[Any]], Any]]:
-    """What says which values of an array are not surely right. Limits are floats: NumPy rounds a large whole number
-    before it compares, Python does not."""
-    rules = [breaks for _, breaks in column.rules()]
-    if column.type == "integer" and (column.min, column.max) != (None, None):
-        rules.append(lambda numbers: (numbers > MAX_EXACT) | (numbers < -MAX_EXACT))
-    return rules
+    """What says which values of an array are not surely right."""
+    return [breaks for _, breaks in column.rules()]
 
 
 def _value_by_value(column: RequestColumn, values: pa.Array) -> tuple[pa.Array, Wrong]:
