@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from serin import engines
 from serin.artifact import REFERENCE, Manifest, verify
 from serin.engines import Scorer
-from serin.engines.crossing import Crossing, measure
+from serin.engines.crossing import Crossing, in_single, measure
 from serin.errors import ArtifactError, RequestError
 from serin.storage import read_file
 
@@ -24,6 +24,8 @@ SELF_TEST_TOLERANCE = 1e-5
 MEASURED_ROWS = 512
 # Engines that serve few rows where the artifact holds a file of theirs beside the native model's.
 _FAST = ("onnx",)
+# Engines of trees alone, which compare their inputs and don't calculate with them.
+_COMPARING = ("xgboost", "lightgbm")
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ def load(folder: Path) -> LoadedModel:
         only = _blaming_the_request(scorers[manifest.engine])
         return LoadedModel(manifest, only, manifest.engine, folder, reference)
     native, fast = names
+    if native not in _COMPARING:
+        scorers[fast] = in_single(scorers[fast], scorers[native])
     found = measure(scorers[fast], scorers[native], inputs)
     chosen = _blaming_the_request(found.scorer(scorers[fast], scorers[native]))
     return LoadedModel(manifest, chosen, found.told(fast, native), folder, reference, found)

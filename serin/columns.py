@@ -4,6 +4,7 @@ What a use case declares of a column, ingest, features, the predictor and the pr
 rules of a column's values: ingest and the predictor refuse the same values with the same words.
 """
 
+import math
 import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -119,10 +120,13 @@ class Column(BaseModel):
         rules: list[Rule] = []
         if self.type in _BEYOND_LIMITS:
             rules.append((self.misfit, _BEYOND_LIMITS[self.type]))
-        if (low := self.min) is not None:
-            rules.append((f"below {low:.15g}", lambda values: values < low))
-        if (high := self.max) is not None:
-            rules.append((f"above {high:.15g}", lambda values: values > high))
+        if self.min is not None:
+            # Whole numbers beside a whole limit: NumPy would round large ones before it compares them with a float.
+            low = math.ceil(self.min) if self.type == "integer" else self.min
+            rules.append((f"below {self.min:.15g}", lambda values: values < low))
+        if self.max is not None:
+            high = math.floor(self.max) if self.type == "integer" else self.max
+            rules.append((f"above {self.max:.15g}", lambda values: values > high))
         if self.allowed is not None:
             listed = [str(value) if self.type == "text" else value for value in self.allowed]
             rules.append((f"not one of {', '.join(map(str, listed))}", partial(_is_none_of, listed)))

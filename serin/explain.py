@@ -116,7 +116,8 @@ class Explainer:
         """Explain encoded rows, shape (n, columns): the first `most` of them."""
         rows = rows[: self.most]
         way = self._way
-        with self._lock:
+        # See serin.engines.sklearn, of which the preparation is.
+        with self._lock, np.errstate(over="ignore", invalid="ignore"):
             values, base = way.values(rows)
         sums = base + values.sum(axis=1)
         again = sigmoid(sums) if way.scale == "log-odds" else sums
@@ -184,7 +185,8 @@ def _sklearn(path: Path, background: NDArray[np.float32], walked: int) -> _Way |
     preparation, core = model[:-1], model[-1]
 
     def prepared(rows: NDArray[np.float32]) -> Matrix:
-        return np.asarray(preparation.transform(rows), dtype=np.float64)
+        # As the engine has it: what is standardised may be too large for float32.
+        return np.asarray(preparation.transform(rows.astype(np.float64)), dtype=np.float64)
 
     way = None
     if isinstance(core, LogisticRegression):

@@ -5,6 +5,7 @@ Ingest converts with it and `serin new` infers with it, so what is inferred is w
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -21,8 +22,11 @@ _WHOLE = r"[+-]?\d{1,19}(?:\.0*)?"
 # What an integer is written as: any other text (007, +7) does not come back the same from the number.
 _CANONICAL = r"0|-?[1-9]\d{0,18}"
 _NO_FRACTION = re.compile(r"\.0+$")
-_OFFSET = r"\d[T ].*(?:[Zz]|[+-]\d\d(?::?\d\d)?)$"
+# Whatever it is: pandas gives the offset of one that it refuses (+05:30:15) to the next time that has none.
+_OFFSET = r"\d[Tt ].*[Zz+-]"
 _LARGEST = np.iinfo(np.int64).max
+_A_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+_YEARS_END = int(datetime(YEARS[1] + 1, 1, 1, tzinfo=UTC).timestamp())
 # Marks that people use for the same thing: blanks that do not break a line, a typographic apostrophe.
 _ALIKE = {" ": " \u00a0\u202f\u2009", "'": "'\u2019"}
 
@@ -242,6 +246,8 @@ def _any_times(values: "pd.Series[Any]", notation: Notation) -> "pd.Series[Any]"
         return _epochs(values, notation.unit)
     if not _is_text(values):
         return _nothing(values)
+    # pandas knows "now" and "today", which are another time in each run.
+    values = values.where(values.str.match(r"[+-]?\d", na=False))
     # Apart, for pandas gives a time without an offset the offset of the one before it.
     with_offset = values.str.contains(_OFFSET, na=False).astype(bool)
     both = [
@@ -255,11 +261,18 @@ def _any_times(values: "pd.Series[Any]", notation: Notation) -> "pd.Series[Any]"
 def _epochs(values: "pd.Series[Any]", unit: TimeUnit) -> "pd.Series[Any]":
     """Numbers since 1970 as times; integers through no float, which would lose digits of ns."""
     whole = _integers(values, PLAIN)
-    numbers = whole if whole.notna().sum() == values.notna().sum() else _numbers(values, PLAIN)
-    times = pd.Series(pd.NaT, index=values.index, dtype="datetime64[ns, UTC]")
-    given = numbers.notna()
-    times[given] = pd.to_datetime(numbers[given].to_numpy(), unit=unit, utc=True, errors="coerce")
-    return times
+    times = _since_1970(whole.dropna(), unit)
+    # What a float says of a microsecond lies as often below it as above; of integers what is smaller is cut.
+    rest = _numbers(values[whole.isna()], PLAIN).dropna()
+    found: pd.Series[Any] = pd.concat([times, _since_1970(rest, unit).dt.round("us")]).reindex(values.index)
+    return found
+
+
+def _since_1970(numbers: "pd.Series[Any]", unit: TimeUnit) -> "pd.Series[Any]":
+    """Times by the place of their number, without those that are in none of YEARS anyway: pandas fails on some."""
+    numbers = numbers[numbers.between(0, _YEARS_END * _A_SECOND[unit])]
+    times = pd.to_datetime(numbers.to_numpy(), unit=unit, utc=True, errors="coerce")
+    return pd.Series(times, numbers.index).astype("datetime64[ns, UTC]")
 
 
 def _is_text(values: "pd.Series[Any]") -> bool:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from components.drift.decision import SCORE
 from serin.errors import DataError
-from serin.schema import InputColumn, InputSchema
+from serin.schema import InputColumn, InputSchema, as_single
 
 BINS = 10
 # A rarer category shares one label with the other rare and the unseen ones: at 1,000 rows each label then
@@ -73,8 +73,8 @@ def _categories(values: pd.Series, kept: set[str]) -> NDArray[np.object_]:
 
 
 def _numbers(values: pd.Series) -> NDArray[np.float32]:
-    # The precision in which the model sees them: a log in float64 and a reference in float32 agree on ties.
-    return pd.to_numeric(values).to_numpy(dtype=np.float64, na_value=np.nan).astype(np.float32)
+    # As the model sees them: a log in float64 and a reference in float32 agree on ties, and on what is too large.
+    return as_single(pd.to_numeric(values).to_numpy(dtype=np.float64, na_value=np.nan))
 
 
 def _edges(values: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from serin.schema import InputSchema
+from serin.schema import InputSchema, as_single
 
 TOLERANCE = 1e-6  # relative
 _FLOOR = 1e-9  # absolute: what is left of sums that cancel out is not told from 0
@@ -102,15 +102,19 @@ Found = tuple[ColumnSkew, NDArray[np.bool_]]
 
 
 def _numbers(name: str, one: Any, other: Any, keys: pd.DataFrame, times: Any) -> Found:
-    served, offline = (pd.to_numeric(values).to_numpy(np.float64, na_value=np.nan) for values in (one, other))
+    served, offline = (_as_numbers(values) for values in (one, other))
     both = ~np.isnan(served) & ~np.isnan(offline)
-    with np.errstate(invalid="ignore"):
-        distance = np.abs(served - offline)
-        reach = np.maximum(TOLERANCE * np.maximum(np.abs(served), np.abs(offline)), _FLOOR)
-        # Two infinities of the same sign have no distance, and are the same.
-        unlike = both & (served != offline) & ~(distance <= reach)
+    distance = np.abs(served - offline)
+    reach = np.maximum(TOLERANCE * np.maximum(np.abs(served), np.abs(offline)), _FLOOR)
+    unlike = both & ~(distance <= reach)
     gap = (served - offline)[unlike]
     return _column(name, served, offline, unlike, keys, times, gap)
+
+
+def _as_numbers(values: "pd.Series[Any]") -> NDArray[np.float64]:
+    """NaN where the model has none: where it is missing, or too large for it."""
+    numbers = pd.to_numeric(values).to_numpy(np.float64, na_value=np.nan)
+    return np.where(np.isnan(as_single(numbers)), np.nan, numbers)
 
 
 def _texts(name: str, one: Any, other: Any, keys: pd.DataFrame, times: Any) -> Found:

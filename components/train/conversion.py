@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from components.train.graphs import of_lightgbm, of_sklearn, of_xgboost, stacked
 from serin.calibration import Calibration
+from serin.columns import MAX_NUMBER
 from serin.engines import Scorer, calibrated
 from serin.engines.onnx import scorer as onnx_scorer
 from serin.engines.stack import StackModel
@@ -234,4 +235,6 @@ def _drawn(categories: int, values: Rows, kind: str, rng: np.random.Generator) -
     known = values[np.isfinite(values)].astype(np.float64)
     low, high = (known.min(), known.max()) if len(known) else (0.0, 1.0)
     margin = (high - low) / 10
-    return rng.uniform(low - margin, high + margin, RANDOM_ROWS)
+    drawn = rng.uniform(low - margin, high + margin, RANDOM_ROWS)
+    # Beyond the largest input there is none, and a native model may refuse it.
+    return np.clip(drawn, -MAX_NUMBER, MAX_NUMBER)

@@ -13,6 +13,7 @@ import numpy as np
 
 from serin.engines.onnx import INPUT, OUTPUT
 from serin.engines.stack import LEAST, StackModel
+from serin.estimators.logistic_regression import Pipeline
 
 # The same for all, so that a stack's members fit into one graph; onnxmltools knows no later one.
 OPSET, ML_OPSET = 15, 3
@@ -25,6 +26,7 @@ def of_sklearn(model: Any, columns: int) -> Any:
     from skl2onnx import convert_sklearn
     from skl2onnx.common.data_types import FloatTensorType
 
+    model = model.pipeline if isinstance(model, Pipeline) else model
     core = model.steps[-1][1] if hasattr(model, "steps") else model
     gives_margins = hasattr(core, "decision_function")
     graph = convert_sklearn(

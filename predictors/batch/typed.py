@@ -5,6 +5,7 @@ table's values are refused as a request's are, and with the same words.
 """
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import numpy as np
@@ -14,9 +15,11 @@ from numpy.typing import NDArray
 
 from predictors.requests.values import read
 from serin.artifact import RequestColumn
-from serin.columns import MAX_EXACT, TYPES, TypeName
+from serin.columns import MAX_EXACT, TYPES, YEARS, TypeName
 
 Wrong = dict[int, str]
+_A_SECOND = {"day": 1 / 86_400, "s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+_YEARS_END = int(datetime(YEARS[1] + 1, 1, 1, tzinfo=UTC).timestamp())
 # Values of the type's Arrow type (nulls where there are none), and which of them surely are what the table holds: True
 # where all are.
 _Taken = tuple[pa.Array, NDArray[np.bool_] | Literal[True]]
@@ -68,16 +71,12 @@ def _keep_the_rules(column: RequestColumn, found: pa.Array, numbers: NDArray[Any
 
 
 def _rules(column: RequestColumn) -> list[Callable[[NDArray[Any]], Any]]:
-    """What says which values of an array are not surely right. Limits are floats: NumPy rounds a large whole number
-    before it compares, Python does not."""
-    rules = [breaks for _, breaks in column.rules()]
-    if column.type == "integer" and (column.min, column.max) != (None, None):
-        rules.append(lambda numbers: (numbers > MAX_EXACT) | (numbers < -MAX_EXACT))
-    return rules
+    """What says which values of an array are not surely right."""
+    return [breaks for _, breaks in column.rules()]
 
 
 def _value_by_value(column: RequestColumn, values: pa.Array) -> tuple[pa.Array, Wrong]:
-    found, wrong = read(column, values.to_pylist())
+    found, wrong = read(column, _plain(values))
     array = pa.array(found, TYPES[column.type].arrow)
     return (array.dictionary_encode() if column.type == "text" else array), wrong
 
@@ -128,7 +127,31 @@ def _times(values: pa.Array) -> _Taken | None:
         return None
     # One without a zone is in UTC; nanoseconds are cut to what is kept everywhere.
     moments = values.cast(pa.timestamp("us", tz=getattr(values.type, "tz", None)), safe=False)
-    return moments.cast(pa.int64()).cast(TYPES["timestamp"].arrow), True
+    found = moments.cast(pa.int64()).cast(TYPES["timestamp"].arrow)
+    # Others may have become a time of these years: 64 bits of microseconds hold fewer years than those of seconds.
+    end = int(_YEARS_END * _A_SECOND[_unit(values.type)])
+    count = pc.fill_null(_counted(values), 0).to_numpy(zero_copy_only=False)
+    sure = (count >= 0) & (count < end)
+    return found, True if sure.all() else sure
+
+
+def _unit(kind: pa.DataType) -> str:
+    return "day" if pa.types.is_date32(kind) else "ms" if pa.types.is_date64(kind) else str(kind.unit)
+
+
+def _counted(values: pa.Array) -> pa.Array:
+    """Times as numbers of their unit since 1970."""
+    return values.cast(pa.int32()).cast(pa.int64()) if pa.types.is_date32(values.type) else values.cast(pa.int64())
+
+
+def _plain(values: pa.Array) -> list[Any]:
+    """The values as Python has them; of times that it has none for, in words."""
+    try:
+        plain: list[Any] = values.to_pylist()
+    except (OverflowError, ValueError):
+        unit = _unit(values.type)
+        return [None if n is None else f"{n} {unit} since 1970" for n in _counted(values).to_pylist()]
+    return plain
 
 
 _TAKERS: Mapping[TypeName, Callable[[pa.Array], _Taken | None]] = {

@@ -18,6 +18,8 @@ SIZES = (1, 4, 16, 64, 256, 1024, 4096)
 # A measurement of a size is the quickest of so many, as long as there is time: what else the machine does only adds.
 _TRIES = 3
 BUDGET_SECONDS = 0.4
+# Numbers up to here can be standardised in single precision.
+_MODERATE = 1e18
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,18 @@ class Crossing:
             return first
         border = self.rows
         return lambda inputs: (first if len(inputs) < border else second)(inputs)
+
+
+def in_single(first: Scorer, second: Scorer) -> Scorer:
+    """`first`, an engine that calculates with its inputs in single precision, and `second` where one of them is so
+    large that this may overflow: infinity would be a sure score, and a wrong one."""
+
+    def score(inputs: NDArray[np.float32]) -> NDArray[np.float64]:
+        # The greatest of those that are not NaN.
+        largest = np.fmax.reduce(np.abs(inputs), axis=None, initial=0.0)
+        return (first if largest <= _MODERATE else second)(inputs)
+
+    return score
 
 
 def measure(

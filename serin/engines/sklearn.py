@@ -4,10 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from serin.engines.base import Engine, Scorer
 from serin.errors import ArtifactError
 from serin.estimators.kept import TRUSTED_TYPES, dumps, loads, odd_types
+from serin.estimators.logistic_regression import Pipeline
 
 
 class Sklearn(Engine):
@@ -18,7 +20,7 @@ class Sklearn(Engine):
 
     def save(self, model: Any, path: Path) -> None:
         """See Engine."""
-        path.write_bytes(dumps(model))
+        path.write_bytes(dumps(model.pipeline if isinstance(model, Pipeline) else model))
 
     def load(self, path: Path) -> Scorer:
         """See Engine."""
@@ -27,4 +29,11 @@ class Sklearn(Engine):
                 f"{path} holds {', '.join(odd)}; allowed besides skops' own: {', '.join(TRUSTED_TYPES)}"
             )
         estimator = loads(path.read_bytes())
-        return lambda inputs: np.asarray(estimator.predict_proba(inputs)[:, 1], dtype=np.float64)
+
+        def score(inputs: NDArray[np.float32]) -> NDArray[np.float64]:
+            # What a pipeline makes of a large input may be too large for float32, which scikit-learn refuses; where it
+            # sums all inputs of a forest to see whether they are finite, the sum may be no number.
+            with np.errstate(over="ignore", invalid="ignore"):
+                return np.asarray(estimator.predict_proba(inputs.astype(np.float64))[:, 1], dtype=np.float64)
+
+        return score

@@ -2,9 +2,11 @@
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from serin.estimators.base import Estimator, Model, Parameters, Parts, Rows, Trial, prepared
@@ -26,6 +28,18 @@ class LogisticRegressionParameters(Parameters):
     max_iter: PositiveInt = MAX_ITER
     solver: Literal["lbfgs", "liblinear", "newton-cg", "newton-cholesky", "sag", "saga"] = "lbfgs"
     tol: PositiveFloat = 1e-4
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A fitted pipeline of scikit-learn, which is given float64: what is standardised may be too large for float32."""
+
+    pipeline: Any
+
+    def predict_proba(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+        """See Model."""
+        found: NDArray[np.float64] = self.pipeline.predict_proba(X.astype(np.float64))
+        return found
 
 
 class LogisticRegression(Estimator):
@@ -59,8 +73,7 @@ class LogisticRegression(Estimator):
         from sklearn.exceptions import ConvergenceWarning
 
         if kept := parts.latest():
-            known: Model = loads(kept[1])
-            return known
+            return Pipeline(loads(kept[1]))
         pipeline = prepared(core(parameters, seed), inputs)
         weight = {} if rows.weight is None else {"logisticregression__sample_weight": rows.weight}
         with warnings.catch_warnings(record=True) as caught:
@@ -69,8 +82,7 @@ class LogisticRegression(Estimator):
             pipeline.fit(rows.X.astype(np.float64), rows.y, **weight)
         _tell(caught)
         parts.done(1, 1, lambda: dumps(pipeline))
-        fitted: Model = pipeline
-        return fitted
+        return Pipeline(pipeline)
 
 
 def core(parameters: dict[str, Any], seed: int) -> Any:

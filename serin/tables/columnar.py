@@ -3,6 +3,7 @@
 import re
 import uuid
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
@@ -14,6 +15,8 @@ from serin.errors import DataError, first_line
 from serin.tables.base import Table
 
 _UUID = 16  # bytes
+_DAY = 86_400  # seconds
+_A_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _REFUSALS = (pa.ArrowException, OSError, ValueError)
 _FLATTEN = "write its parts as columns of their own"
 
@@ -101,9 +104,22 @@ def _plain(values: pa.ChunkedArray) -> tuple[pa.ChunkedArray, str]:
         return values.cast(pa.string()), "times of day, read as text"
     if pa.types.is_float16(kind):
         return values.cast(pa.float32()), ""
+    if pa.types.is_timestamp(kind) and kind.tz and _is_beyond_calendars(values):
+        return values.cast(pa.timestamp(kind.unit, "UTC")), ""
     if pa.types.is_duration(kind) or pa.types.is_interval(kind):
         raise _UnreadError(f"holds {kind} values; write them as numbers")
     return values, ""
+
+
+def _is_beyond_calendars(times: pa.ChunkedArray) -> bool:
+    """Whether one may be of a year that Python has no times of, or that 64 bits don't hold, in its own zone: on some of
+    these pandas fails, and on those before Christ it crashes."""
+    ends = pc.min_max(times.cast(pa.int64())).as_py()
+    a_second = _A_SECOND[times.type.unit]
+    first, last = (int(datetime(year, 1, 2, tzinfo=UTC).timestamp()) for year in (1, 9999))
+    least = max(first * a_second, -(2**63) + _DAY * a_second)
+    most = min(last * a_second, 2**63 - _DAY * a_second)
+    return ends["min"] is not None and bool(ends["min"] < least or ends["max"] > most)
 
 
 def _integers(decimals: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -21,6 +21,9 @@ class WindowFeature(Section):
     event, in seconds; `matches` counts the events that have the same value of `column` as this one. `empty` is the
     value where there is nothing to aggregate; without it, that is 0 for a count, a sum, `distinct` and `matches`, and
     missing for the others.
+
+    Sums are of float64, in no fixed order: where numbers that differ by more than 1e15 times cancel out, what is left
+    may be another number online. The least integer of 64 bits counts as missing in `distinct` and `matches`.
     """
 
     name: str

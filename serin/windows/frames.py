@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from serin.use_case import WindowFeature, WindowView
-from serin.windows.aggregations import AGGREGATIONS, Takes
+from serin.windows.aggregations import AGGREGATIONS, MISSING, Takes
 
 _MICROSECOND = timedelta(microseconds=1)
-_DOUBLE = "double"
+_DOUBLE, _INTEGER = "double", "bigint"
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,11 @@ class Frames:
         if feature.column is None:
             return ""
         name = self._column(feature.column)
-        known = f"nullif({name}, 'nan'::double)" if self.columns[feature.column] == _DOUBLE else name
+        kind = self.columns[feature.column]
+        if takes == "codes" and kind == _INTEGER:
+            # Online it is the code of a missing one.
+            return f"nullif({name}, ({MISSING})::bigint)"
+        known = f"nullif({name}, 'nan'::double)" if kind == _DOUBLE else name
         return f"{known}::double" if takes == "numbers" else known
 
     def _within(self, column: str | None, part: str) -> str:

@@ -6,11 +6,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from components.train.graphs import of_xgboost
+from components.train.graphs import of_sklearn, of_xgboost
 from predictors.load import load
 from serin.artifact import REFERENCE, Manifest, seal
+from serin.columns import MAX_NUMBER
 from serin.engines import load as load_engine
 from serin.errors import ArtifactError, RequestError
+from serin.estimators.kept import loads
 from serin.estimators.xgboost import Boosted
 from serin.online.plan import OnlinePlan
 from tests.factories import make_artifact
@@ -121,6 +123,17 @@ def test_model_with_an_onnx_file_beside_it_is_scored_by_either_as_the_number_of_
     _, native = load_engine(tmp_path)
     for rows in (reference[:1], np.resize(reference, (10_000, reference.shape[1]))):
         np.testing.assert_allclose(model.predict(rows), native(rows), atol=1e-5)
+
+
+def test_linear_model_scores_large_inputs_alike_by_either_engine(tmp_path: Path) -> None:
+    manifest = make_artifact(tmp_path, estimator="logistic_regression", store=True)
+    model = loads((tmp_path / manifest.models["sklearn"]).read_bytes())
+    (tmp_path / "model.onnx").write_bytes(of_sklearn(model, len(manifest.inputs.names)).SerializeToString())
+    seal(tmp_path, manifest.model_copy(update={"models": {**manifest.models, "onnx": "model.onnx"}}))
+    rows = manifest.inputs.encode(pq.read_table(tmp_path / REFERENCE).to_pydict())[:6]
+    rows[0, -1], rows[1, -1], rows[2, 2:] = MAX_NUMBER, -MAX_NUMBER, MAX_NUMBER
+    predict, (_, native) = load(tmp_path).predict, load_engine(tmp_path)
+    np.testing.assert_allclose([predict(row[None])[0] for row in rows], native(rows), atol=1e-6)
 
 
 def test_onnx_file_with_other_scores_than_stored_is_refused(tmp_path: Path) -> None:

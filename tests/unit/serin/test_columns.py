@@ -36,6 +36,9 @@ def test_rules_that_no_value_of_the_type_can_keep_are_refused(rules: dict[str, A
 @pytest.mark.parametrize(
     ("rules", "values", "broken"),
     [
+        ({"type": "integer", "max": 2.0**53}, [2**53, 2**53 + 1], {1: "above 9.00719925474099e+15"}),
+        ({"type": "integer", "min": -(2.0**53)}, [-(2**53), -(2**53) - 1], {1: "below -9.00719925474099e+15"}),
+        ({"type": "integer", "min": 0.5, "max": 1e300}, [0, 1, 2**63 - 1], {0: "below 0.5"}),
         ({"type": "number", "min": 0, "max": 1}, [-0.1, 0.0, 1.0, 1.1], {0: "below 0", 3: "above 1"}),
         ({"type": "number"}, [MAX_NUMBER, 1e39, np.inf], dict.fromkeys((1, 2), "not a finite number (32 bits)")),
         ({"type": "integer", "allowed": (1, 2)}, [1, 3], {1: "not one of 1, 2"}),

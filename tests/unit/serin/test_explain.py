@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from serin import engines, estimators, explain
+from serin.columns import MAX_NUMBER
 from serin.engines.stack import Member, StackModel
 from serin.estimators.base import Rows, Unkept
 from serin.schema import InputColumn, InputSchema
@@ -98,6 +99,17 @@ def test_a_stack_is_explained_by_the_kernel_against_the_background(stacked):
     assert found.method == "Kernel SHAP, exact, of all 14 coalitions and 20 rows of background"
     assert found.adds_up
     assert next(iter(found.importance)) == "much"
+
+
+@pytest.mark.parametrize("name", [*SMALL, "stacking"])
+def test_a_row_with_inputs_as_large_as_there_are_is_explained(name, tmp_path, stacked):
+    folder, manifest = stacked if name == "stacking" else (tmp_path, artifact(tmp_path, name))
+    rows = INPUTS[:3].copy()
+    rows[0, 0], rows[1, 1], rows[2, :2] = MAX_NUMBER, -MAX_NUMBER, (MAX_NUMBER, -MAX_NUMBER)
+    background = np.concatenate([rows, INPUTS[:20]])
+    found = explain.Explainer(folder, manifest, background).explain(rows)
+    assert np.isfinite(found.values).all()
+    assert found.adds_up
 
 
 def test_a_row_has_the_same_values_whatever_rows_are_beside_it(stacked):

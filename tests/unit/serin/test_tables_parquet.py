@@ -6,12 +6,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from serin.errors import DataError
 from serin.tables import Table, read
+from serin.values import convert
 
 IDS = [uuid.UUID(int=2**127 + place) for place in range(3)]
 
@@ -61,6 +63,21 @@ def test_int96_times_keep_their_year(tmp_path: Path, year: int) -> None:
     times = pa.array([dt.datetime(year, 12, 31)], pa.timestamp("us"))
     found = written(tmp_path, {"at": times}, use_deprecated_int96_timestamps=True)
     assert found.frame["at"].dt.year.tolist() == [year]
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Pacific/Kiritimati", None])
+@pytest.mark.parametrize(
+    ("unit", "count"),
+    [("us", -62_135_596_800_000_000), ("us", -(2**63) + 1), ("us", 2**63 - 1), ("ms", 2**62), ("ns", 2**63 - 1)],
+)
+def test_times_of_any_year_are_read_in_any_zone(tmp_path: Path, zone: str | None, unit: str, count: int) -> None:
+    times = pa.array([0, None, count], pa.int64()).cast(pa.timestamp(unit, zone))
+    frame = written(tmp_path, {"at": times}).frame
+    assert [value is pd.NaT for value in frame["at"]] == [False, True, False]
+    found, misfit = convert(frame["at"], "timestamp")
+    assert found[0] == pd.Timestamp(0, tz="UTC")
+    assert misfit.tolist() == [False, False, True]
+    assert all(map(str, frame["at"]))
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,18 @@ def test_times_become_utc_microseconds_and_without_an_offset_are_utc(values: Any
     assert not misfit.any()
 
 
+@pytest.mark.parametrize("odd", ["2018-06-01T12:00:00+05:30:15", "2018-06-01T12:00:00+05:30[Asia/Kolkata]"])
+def test_a_time_that_is_refused_leaves_its_offset_to_no_other(odd: str) -> None:
+    found, misfit = convert(pd.Series([odd, "2018-06-01T12:00:00.5"]), "timestamp")
+    assert misfit.tolist() == [True, False]
+    assert found[1] == pd.Timestamp("2018-06-01 12:00:00.5", tz="UTC")
+
+
+@pytest.mark.parametrize("word", ["now", "today", "NOW"])
+def test_words_for_the_time_of_the_run_are_no_times(word: str) -> None:
+    assert converted([word, None], "timestamp") == ([None, None], [True, False])
+
+
 @pytest.mark.parametrize(
     ("values", "notation", "expected"),
     [
@@ -143,6 +155,30 @@ def test_times_may_be_numbers_of_a_declared_unit(values: list[Any], unit: str) -
 @pytest.mark.parametrize("value", ["2018-06-01", "soon", "99999999999999999"])
 def test_what_is_no_time_of_the_declared_unit_is_a_misfit(value: str) -> None:
     assert converted([value, None], "timestamp", unit="s") == ([None, None], [True, False])
+
+
+@examples(50)
+@given(st.integers(0, 7_258_118_400 * 10**6 - 1))
+def test_numbers_with_fractions_are_the_nearest_microseconds(moment: int) -> None:
+    text = f"{moment // 10**6}.{moment % 10**6:06d}"
+    expected = pd.Timestamp(moment, unit="us", tz="UTC")
+    for values in ([text], [float(text)]):
+        assert convert(pd.Series(values), "timestamp", Notation(unit="s"))[0].tolist() == [expected]
+
+
+@pytest.mark.parametrize("beside", ["soon", "1.5", "99999999999999999999"])
+def test_whole_numbers_keep_their_digits_whatever_stands_beside_them(beside: str) -> None:
+    found, _ = convert(pd.Series(["1527854400123456999", beside]), "timestamp", Notation(unit="ns"))
+    assert found[0] == pd.Timestamp("2018-06-01 12:00:00.123456", tz="UTC")
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+@pytest.mark.parametrize("dtype", ["uint64", "float64"])
+def test_numbers_beyond_63_bits_are_no_times(dtype: str, unit: Any) -> None:
+    assert converted(pd.Series([2**63, 0], dtype=dtype), "timestamp", unit=unit) == (
+        [None, pd.Timestamp(0, tz="UTC")],
+        [True, False],
+    )
 
 
 @pytest.mark.parametrize("value", ["0417", "+417", "-0", "417.0", "4e2", "٤١٧"])

@@ -46,9 +46,10 @@ def test_a_current_column_that_is_all_missing():
     assert labels(np.arange(100.0), [np.nan])[1] == ["missing"]
 
 
-def test_infinite_values_fall_into_the_end_bins():
-    _, after = labels(np.arange(1000.0), [-np.inf, np.inf])
-    assert after == ["01: below 99", "10: 899 and above"]
+def test_values_that_the_model_is_not_given_for_their_size_are_missing():
+    before, after = labels([*np.arange(1000.0), 1e39], [-np.inf, 1e39, 3.4e38])
+    assert before[-1] == "missing"
+    assert after == ["missing", "missing", "10: 899 and above"]
 
 
 def test_a_constant_shows_shifts_to_both_sides():

@@ -37,6 +37,10 @@ def test_missing_equals_missing_and_nothing_else():
     assert (column.mean_difference, column.largest) == (None, None)
 
 
+def test_number_too_large_for_the_model_equals_a_missing_one():
+    assert compared([None, 1e39, 3e38], [1e39, -1e300, np.inf]).equal == 2
+
+
 def test_difference_has_its_direction_and_its_greatest_distance():
     column = compared([1.0, 2.0, 3.0], [1.0, 4.0, 2.0]).columns[0]
     assert (column.differing, column.mean_difference, column.largest) == (2, -0.5, 2.0)

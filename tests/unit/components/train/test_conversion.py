@@ -19,6 +19,7 @@ from components.train.conversion import (
 from components.train.graphs import numbered, of_sklearn, of_xgboost
 from serin import estimators
 from serin.calibration import Calibration
+from serin.columns import MAX_NUMBER
 from serin.engines.onnx import INPUT, OUTPUT, scorer
 from serin.engines.onnx import scorer as onnx_scorer
 from serin.engines.stack import Member, StackModel
@@ -73,6 +74,15 @@ def test_onnx_model_of_an_estimator_passes_and_scores_as_the_model_does(name: st
     given = scorer(onnx, "model")(rows.X)
     # Not calibrated: that is for who loads it, whatever the engine.
     np.testing.assert_allclose(given, model.predict_proba(rows.X)[:, 1], atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("name", ["random_forest", "xgboost", "lightgbm"])
+def test_column_that_says_missing_by_the_least_number_there_is_needs_no_other_engine(name: str) -> None:
+    rows = rows_of(0.0)
+    rows.X[::20, 0] = -MAX_NUMBER
+    onnx, found = convert(fitted(name, rows), name, INPUTS, rows.X, THRESHOLD, None, seed=0)
+    assert found.passed, found.reason
+    assert onnx is not None
 
 
 def test_conversion_is_the_same_bytes_each_time() -> None:

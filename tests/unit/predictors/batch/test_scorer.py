@@ -206,6 +206,32 @@ def test_times_of_arrow_are_times(values: pa.Array, expected: list[Any]) -> None
     assert (found.to_pylist(), wrong) == (expected, {})
 
 
+_INFINITE, _WRAPPED = 2**63 - 1, 2**62  # 2**62 milliseconds are a multiple of what 64 bits of microseconds count
+
+
+@pytest.mark.parametrize(
+    ("count", "kind"),
+    [
+        (_INFINITE, pa.timestamp("us", tz="UTC")),
+        (-_INFINITE, pa.timestamp("us")),
+        (_INFINITE, pa.timestamp("ns", tz="Pacific/Kiritimati")),
+        (_WRAPPED, pa.timestamp("ms")),
+        (_WRAPPED, pa.timestamp("ms", tz="Europe/Berlin")),
+        (2**31 - 1, pa.date32()),
+        (253_402_300_800, pa.timestamp("s", tz="UTC")),
+        (-1, pa.timestamp("ns")),
+    ],
+    ids=str,
+)
+def test_a_time_that_no_calendar_holds_is_refused_and_becomes_no_other(count: int, kind: pa.DataType) -> None:
+    whole = pa.int32() if pa.types.is_date32(kind) else pa.int64()
+    values = pa.array([0, None, count], whole).cast(kind)
+    found, wrong = typed(RequestColumn(name="c", type="timestamp", nullable=True), values)
+    assert found.to_pylist() == [datetime(1970, 1, 1, tzinfo=UTC), None, None]
+    assert list(wrong) == [2]
+    assert wrong[2].startswith("not an ISO 8601 time")
+
+
 def test_a_time_of_another_age_is_refused() -> None:
     values = pa.array([datetime(1905, 1, 1), TIME.replace(tzinfo=None)])
     found, wrong = typed(RequestColumn(name="c", type="timestamp"), values)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from serin.engines.crossing import BUDGET_SECONDS, SIZES, Crossing, crossing, measure
+from serin.engines.crossing import BUDGET_SECONDS, SIZES, Crossing, crossing, in_single, measure
 
 
 class Machine:
@@ -43,6 +43,15 @@ def test_few_rows_are_scored_by_the_one_and_many_by_the_other():
     for size in (1, 4, 5, 6):
         score(np.zeros((size, 3), np.float32))
     assert machine.calls == [("onnx", 1), ("onnx", 4), ("native", 5), ("native", 6)]
+
+
+@pytest.mark.parametrize("large", [3.4e38, -3.4e38, 2e18])
+def test_inputs_that_single_precision_may_not_standardise_are_the_other_engines(large):
+    machine = Machine()
+    score = in_single(machine.scorer("onnx", 0, 0), machine.scorer("sklearn", 0, 0))
+    for rows in (ROWS, np.full((2, 3), np.nan, np.float32), np.array([[large, np.nan, 0]], np.float32)):
+        score(rows)
+    assert machine.calls == [("onnx", 10), ("onnx", 2), ("sklearn", 1)]
 
 
 def test_engine_that_is_never_overtaken_scores_all():

@@ -11,6 +11,7 @@ import pytest
 from serin import engines, estimators
 from serin.artifact import MANIFEST, REFERENCE, seal
 from serin.calibration import Calibration
+from serin.columns import MAX_NUMBER
 from serin.engines.stack import LEAST, Member, StackModel
 from serin.errors import ArtifactError
 from serin.estimators.base import Rows, Unkept
@@ -67,6 +68,23 @@ def test_stack_is_a_logistic_regression_on_the_logits_of_its_members(rows: Rows,
     log_odds = [np.log(scores / (1 - scores)) for scores in inside]
     total = -1.0 + 0.5 * log_odds[0] + 0.25 * log_odds[1] + log_odds[2] - 0.5 * log_odds[3]
     np.testing.assert_allclose(engine.load(tmp_path / engine.file)(rows.X), 1 / (1 + np.exp(-total)), atol=1e-12)
+
+
+@pytest.mark.parametrize("name", FEW)
+@pytest.mark.parametrize("size", [MAX_NUMBER, 1e-45])
+def test_inputs_as_large_and_as_small_as_there_are_have_a_score_before_and_after_it_is_kept(
+    name: str, size: float, tmp_path: Path
+) -> None:
+    X = np.random.default_rng(0).normal(0, 0.1, (200, 2)).astype(np.float32)
+    estimator = estimators.known()[name]
+    model = estimator.fit(Rows(X, (X[:, 0] > 0.05).astype(np.int8)), FEW[name], INPUTS, 0, parts=Unkept())
+    extreme = np.array([[size, 0], [-size, 0], [size, -size]], np.float32)
+    given = model.predict_proba(extreme)[:, 1]
+    assert ((given >= 0) & (given <= 1)).all()
+    assert (given[0] > given[1]) is np.bool_(size > 1)
+    engine = engines.known()[estimator.engine]
+    engine.save(model, tmp_path / engine.file)
+    np.testing.assert_array_equal(engine.load(tmp_path / engine.file)(extreme), given)
 
 
 @pytest.mark.parametrize(

@@ -163,6 +163,41 @@ def test_values_are_those_of_the_query_over_all_events(
     np.testing.assert_allclose(np.array(online), expected.T, rtol=1e-6)
 
 
+WHOLE = st.sampled_from([2**63 - 1, -(2**63), -(2**63) + 1, 2**53, 2**53 + 1, 0, None])
+LARGE = st.sampled_from([3.4e38, -3.4e38, 5e-324, -5e-324, 1e-45, 0.0, -0.0, None])
+
+
+@examples(40)
+@given(st.one_of(st.lists(WHOLE, min_size=1, max_size=7), st.lists(LARGE, min_size=1, max_size=7)))
+def test_numbers_near_the_limits_of_a_column_are_the_same_online_and_offline(found: list[Any]) -> None:
+    is_whole = any(isinstance(value, int) for value in found)
+    schema = EventSchema(
+        timestamp="at",
+        key={"id": "integer"},
+        numbers=("amount",),
+        codes={"amount": "integer" if is_whole else "number"},
+        since=10**12,
+    )
+    rows = [row(number, number, value, None) for number, value in enumerate(found)]
+    events = pa.Table.from_pylist(
+        rows, table([]).schema.set(3, pa.field("amount", pa.int64() if is_whole else pa.float64()))
+    )  # fmt: skip
+    view = WindowView(
+        entity="card",
+        features=tuple(
+            WindowFeature(name=kind, aggregation=kind, column="amount", window=9 * MINUTE)
+            for kind in ("sum", "mean", "min", "max", "distinct", "matches")
+        ),
+    )
+    offline = window_features(events, view, Columns("card", "at", ("id",)))
+    tail = with_pushed(unpack(dict(pack(events[::2], "card", schema))[1], schema), events[1::2].to_pylist(), schema)
+    online = [
+        window_values(view, tail, schema, OwnEvent(micros(own["at"]), event_id(schema, own), own)) for own in rows
+    ]
+    expected = np.array([column.to_numpy() for column in offline.columns])
+    np.testing.assert_array_equal(np.array(online), expected.T)
+
+
 HOP = 5 * MINUTE
 STATES: States = (
     ("codes", "amount"), ("codes", "shop"), ("count", ""), ("latest", ""),
