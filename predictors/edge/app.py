@@ -66,6 +66,7 @@ class RestEdge:
         own = re.escape(identity.model), re.escape(identity.version)
         self._version = re.compile(rf"(/v2/models/{own[0]})/versions/{own[1]}(?=/|$)")
         self._other_version = re.compile(r"/v2/models/([^/]+)/versions/([^/]+)")
+        self._other_model = re.compile(r"/v[12]/models/([^/:]+)(?::predict|:explain|/infer)")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection event; everything but HTTP passes as it is."""
@@ -210,6 +211,10 @@ class RestEdge:
                 await self._refuse(_not_allowed(scope["method"], path), Call(scope["headers"], self._held), send)
         elif other := self._other_version.match(path):
             error = NotFoundError(f"Model with name {other[1]}, version {other[2]}, does not exist.")
+            await self._refuse(error, Call(scope["headers"], self._held), send)
+        elif other := self._other_model.fullmatch(path):
+            # KServe would look at the body first, and take raw contents for bad JSON.
+            error = NotFoundError(f"Model with name {other[1]} does not exist.")
             await self._refuse(error, Call(scope["headers"], self._held), send)
         else:
             await self._leave({**scope, "path": path}, receive, send)

@@ -371,7 +371,7 @@ def large() -> dict[str, tuple[str, bytes, dict[str, str | bytes], int]]:
     doubles = head + np.zeros(10**6).tobytes()
     return {
         "10 MB": (PREDICT, b'{"instances": "' + b"x" * 10 * 2**20 + b'"}', {}, 413),
-        "10 MB to another route": ("/v1/models/other:predict", b" " * 10 * 2**20, {}, 413),
+        "10 MB to another route": ("/v1/models/other:predict", b" " * 10 * 2**20, {}, 404),
         "5,000 rows": (PREDICT, many, {}, 400),
         "5,000 rows to explain": (EXPLAIN, many, {}, 400),
         "a million values": (PREDICT, million, {}, 400),

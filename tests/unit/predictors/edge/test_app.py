@@ -118,11 +118,11 @@ def test_error_that_is_ours_is_told_to_the_log_and_not_to_the_caller(edge: Edge)
 
 
 def test_request_for_another_path_is_the_applications_and_not_counted(edge: Edge) -> None:
-    assert edge.post("/v1/models/other:predict", [b'{"inst', b'ances"', b": []}"]) == 200
+    assert edge.post("/v2/repository/models/other/load", [b'{"inst', b'ances"', b": []}"]) == 200
     assert (edge.application.body, edge.counted) == (b'{"instances": []}', {})
 
 
-@pytest.mark.parametrize("path", [PREDICT, INFER, EVENTS, "/v1/models/other:predict"])
+@pytest.mark.parametrize("path", [PREDICT, INFER, EVENTS, "/v2/repository/models/other/load"])
 def test_caller_that_goes_away_gets_no_answer_and_leaves_no_trace(edge: Edge, path: str) -> None:
     messages = [{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}]
     assert edge.exchange(path, messages) == -1
@@ -137,6 +137,16 @@ def test_own_version_is_taken_out_of_other_paths_and_another_is_not_found(edge: 
         assert edge.post(path, V2_BODY) == 404
         assert edge.error.endswith("does not exist.")
     assert edge.counted == {}
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/models/card_fraud:predict", "/v1/models/card_fraud:explain/", "/v2/models/card_fraud/infer"]
+)
+def test_another_model_is_not_found_whatever_the_body(edge: Edge, path: str) -> None:
+    for body in (BODY, b"\x00\xff"):
+        assert edge.post(path, body) == 404
+        assert edge.error == "Model with name card_fraud does not exist."
+    assert (edge.counted, edge.application.scope) == ({}, None)
 
 
 @pytest.mark.parametrize(("path", "body"), [(PREDICT, BODY), (EXPLAIN, BODY), (INFER, V2_BODY), (VERSIONED, V2_BODY)])

@@ -9,7 +9,7 @@ from predictors.edge.body import MAX_BODY
 from tests.edge import ANSWER, BODY, GZIP, INFER, PREDICT, V2_BODY, Edge
 
 
-@pytest.mark.parametrize("path", [PREDICT, INFER, "/v1/models/other:predict"])
+@pytest.mark.parametrize("path", [PREDICT, INFER, "/v2/repository/models/other/load"])
 @pytest.mark.parametrize("parts", [[b" " * MAX_BODY, b" "], [b" " * (MAX_BODY + 1)], [b" " * MAX_BODY] * 6])
 def test_body_over_the_limit_is_refused(edge: Edge, path: str, parts: list[bytes]) -> None:
     assert edge.post(path, parts) == 413
