@@ -41,7 +41,8 @@ Pairs = Iterable[tuple[bytes, bytes]]
 
 
 class Thousandth(Kind):
-    """A thousandth of the amount is the score; 666 breaks it, of 777 the store knows nothing, 888 is one too many."""
+    """A thousandth of the amount is the score; of 333 the store lacks two features, 666 breaks it, for 777 the store is
+    away, 888 is one too many."""
 
     outputs = (Output("score", "FP64"), Output("decision", "BOOL"))
     schema = RequestSchema(make_manifest())
@@ -56,7 +57,9 @@ class Thousandth(Kind):
             raise OverloadedError("16 requests are in flight", 3)
         scores = [amount / 1000 for amount in amounts]
         unknown = [{"CHANNEL": channel} if channel == "pigeon" else {} for channel in rows.columns["CHANNEL"]]
-        return Answered(rows, {"score": scores, "decision": [score >= 0.5 for score in scores]}, {}, unknown)
+        outputs = {"score": scores, "decision": [score >= 0.5 for score in scores]}
+        missing = [2 if amount == 333 else 0 for amount in amounts]
+        return Answered(rows, outputs, {}, unknown, missing if any(missing) else ())
 
     def explain(self, rows: Rows, found: Any) -> Any:
         self.answer(rows, found, datetime.now(UTC))

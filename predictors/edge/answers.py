@@ -10,6 +10,7 @@ from predictors.scoring import kind
 from predictors.scoring.kind import Answered
 
 VERSION = kind.Output("model_version", "BYTES")
+MISSING = "missing_features"
 
 
 class Output(NamedTuple):
@@ -23,11 +24,15 @@ class Output(NamedTuple):
 def predictions(answered: Answered, version: str) -> list[dict[str, Any]]:
     """V1: one object a row of the request, in its order; `error` is all that one of a refused row holds.
 
-    Where asked for, `unknown_categories` has the values that training did not know, by column.
+    Where the online store did not have all features of a row, `missing_features` is how many. Where asked for,
+    `unknown_categories` has the values that training did not know, by column.
     """
     columns = (*answered.outputs, VERSION.name)
     found = [dict(zip(columns, row, strict=True)) for row in zip(*answered.outputs.values(), repeat(version))]
     rows = answered.rows
+    for answer, missing in zip(found, answered.missing, strict=False):
+        if missing:
+            answer[MISSING] = missing
     if rows.options.explain_unknown:
         for answer, unknown in zip(found, answered.unknown or repeat({}), strict=False):
             answer["unknown_categories"] = unknown

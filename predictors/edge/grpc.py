@@ -103,7 +103,8 @@ class Inference:
             if wanted:
                 by_name = {output.name: output for output in found}
                 found = [by_name[name] for name in wanted]
-            answer = tensors.response(identity.model, identity.version, request_id, found, raw=raw)
+            missing = sum(answered.missing)
+            answer = tensors.response(identity.model, identity.version, request_id, found, missing=missing, raw=raw)
             return bytes(answer.SerializeToString())
 
         context.set_trailing_metadata(_id_metadata(request_id))

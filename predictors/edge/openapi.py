@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 
-from predictors.edge.answers import VERSION
+from predictors.edge.answers import MISSING, VERSION
 from predictors.edge.examples import example
 from predictors.edge.page import page
 from predictors.identity import Identity
@@ -83,7 +83,9 @@ def _schemas(of: kind.Kind, identity: Identity) -> Json:
     outputs = (*of.outputs, VERSION)
     prediction = {output.name: {"type": _type(output)} for output in outputs}
     unknown = {"type": "object", "additionalProperties": {"type": "string"}}
-    answered = _object({**prediction, "unknown_categories": unknown}, list(prediction))
+    missing = {"type": "integer", "minimum": 1, "description": "Features that the online store did not have"}
+    answered = _object({**prediction, MISSING: missing, "unknown_categories": unknown}, list(prediction))
+    parameters = {**_object({MISSING: missing}, []), "description": "Where there are any, of all rows together"}
     return {
         **_requests(of.schema),
         "Prediction": answered,
@@ -95,7 +97,9 @@ def _schemas(of: kind.Kind, identity: Identity) -> Json:
                 "model_name": {"const": identity.model},
                 "model_version": {"const": identity.version},
                 "outputs": _array({"anyOf": [_output(output) for output in outputs]}),
-            }
+                "parameters": parameters,
+            },
+            ["id", "model_name", "model_version", "outputs"],
         ),
         "Refusal": _object({"error": {"type": "string"}}),
     }

@@ -8,7 +8,7 @@ from typing import Any
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from numpy.typing import NDArray
 
-from predictors.edge.answers import Output
+from predictors.edge.answers import MISSING, Output
 from predictors.edge.contents import packed, unpacked
 from predictors.edge.errors import utf8
 from predictors.requests.schema import Tensor
@@ -62,9 +62,13 @@ def parameters(given: Any) -> dict[str, Any]:
     }
 
 
-def response(model: str, version: str, request_id: str, outputs: Sequence[Output], *, raw: bool) -> Any:
-    """A ModelInferResponse whose contents are typed or raw."""
+def response(
+    model: str, version: str, request_id: str, outputs: Sequence[Output], *, missing: int = 0, raw: bool
+) -> Any:
+    """A ModelInferResponse whose contents are typed or raw. `missing` is a parameter of it where that is not 0."""
     answer = pb.ModelInferResponse(model_name=model, model_version=version, id=request_id)
+    if missing:
+        answer.parameters[MISSING].int64_param = missing
     for output in outputs:
         item = answer.outputs.add(name=output.name, datatype=output.datatype, shape=[len(output.data)])
         if raw:

@@ -9,7 +9,7 @@ import orjson
 from numpy.typing import NDArray
 
 from predictors.edge import body as bodies
-from predictors.edge.answers import Output, names, outputs
+from predictors.edge.answers import MISSING, Output, names, outputs
 from predictors.edge.contents import packed, unpacked
 from predictors.identity import Identity
 from predictors.requests.fast import FastDecoder
@@ -76,7 +76,7 @@ class V2:
         """The body of an answer, and the length of its JSON where raw contents follow."""
         found = outputs(answered, self._outputs, self._identity.version)
         if infer.wanted is None:
-            return orjson.dumps(self._answer(request_id, [_in_json(output) for output in found])), None
+            return orjson.dumps(self._answer(request_id, [_in_json(output) for output in found], answered)), None
         by_name = {output.name: output for output in found}
         told, raw = [], []
         for name, binary in infer.wanted.items():
@@ -86,12 +86,20 @@ class V2:
                 continue
             raw.append(packed(output.datatype, output.data))
             told.append({**_head(output), "parameters": {_SIZE: len(raw[-1])}})
-        text = orjson.dumps(self._answer(request_id, told))
+        text = orjson.dumps(self._answer(request_id, told, answered))
         return b"".join([text, *raw]), len(text) if raw else None
 
-    def _answer(self, request_id: str, told: list[dict[str, Any]]) -> dict[str, Any]:
+    def _answer(self, request_id: str, told: list[dict[str, Any]], answered: Answered) -> dict[str, Any]:
         identity = self._identity
-        return {"id": request_id, "model_name": identity.model, "model_version": identity.version, "outputs": told}
+        found: dict[str, Any] = {
+            "id": request_id,
+            "model_name": identity.model,
+            "model_version": identity.version,
+            "outputs": told,
+        }
+        if missing := sum(answered.missing):
+            found["parameters"] = {MISSING: missing}
+        return found
 
     def slow(self, text: bytes, raw: memoryview | None) -> Infer:
         """What the JSON of a body asks for, with the raw contents that follow it; every word of it is understood, or

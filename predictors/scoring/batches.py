@@ -63,11 +63,10 @@ class Batch:
         if len(self.parts) == 1:
             _give(self.parts[0].future, answered)
             return
-        start, unknown = 0, answered.unknown
+        start = 0
         for part in self.parts:
             end = start + part.rows.count
-            outputs = {name: values[start:end] for name, values in answered.outputs.items()}
-            _give(part.future, Answered.part(part.rows, outputs, unknown[start:end] if unknown else ()))
+            _give(part.future, answered.part(part.rows, start, end))
             start = end
 
     def fail(self, error: BaseException) -> None:

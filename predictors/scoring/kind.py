@@ -31,7 +31,8 @@ class Answered:
     `rows` are those that were answered. `logged` are the kind's columns of the prediction log, n values each: a list,
     or an array in which NaN and NaT are null. Several may come as one array of shape (n, columns) under the tuple of
     their names; one that comes by itself as well goes before. `unknown` has, of each row, the values of categories that
-    training did not know, by column; it may be empty where there are none. `context` is the kind's own, for its
+    training did not know, by column, and `missing` how many of its features the online store did not have (see
+    `predictors.online.enrich.Fetched`); each may be empty where there are none. `context` is the kind's own, for its
     `answered`.
     """
 
@@ -39,14 +40,16 @@ class Answered:
     outputs: Mapping[str, Sequence[Any]]
     logged: Mapping[Any, Values] = field(default_factory=dict)
     unknown: Sequence[Mapping[str, str]] = ()
+    missing: Sequence[int] = ()
     context: Any = None
 
-    @classmethod
-    def part(cls, rows: Rows, outputs: Mapping[str, Sequence[Any]], unknown: Sequence[Mapping[str, str]]) -> "Answered":
-        """What one request of several is told: its rows, their outputs and their unknown categories."""
+    def part(self, rows: Rows, start: int, end: int) -> "Answered":
+        """What one request of several is told, of `rows` from `start` to `end`."""
+        outputs = {name: values[start:end] for name, values in self.outputs.items()}
+        unknown, missing = self.unknown[start:end], self.missing[start:end]
         # At a third of what a frozen dataclass takes to set its fields one by one.
-        answered = cls.__new__(cls)
-        answered.__dict__.update(rows=rows, outputs=outputs, logged={}, unknown=unknown, context=None)
+        answered = Answered.__new__(Answered)
+        answered.__dict__.update(rows=rows, outputs=outputs, logged={}, unknown=unknown, missing=missing, context=None)
         return answered
 
 

@@ -169,7 +169,8 @@ class TabularKind(Kind):
             problems = {rows.numbers[row]: NO_SCORE for row in odd}
             return self._scored(*_without(rows, features, problems))
         logged = {"score": scores, "decision": decisions, **self._logged(rows, features, inputs)}
-        return Answered(rows, outputs, logged, inputs.unknown, features)
+        missing = features.misses if features and any(features.misses) else ()
+        return Answered(rows, outputs, logged, inputs.unknown, missing, features)
 
     def _reader(self, names: tuple[str, ...]) -> InputReader:
         reader = self._readers.get(names)

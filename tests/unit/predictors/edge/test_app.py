@@ -63,6 +63,18 @@ def test_partial_answers_name_the_refused_rows_in_v1_and_v2(edge: Edge) -> None:
     }
 
 
+def test_features_that_the_store_lacks_are_told_of_each_row_in_v1_and_of_all_in_v2(edge: Edge) -> None:
+    edge.post(PREDICT, orjson.dumps({"instances": [ROW, {**ROW, "AMOUNT": 333}]}))
+    lacking = {"score": 0.333, "decision": False, "model_version": "12", "missing_features": 2}
+    assert json.loads(edge.answer) == {"predictions": [ANSWER, lacking]}
+    for amounts, told in (([500, 333, 333], {"missing_features": 4}), ([500], None)):
+        columns = {"CUSTOMER": [1] * len(amounts), "AMOUNT": amounts, "CHANNEL": ["chip"] * len(amounts)}
+        tensors = [{**one, "shape": [len(amounts)], "data": columns[str(one["name"])]} for one in TENSORS]
+        for outputs in ([], [{"name": "score"}]):
+            edge.post(INFER, orjson.dumps({"inputs": tensors, "outputs": outputs}))
+            assert json.loads(edge.answer).get("parameters") == told
+
+
 @pytest.mark.parametrize(
     ("path", "body", "code", "counted"),
     [

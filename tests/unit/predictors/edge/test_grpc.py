@@ -124,6 +124,14 @@ def raw_row(amounts: np.ndarray, datatype: str) -> dict[str, Any]:
     }
 
 
+@pytest.mark.parametrize(("amount", "told"), [(500.0, {}), (333.0, {"missing_features": 2})])
+def test_features_that_the_store_lacks_are_a_parameter_of_the_answer(
+    service: Service, amount: float, told: dict[str, int]
+) -> None:
+    answer = service.infer(*row(amount))
+    assert {name: of.int64_param for name, of in answer.parameters.items()} == told
+
+
 @pytest.mark.parametrize("text", ["", "row 0: AMOUNT: missing", "é" * 900])
 def test_text_that_fits_a_header_stays_as_it_is(text: str) -> None:
     assert fit_header(text) == text

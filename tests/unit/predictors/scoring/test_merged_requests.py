@@ -93,11 +93,16 @@ def keyed(rng: random.Random, number: int) -> dict[str, Any]:
 
 def told(answers: list[Answered | BaseException]) -> list[Any]:
     return [
-        (answer.outputs, list(answer.rows.numbers), answer.rows.refused, list(answer.unknown))
+        (answer.outputs, list(answer.rows.numbers), answer.rows.refused, list(answer.unknown), missing(answer))
         if isinstance(answer, Answered)
         else (type(answer).__name__, str(answer))
         for answer in answers
     ]
+
+
+def missing(answer: Answered) -> list[int]:
+    """Whoever asks beside has an answer say of each row that it lacks nothing."""
+    return list(answer.missing) if any(answer.missing) else []
 
 
 def answers_of(plane: Plane, asked: list[dict[str, Any]], together: int) -> tuple[list[Any], list[dict[str, Any]]]:
@@ -128,6 +133,8 @@ def test_requests_in_flight_together_are_answered_and_logged_as_each_alone(
     kinds = Counter(answer[0] if isinstance(answer[0], str) else "ok" for answer in alone[0])
     assert min(kinds.values()) > 20, kinds
     assert len(kinds) == (2 if stale == "missing" else 3)
+    lacking = sum(1 for answer in alone[0] if len(answer) == 5 and answer[4])
+    assert lacking > 20
     assert merged[0] == alone[0]
     assert repr(merged[1]) == repr(alone[1])  # NaN is none in a log, and would not equal itself
     assert len(alone[1]) > REQUESTS / 3
