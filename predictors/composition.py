@@ -67,7 +67,7 @@ def serve(options: argparse.Namespace, served: LoadedModel | Kind, signals: Sign
         application = kserve.application()
         describe(application, parts.identity, parts.kind, parts.events)
         edge = RestEdge(application, parts.identity, parts.kind, parts.plane, parts.faults, parts.events)
-        config = kserve.uvicorn(edge)
+        config = kserve.uvicorn(edge, edge.handlers)
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
             return runner.run(_serve(options, parts, model, kserve, config, signals))
 

@@ -184,7 +184,8 @@ class DataPlane:
         return answered
 
     def _enter(self) -> None:
-        self._check_open()
+        if self._idle:
+            self._check_open()
         self._admission.enter()
 
     def _check_open(self) -> None:

@@ -10,7 +10,7 @@ go where the client's Host header says), and another version of the model is not
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
@@ -20,10 +20,11 @@ import orjson
 from predictors.dataplane import SMALL, DataPlane
 from predictors.edge import behind
 from predictors.edge import body as bodies
-from predictors.edge.at_once import Answers, body_of
-from predictors.edge.behind import App, Pairs, Scope, Send
-from predictors.edge.body import GoneError, Receive
+from predictors.edge.behind import App, Scope, Send
+from predictors.edge.body import GoneError, Headers, Pairs, Receive
 from predictors.edge.call import Call
+from predictors.edge.connection import is_reset
+from predictors.edge.direct import Answer, Handler
 from predictors.edge.errors import RefusedError, answer, told
 from predictors.edge.ids import in_header, maker
 from predictors.edge.v1 import V1
@@ -36,6 +37,7 @@ from predictors.requests.schema import check_id
 from predictors.scoring.kind import Answered, Kind
 from serin.errors import NotFoundError, OverloadedError, RequestError
 
+_OK = int(HTTPStatus.OK)
 EVENTS = "/v1/events"
 _JSON, _OCTETS = (b"content-type", b"application/json"), (b"content-type", b"application/octet-stream")
 
@@ -61,7 +63,6 @@ class RestEdge:
         fast = FastDecoder(kind.schema)
         self._v1, self._v2 = V1(kind.schema, fast, identity.version), V2(identity, kind, fast)
         self._new_id = maker()
-        self._answers = Answers()
         self._routes = self._hot(identity)
         own = re.escape(identity.model), re.escape(identity.version)
         self._version = re.compile(rf"(/v2/models/{own[0]})/versions/{own[1]}(?=/|$)")
@@ -79,6 +80,11 @@ class RestEdge:
         else:
             await self._other(scope, receive, send)
 
+    @property
+    def handlers(self) -> Mapping[bytes, Handler]:
+        """What answers a POST to a hot route without ASGI, by its target as it is sent."""
+        return {path.encode(): partial(self.answer, route) for path, route in self._routes.items()}
+
     def _hot(self, identity: Identity) -> dict[str, Route]:
         v1, v2 = f"/v1/models/{identity.model}", f"/v2/models/{identity.model}"
         routes: dict[str, Route] = {
@@ -90,29 +96,29 @@ class RestEdge:
         }
         return routes | {f"{path}/": route for path, route in routes.items()}
 
+    async def answer(self, route: Route, headers: Headers, body: bytes) -> Answer:
+        """Answer a request for a hot route, whose body is as it was sent."""
+        call = Call(headers, self._held)
+        try:
+            call.body = bodies.decoded(body, headers, call.hold) if b"content-encoding" in call.headers else body
+            return _ok(call, *await route(call))
+        except Exception as error:  # noqa: BLE001
+            return self._refused(error, call, route)
+        finally:
+            call.let_go()
+
     async def _answer(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
         call = Call(scope["headers"], self._held)
         try:
-            if b"content-encoding" in call.headers:
-                call.body = await bodies.read(receive, scope["headers"], call.hold)
-            else:
-                here = body_of(receive)
-                call.body = await bodies.whole(receive, call.hold) if here is None else here
-            body, headers = await route(call)
-            headers += [
-                (b"content-length", b"%d" % len(body)),
-                (b"x-request-id", in_header(call.id).encode()),
-            ]
+            call.body = await bodies.read(receive, scope["headers"], call.hold)
+            found = _ok(call, *await route(call))
         except GoneError:
             return
         except Exception as error:  # noqa: BLE001
-            if not call.counted:
-                self._count(route, call, error)
-            await self._refuse(error, call, send)
-            return
+            found = self._refused(error, call, route)
         finally:
             call.let_go()
-        await self._say(send, 200, headers, body)
+        await self._say(send, *found)
 
     def _count(self, route: Route, call: Call, error: Exception) -> None:
         """Count a request whose error the data plane does not know of."""
@@ -121,25 +127,25 @@ class RestEdge:
         elif route != self._push:
             self._plane.count(told(error).counted, call.started)
 
-    async def _refuse(self, error: Exception, call: Call, send: Send) -> None:
-        """Tell the caller of an error, and the log where it is ours."""
+    def _refused(self, error: Exception, call: Call, route: Route | None = None) -> Answer:
+        """What the caller is told of an error; the log is told, too, where it is ours, and the metrics where they do
+        not know of it."""
+        if route and not call.counted:
+            self._count(route, call, error)
         self._name(call)
         if told(error).ours:
             self._faults.fault(error, call.id)
         status, body, headers = answer(error, call.id)
         headers.append((b"x-request-id", in_header(call.id).encode()))
-        await self._say(send, status, headers, body)
+        return status, headers, body
 
     async def _say(self, send: Send, status: int, headers: Pairs, body: bytes) -> None:
         """Send a whole answer; nobody needs it where the caller went away."""
         try:
-            if status == HTTPStatus.OK and self._answers.given(send, headers, body):
-                return
             await send({"type": "http.response.start", "status": status, "headers": headers})
             await send({"type": "http.response.body", "body": body})
         except RuntimeError as error:
-            # Uvloop's, of a connection that was reset when uvicorn does not know of it yet.
-            if not str(error).endswith("the handler is closed"):
+            if not is_reset(error):
                 raise
 
     def _name(self, call: Call) -> None:
@@ -208,16 +214,20 @@ class RestEdge:
             if scope["method"] == "POST":
                 await self._answer(route, scope, receive, send)
             else:
-                await self._refuse(_not_allowed(scope["method"], path), Call(scope["headers"], self._held), send)
+                await self._turn_away(_not_allowed(scope["method"], path), scope, send)
         elif other := self._other_version.match(path):
             error = NotFoundError(f"Model with name {other[1]}, version {other[2]}, does not exist.")
-            await self._refuse(error, Call(scope["headers"], self._held), send)
+            await self._turn_away(error, scope, send)
         elif other := self._other_model.fullmatch(path):
             # KServe would look at the body first, and take raw contents for bad JSON.
             error = NotFoundError(f"Model with name {other[1]} does not exist.")
-            await self._refuse(error, Call(scope["headers"], self._held), send)
+            await self._turn_away(error, scope, send)
         else:
             await self._leave({**scope, "path": path}, receive, send)
+
+    async def _turn_away(self, error: Exception, scope: Scope, send: Send) -> None:
+        """Refuse a request without a look at its body."""
+        await self._say(send, *self._refused(error, Call(scope["headers"], self._held)))
 
     async def _leave(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Leave the request to the application."""
@@ -228,9 +238,15 @@ class RestEdge:
         except GoneError:
             return
         except (RefusedError, OverloadedError) as error:
-            await self._refuse(error, call, send)
+            await self._say(send, *self._refused(error, call))
         finally:
             call.let_go()
+
+
+def _ok(call: Call, body: bytes, headers: Pairs) -> Answer:
+    """The answer with this body; `headers` are those beyond its length and the id."""
+    length = b"%d" % len(body)
+    return _OK, [*headers, (b"content-length", length), (b"x-request-id", in_header(call.id).encode())], body
 
 
 def _take(events: EventSink, body: bytes) -> Pushed:

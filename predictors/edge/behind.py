@@ -10,13 +10,12 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from predictors.edge import body as bodies
-from predictors.edge.body import Headers, Hold, Message, Receive
+from predictors.edge.body import Headers, Hold, Message, Pairs, Receive
 from predictors.edge.errors import utf8
 
 Scope = Message
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
-Pairs = list[tuple[bytes, bytes]]
 
 _ID = b"x-request-id"
 # They tell of the body as it was sent.

@@ -14,6 +14,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Hold = Callable[[int], None]
 Headers = Iterable[tuple[bytes, bytes]]
+Pairs = list[tuple[bytes, bytes]]  # headers of an answer
 
 MAX_BODY = 8 * 1024 * 1024
 # Of a larger body that much is read and thrown away, for a client reads no answer before it has sent its request.
@@ -56,10 +57,14 @@ async def read(receive: Receive, headers: Headers, hold: Hold = _freely) -> byte
     Raises RefusedError (413 for a larger one, 415 for an encoding other than gzip, 400 for one that is no gzip),
     GoneError and what `hold` does.
     """
-    encoding = b", ".join([value for name, value in headers if name == b"content-encoding"])
-    if encoding:
-        return await _encoded(receive, encoding.decode("latin-1"), hold)
-    return await whole(receive, hold)
+    gzip = _is_gzip(headers)
+    body = await whole(receive, hold)
+    return _decompressed(body, hold) if gzip else body
+
+
+def decoded(body: bytes, headers: Headers, hold: Hold = _freely) -> bytes:
+    """A body that is here, decompressed. Raises as `read`, but for GoneError."""
+    return _decompressed(body, hold) if _is_gzip(headers) else body
 
 
 def parsed(body: bytes) -> Any:
@@ -90,16 +95,19 @@ def json_text(body: bytes) -> bytes:
     return body.removeprefix(_BOM)
 
 
-async def _encoded(receive: Receive, encoding: str, hold: Hold) -> bytes:
+def _is_gzip(headers: Headers) -> bool:
+    encoding = b", ".join([value for name, value in headers if name == b"content-encoding"]).decode("latin-1")
     name = encoding.lower()
     if name not in ("", "identity", "gzip", "x-gzip"):
         text = f"the body has Content-Encoding {encoding!r}; allowed: gzip, or none"
         raise RefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, text, {"accept-encoding": "gzip", "connection": "close"})
-    body = await whole(receive, hold)
-    if name.endswith("gzip"):
-        body = _gunzip(body)
-        hold(len(body))
-    return body
+    return name.endswith("gzip")
+
+
+def _decompressed(body: bytes, hold: Hold) -> bytes:
+    found = _gunzip(body)
+    hold(len(found))
+    return found
 
 
 async def whole(receive: Receive, hold: Hold = _freely) -> bytes:

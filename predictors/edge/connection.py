@@ -26,6 +26,11 @@ _MAX_MESSAGE = 8 * MAX_BODY
 _MOST = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
 
 
+def is_reset(error: RuntimeError) -> bool:
+    """Whether it is uvloop's, of a connection that was reset when uvicorn does not know of it yet."""
+    return str(error).endswith("the handler is closed")
+
+
 class Connection(HttpToolsProtocol):
     """Uvicorn's connection, bounded in the size of a request, and in the time that it and its answer may take."""
 
@@ -50,7 +55,8 @@ class Connection(HttpToolsProtocol):
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"the head has more than {MAX_HEAD} bytes")
             return
         self._seen += len(data)
-        self._left.append(data)
+        self._parsed = data
+        super().data_received(data)
         while self._left and not self.transport.is_closing():
             self._parsed = self._left.pop()
             super().data_received(self._parsed)  # type: ignore[arg-type]

@@ -20,7 +20,7 @@ def maker() -> Callable[[], str]:
     def new() -> str:
         if not pool:
             text = os.urandom(16 * 256).hex()
-            pool.extend(text[place : place + 32] for place in range(0, len(text), 32))
+            pool.extend([text[place : place + 32] for place in range(0, len(text), 32)])
         return pool.pop()
 
     return new

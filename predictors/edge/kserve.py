@@ -3,7 +3,8 @@
 import logging
 import warnings
 from asyncio import CancelledError
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import uvicorn
@@ -20,7 +21,7 @@ from kserve.protocol.rest.server import RESTServer
 from starlette.exceptions import HTTPException
 
 from predictors.edge.behind import bad_body, bad_input, bad_route
-from predictors.edge.connection import Connection
+from predictors.edge.direct import DirectConnection, Handler
 from predictors.edge.errors import answer, told
 from predictors.edge.model import PredictorModel
 from predictors.faults import FaultLog
@@ -93,8 +94,9 @@ class KServeParts(ModelServer):
         application: FastAPI = app
         return application
 
-    def uvicorn(self, edge: App) -> uvicorn.Config:
-        """KServe's way to run uvicorn (`RESTServer`), with our edge as the application and without a line a request."""
+    def uvicorn(self, edge: App, handlers: Mapping[bytes, Handler]) -> uvicorn.Config:
+        """KServe's way to run uvicorn (`RESTServer`), with our edge as the application and without a line a request;
+        `handlers` as DirectConnection has them."""
         return uvicorn.Config(
             edge,
             log_config=None,
@@ -106,7 +108,7 @@ class KServeParts(ModelServer):
             timeout_graceful_shutdown=GRACE_SECONDS,
             timeout_keep_alive=self.timeout_keep_alive,
             loop=self.event_loop,
-            http=Connection,
+            http=partial(DirectConnection, handlers=handlers),  # type: ignore[arg-type]
         )
 
     async def _failed(self, request: Request, error: Exception) -> Response:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import chain
-from typing import Any, overload
+from typing import Any, final, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ Record = tuple[Any, ...]
 Values = Sequence[Any] | NDArray[np.float64]
 
 
+@final
 class ByColumn(Sequence[Record]):
     """Records as a row has them, but made only once somebody looks at one: of thousands of rows of numbers nobody does,
     and to make the values of each would take as long as to score them."""
@@ -54,7 +55,7 @@ class ByColumn(Sequence[Record]):
 
 def values_at(records: Sequence[Record], place: int) -> Sequence[Any]:
     """The plain values of records at one place."""
-    if isinstance(records, ByColumn):
+    if type(records) is ByColumn:
         return records.values(place)
     return [record[place] for record in records]
 

@@ -121,7 +121,7 @@ class Rows:
 
 
 def _joined(parts: Sequence[Sequence[tuple[Any, ...]]]) -> Sequence[tuple[Any, ...]]:
-    by_column = [part for part in parts if isinstance(part, ByColumn)]
+    by_column = [part for part in parts if type(part) is ByColumn]
     if len(by_column) == len(parts):
         return ByColumn.joined(by_column)
     return [record for part in parts for record in part]

@@ -58,7 +58,7 @@ class Shape:
         """Rows of decoded objects. Raises ValueError for what the decoder could not check, RequestError for their
         number."""
         check_count(len(instances))
-        records = [self._values(instance) for instance in instances]
+        records = list(map(self._values, instances))
         given = map(self._event_time, instances) if self._event_time else None
         return self._rows(records, None if given is None else list(given), len(instances))
 
@@ -143,9 +143,11 @@ class Shape:
     def _rows(self, records: Sequence[tuple[Any, ...]], given: Sequence[str | None] | None, count: int) -> Rows:
         if self._checks:
             records = [self._checked(record) for record in records]
-        if given is None or None in given:
+        if given is None:
+            times = [datetime.now(UTC)] * count
+        elif None in given:
             now = datetime.now(UTC)
-            times = [now if time is None else _time_of(time) for time in given or [None] * count]
+            times = [now if time is None else _time_of(time) for time in given]
         else:
             times = [_time_of(time) for time in given if time is not None]
         return Rows.plain(self.names, records, times, self._raw)

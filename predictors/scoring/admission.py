@@ -87,7 +87,8 @@ class Admission:
 
     def enter(self) -> None:
         """Take a request on; `leave` follows. Raises OverloadedError."""
-        self.check()
+        if self.in_flight >= self.most or self.rows > self.cost.most_rows:
+            self.check()
         self.in_flight += 1
 
     def check(self) -> None:
@@ -98,7 +99,8 @@ class Admission:
 
     def wait(self, rows: int) -> int:
         """Have the rows of a request that was taken on wait, and give back how many. Raises OverloadedError."""
-        self._check_rows()
+        if self.rows > self.cost.most_rows:
+            self._check_rows()
         self.rows += rows
         return rows
 

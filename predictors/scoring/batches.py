@@ -35,6 +35,7 @@ class Waiting:
     """A request's rows, and where their answer goes; one that is `alone` is in no batch with others."""
 
     rows: Rows
+    count: int
     request_id: str
     future: "asyncio.Future[Answered]"
     alone: bool = False
@@ -56,7 +57,7 @@ class Batch:
         """The id of each row's request, or that of the only request."""
         if len(self.parts) == 1:
             return self.parts[0].request_id
-        return [part.request_id for part in self.parts for _ in range(part.rows.count)]
+        return [part.request_id for part in self.parts for _ in range(part.count)]
 
     def settle(self, answered: Answered) -> None:
         """Give each request its part of the answer."""
@@ -65,7 +66,7 @@ class Batch:
             return
         start = 0
         for part in self.parts:
-            end = start + part.rows.count
+            end = start + part.count
             _give(part.future, answered.part(part.rows, start, end))
             start = end
 
@@ -107,7 +108,7 @@ class Batches:
         """The answer to a request, once its batch has one."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Answered] = loop.create_future()
-        self._enqueue(Waiting(rows, request_id, future), loop)
+        self._enqueue(Waiting(rows, rows.count, request_id, future), loop)
         return future
 
     def _enqueue(self, waiting: Waiting, loop: asyncio.AbstractEventLoop) -> None:
@@ -142,8 +143,8 @@ class Batches:
 
     def _may_begin(self, queue: deque[Waiting]) -> bool:
         """Whether the next batch of a queue has a place on the loop, in a thread or at the store."""
-        first = queue[0].rows
-        if self._kind.reads(first):
+        first = queue[0]
+        if self._kind.reads(first.rows):
             return self._reading < READS and self._scoring < self._threads
         if self._scoring < self._threads:
             return True
@@ -159,7 +160,7 @@ class Batches:
         count = 0
         while queue:
             waiting = queue[0]
-            rows = waiting.rows.count
+            rows = waiting.count
             if parts and count + rows > limit:
                 break
             queue.popleft()

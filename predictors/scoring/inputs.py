@@ -96,7 +96,7 @@ class InputReader:
 
     def _given_numbers(self, records: Sequence[Record]) -> NDArray[np.float64]:
         """The inputs that are numbers of the request, shape (n, numbers)."""
-        if not isinstance(records, ByColumn):
+        if type(records) is not ByColumn:
             return np.array([self._numbers(record) for record in records], np.float64)
         by_column = np.empty((len(self._given), len(records)))
         for at, place in enumerate(self._given):

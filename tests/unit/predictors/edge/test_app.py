@@ -1,6 +1,7 @@
 """Which requests the edge answers, how they are counted, and what is left to the application."""
 
 import asyncio
+import gzip
 import json
 
 import orjson
@@ -92,6 +93,37 @@ def test_features_that_the_store_lacks_are_told_of_each_row_in_v1_and_of_all_in_
 def test_request_is_counted_once_by_its_outcome(edge: Edge, path: str, body: bytes, code: int, counted: str) -> None:
     assert edge.post(path, body) == code
     assert edge.counted == {counted: 1}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "encoding", "code"),
+    [
+        (PREDICT, BODY, b"", 200),
+        (PREDICT + "/", BODY, b"identity", 200),
+        (PREDICT, gzip.compress(BODY), b"gzip", 200),
+        (PREDICT, BODY, b"gzip", 400),
+        (PREDICT, BODY, b"br", 415),
+        (PREDICT, b"{", b"", 400),
+        (PREDICT, amount(666), b"", 500),
+        (PREDICT, amount(777), b"", 503),
+        (INFER, V2_BODY, b"", 200),
+        (VERSIONED, b"{", b"", 400),
+        (EXPLAIN, BODY, b"", 200),
+        (EXPLAIN, amount(-1), b"", 400),
+        (EVENTS, b"{}", b"", 404),
+    ],
+)
+def test_answer_is_the_same_with_and_without_asgi(
+    edge: Edge, path: str, body: bytes, encoding: bytes, code: int
+) -> None:
+    headers = [(b"x-request-id", b"r-1"), *([(b"content-encoding", encoding)] if encoding else [])]
+    assert edge.post(path, body, headers) == code
+    said, counted = (edge.headers, edge.answer), (edge.counted, edge.explained)
+    assert edge.post_directly(path, body, headers) == code
+    assert (edge.headers, edge.answer) == said
+    assert (edge.counted, edge.explained) == tuple(dict.fromkeys(counts, 2) for counts in counted)
+    assert edge.headers["x-request-id"] == "r-1"
+    assert edge.plane.held.bytes == 0
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def called(talk: Callable[[Caller, ServerState], Awaitable[None]], keep_alive: i
                 caller[1].transport.abort()
             await until(lambda: not state.connections)
 
-    with asyncio.Runner(loop_factory=uvicorn.Config(answering).get_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=uvicorn.Config(answering, log_config=None).get_loop_factory()) as runner:
         runner.run(run())
 
 
