@@ -30,13 +30,19 @@ def results(story: Story) -> list[tuple[str, str]]:
         ),
         (f"canary {v2} stepped and {_fate(story, 'second')}", _weights(story, "second")),
         (f"deliberately bad v{bad['version']} {_fate(story, 'bad')}", story.rollouts["bad"]["reason"]),
-        ("requests lost", f"{lost(samples)}"),
+        ("requests lost", f"{lost(samples)}{_put_off(samples)}"),
     ]
 
 
 def lost(samples: pd.DataFrame) -> int:
     """Requests that did not get a prediction, whatever the reason."""
     return int((samples["status"] != 200).sum())
+
+
+def _put_off(samples: pd.DataFrame) -> str:
+    """How many were told to ask again, in words; nothing where none was."""
+    count = int((samples["put_off"] > 0).sum())
+    return f"; {count} told to ask again by a version with too much to do" if count else ""
 
 
 def write(story: Story, folder: Path) -> Path:
@@ -74,7 +80,7 @@ def _tiles(story: Story) -> tuple[Tile, ...]:
     gone, seconds = lost(samples), (datetime.now(UTC) - story.started).total_seconds()
     fates = ", ".join(_fate(story, chapter) for chapter in story.trained)
     return (
-        Tile("Requests", f"{len(samples):,}", f"{gone} lost", "bad" if gone else "good"),
+        Tile("Requests", f"{len(samples):,}", f"{gone} lost{_put_off(samples)}", "bad" if gone else "good"),
         Tile("Versions", str(len(story.trained)), fates),
         Tile("Drifted inputs", f"{story.checks['drifted']['share']:.0%}", "a week after behaviour changed", "warn"),
         Tile("Took", f"{seconds / 60:.1f} min", f"{story.started:%Y-%m-%d %H:%M} UTC"),

@@ -170,7 +170,7 @@ def drifted_day(story: Story) -> None:
 
 def retrain(story: Story) -> None:
     """The drift pipeline, run when the labels are in: it finds the drift itself, and trains."""
-    with _background(story):
+    with _background(story, A_WEEK_LATER):
         trained = story.terminal.serin(
             "retrain", stage.NAME, "--drift-as-of", str(A_WEEK_LATER + DAY), "--as-of", str(LABELS_KNOWN)
         )
@@ -183,7 +183,7 @@ def retrain(story: Story) -> None:
 def train_bad(story: Story) -> None:
     """A use case that asks for something foolish, trained and judged like any other."""
     story.narrator.say(f"$ edit pipelines/use_cases/{stage.NAME}.yaml  # estimators: a forest of {stage.TREES} trees")
-    with stage.oversized(story.terminal.workspace), _background(story):
+    with stage.oversized(story.terminal.workspace), _background(story, LABELS_KNOWN):
         trained = story.terminal.serin("train", stage.NAME, "--as-of", str(LABELS_KNOWN))
     story.trained["bad"] = trained
     detail = f"a forest of {stage.TREES:,} trees; gate {trained['gate']}"
@@ -231,9 +231,9 @@ def _check(story: Story, chapter: str, day: date) -> Result:
     return story.checks[chapter]
 
 
-def _background(story: Story) -> AbstractContextManager[None]:
+def _background(story: Story, day: date) -> AbstractContextManager[None]:
     """A few requests a second: what is served goes on being served."""
-    return story.traffic.around(story.day(A_WEEK_LATER), _QUIET)
+    return story.traffic.around(story.day(day), _QUIET)
 
 
 def _shares(weights: dict[str, int]) -> str:

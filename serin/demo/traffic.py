@@ -1,6 +1,7 @@
 """Live traffic: clients that send transactions to the gateway and remember every answer.
 
 Each goes with its key: scored, it is an event for the transactions after it, and one that is sent again is the same.
+A version that has too much to do says when to ask again, and its clients do.
 """
 
 import json
@@ -8,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from itertools import count
 
 import httpx
@@ -17,6 +19,7 @@ from serin.adapters.local import loopback
 
 _CLIENTS = 4
 _TIMEOUT = 10.0
+_ASKED, _MOST_SECONDS = 5, 2.0  # how often, and how long a client waits in between at most
 _JSON = {"Content-Type": "application/json"}
 _SENT = ["TRANSACTION_ID", "CUSTOMER_ID", "TERMINAL_ID", "TX_AMOUNT", "TX_DATETIME"]
 
@@ -27,7 +30,7 @@ class Traffic:
     def __init__(self, port: int, model: str) -> None:
         self._url = f"http://127.0.0.1:{port}/v1/models/{model}"
         self._lock = threading.Lock()
-        self._samples: list[tuple[float, str, int, float]] = []
+        self._samples: list[tuple[float, str, int, float, int]] = []
 
     def answered(self) -> bool:
         """Whether the model is up behind the gateway; this request is not counted."""
@@ -52,9 +55,10 @@ class Traffic:
 
     @property
     def samples(self) -> pd.DataFrame:
-        """Every request: time (UTC), version that answered, HTTP status (0: no prediction came), latency_ms."""
+        """Every request: time (UTC), version that answered, HTTP status (0: no prediction came), latency_ms, from its
+        first try to its answer, and how often it was put off before."""
         with self._lock:
-            frame = pd.DataFrame(self._samples, columns=["time", "version", "status", "latency_ms"])
+            frame = pd.DataFrame(self._samples, columns=["time", "version", "status", "latency_ms", "put_off"])
         frame["time"] = pd.to_datetime(frame["time"], unit="s", utc=True)
         return frame
 
@@ -82,16 +86,28 @@ class Traffic:
 
     def _send(self, connection: httpx.Client, body: bytes) -> None:
         moment, before = time.time(), time.perf_counter()
-        status, version = 0, "no answer"
+        status, version, put_off = 0, "no answer", 0
         try:
             answer = connection.post(f"{self._url}:predict", content=body)
+            while (seconds := _put_off(answer)) is not None and put_off + 1 < _ASKED:
+                put_off += 1
+                time.sleep(seconds)
+                answer = connection.post(f"{self._url}:predict", content=body)
             version = f"v{answer.json()['predictions'][0]['model_version']}" if answer.is_success else "error"
             status = answer.status_code
         except (httpx.TransportError, ValueError, LookupError):
             pass
         latency = (time.perf_counter() - before) * 1000
         with self._lock:
-            self._samples.append((moment, version, status, latency))
+            self._samples.append((moment, version, status, latency, put_off))
+
+
+def _put_off(answer: httpx.Response) -> float | None:
+    """After how many seconds to ask again; None where nobody said so."""
+    after = answer.headers.get("retry-after", "")
+    if answer.status_code != HTTPStatus.SERVICE_UNAVAILABLE or not after.isdecimal():
+        return None
+    return min(float(after), _MOST_SECONDS)
 
 
 def _bodies(rows: pd.DataFrame) -> list[bytes]:

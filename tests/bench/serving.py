@@ -1,9 +1,10 @@
 """The predictor against other servers of the same ONNX file: one core for the server, the clients on another.
 
 References: a bare ASGI callable under uvicorn (the least that Python needs), a stock custom model of KServe, MLServer
-and BentoML (each in an environment of its own, left out where that can't be had). Servers take turns on each load, and
-the median of the rounds counts. Beside requests/s stands the CPU time a request of the server, which also tells them
-apart where the client is the slower one (gRPC) or the machine has other work.
+and BentoML (each in an environment of its own, left out where that can't be had). Servers take turns on each load.
+Beside requests/s stands the CPU time a request of the server, which also tells them apart where the client is the
+slower one (gRPC) or the machine has other work. Figures are medians of the rounds, and a ratio is the median of the
+ratios in each round: a machine that is shared changes its speed from one second to the next, for all in a round alike.
 """
 
 import contextlib
@@ -28,7 +29,7 @@ from tests.bench.serving_clients import Load
 from tests.bench.serving_servers import Server
 from tests.bench.serving_world import World
 
-ROUNDS, SECONDS, WARM_UP = 3, 2, 1  # whole seconds, for wrk takes no others
+ROUNDS, SECONDS, WARM_UP = 9, 1, 1  # whole seconds, for wrk takes no others
 PACED_ROUNDS, PACED_SECONDS = 2, 4.0
 BATCH = 4096
 BUSY = 0.85  # of its core, that a server has under a load which it can't keep up with
@@ -40,7 +41,7 @@ Loads = Mapping[str, Callable[[int], Load]]
 
 @dataclass(frozen=True)
 class Figures:
-    """Medians over the rounds: requests/s, and the server's microseconds of CPU a request."""
+    """Requests/s, and the server's microseconds of CPU a request."""
 
     rate: float
     cpu: float
@@ -49,6 +50,23 @@ class Figures:
     def share(self) -> float:
         """How much of its core the server had."""
         return self.rate * self.cpu / 1e6
+
+
+class Rounds(list[Figures]):
+    """One server's figures, round by round."""
+
+    @property
+    def median(self) -> Figures:
+        """The median of either figure."""
+        return Figures(median(each.rate for each in self), median(each.cpu for each in self))
+
+    def by_rate(self, other: "Rounds") -> float:
+        """How many times the requests/s of another."""
+        return median(ours.rate / theirs.rate for ours, theirs in zip(self, other, strict=True))
+
+    def by_cpu(self, other: "Rounds") -> float:
+        """How many times the requests of another for the same CPU time."""
+        return median(theirs.cpu / ours.cpu for ours, theirs in zip(self, other, strict=True))
 
 
 def run() -> None:
@@ -122,7 +140,7 @@ def _answer(server: Server, path: str, body: bytes) -> dict[str, list[dict[str, 
     return found
 
 
-def _one_row(made: World, running: Mapping[str, Server]) -> dict[str, Figures]:
+def _one_row(made: World, running: Mapping[str, Server]) -> dict[str, Rounds]:
     """V1 and V2 in JSON; gives the figures of V1."""
     bodies = {"v1": [world.v1([row]) for row in made.rows], "v2": [world.v2([row]) for row in made.rows]}
     folders = {
@@ -150,7 +168,7 @@ def _grpc(made: World, running: Mapping[str, Server]) -> None:
     }
     found = _measured(running, loads)
     _tell("V2 by gRPC, one complete row (a client in Python)", found)
-    ratio = found["kserve"].cpu / found["serin"].cpu
+    ratio = found["serin"].by_cpu(found["kserve"])
     accept(f"gRPC: {ratio:.2f} x by CPU of kserve, at least 1", ratio >= 1)
 
 
@@ -162,19 +180,20 @@ def _entities(made: World, running: Mapping[str, Server]) -> None:
     _accept_ratio("entity rows", found, "kserve + feast", 3)
 
 
-def _latency(made: World, running: Mapping[str, Server], rates: Mapping[str, Figures]) -> None:
+def _latency(made: World, running: Mapping[str, Server], rates: Mapping[str, Rounds]) -> None:
     """Of each at half of its own highest rate."""
     requests = [world.http(V1, world.v1([row])) for row in made.rows]
     taken: dict[str, list[float]] = {"serin": [], "kserve": []}
+    half = {name: rates[name].median.rate / 2 for name in taken}
     for _ in range(PACED_ROUNDS):
         for name, seconds in taken.items():
-            seconds += clients.paced(running[name].http, requests, rates[name].rate / 2, PACED_SECONDS)
+            seconds += clients.paced(running[name].http, requests, half[name], PACED_SECONDS)
     print("V1, one complete row, at half of the highest rate (times at random, none is left out)")
     shown = {}
     for name, seconds in taken.items():
         shown[name] = quantiles(seconds, n=1000, method="inclusive")
         p50, p99, p999 = (shown[name][place] * 1000 for place in (499, 989, 998))
-        print(f"  {name} at {rates[name].rate / 2:,.0f}/s: p50 {p50:.2f} ms, p99 {p99:.2f} ms, p99.9 {p999:.2f} ms")
+        print(f"  {name} at {half[name]:,.0f}/s: p50 {p50:.2f} ms, p99 {p99:.2f} ms, p99.9 {p999:.2f} ms")
     serin, kserve = (shown[name][989] * 1000 for name in ("serin", "kserve"))
     accept(f"p99 {serin:.2f} ms, below 5 ms", serin < 5)
     accept(f"p99 {serin:.2f} ms, below stock KServe's {kserve:.2f} ms", serin < kserve)
@@ -190,18 +209,17 @@ def _batch(made: World, serin: Server) -> None:
         kind: clients.write_requests(made.root / "requests" / f"batch-{kind}", [request])
         for kind, request in sent.items()
     }
-    rounds: dict[str, list[Figures]] = {"XGBoost itself": [], "V1": [], "V2 binary": []}
+    rounds = {"XGBoost itself": Rounds(), "V1": Rounds(), "V2 binary": Rounds()}
     for _ in range(ROUNDS):
         rounds["XGBoost itself"].append(_native(made.model / "model.ubj"))
         for name, kind in (("V1", "v1"), ("V2 binary", "v2")):
             rounds[name].append(
                 _seen(serin, lambda kind=kind: clients.wrk(serin.http, folders[kind], SECONDS, 2), BATCH)
             )
-    found = {name: _median(each) for name, each in rounds.items()}
     print(f"{BATCH:,} rows a request")
-    for name, each in found.items():
-        print(f"  {name}: {each.rate:,.0f} rows/s, {each.cpu:.2f} us of CPU each")
-    ratio = found["XGBoost itself"].cpu / found["V2 binary"].cpu
+    for name, each in rounds.items():
+        print(f"  {name}: {each.median.rate:,.0f} rows/s, {each.median.cpu:.2f} us of CPU each")
+    ratio = rounds["V2 binary"].by_cpu(rounds["XGBoost itself"])
     print(
         f"  V2 binary has {ratio:.2f} of XGBoost's own rows by CPU, with HTTP, checks and log (files: part `scoring`)"
     )
@@ -238,15 +256,15 @@ def _wrk(running: Mapping[str, Server], kinds: Mapping[str, str], folders: Mappi
     }
 
 
-def _measured(running: Mapping[str, Server], loads: Loads) -> dict[str, Figures]:
+def _measured(running: Mapping[str, Server], loads: Loads) -> dict[str, Rounds]:
     """Each load in turn, ROUNDS times."""
-    found: dict[str, list[Figures]] = {name: [] for name in loads}
+    found = {name: Rounds() for name in loads}
     for load in loads.values():
         load(WARM_UP)
     for _ in range(ROUNDS):
         for name, load in loads.items():
             found[name].append(_seen(running[name], lambda load=load: load(SECONDS)))
-    return {name: _median(rounds) for name, rounds in found.items()}
+    return found
 
 
 def _seen(server: Server, load: Callable[[], Load], rows: int = 1) -> Figures:
@@ -257,27 +275,27 @@ def _seen(server: Server, load: Callable[[], Load], rows: int = 1) -> Figures:
     return Figures(seen.rate * rows, used / (seen.requests * rows) * 1e6)
 
 
-def _median(rounds: Sequence[Figures]) -> Figures:
-    return Figures(median(each.rate for each in rounds), median(each.cpu for each in rounds))
-
-
-def _tell(what: str, found: Mapping[str, Figures]) -> None:
+def _tell(what: str, found: Mapping[str, Rounds]) -> None:
     print(what)
     ours = found["serin"]
-    print(f"  serin {ours.rate:,.0f} requests/s, {ours.cpu:.0f} us of CPU each")
+    print(f"  serin {ours.median.rate:,.0f} requests/s, {ours.median.cpu:.0f} us of CPU each")
     for name, theirs in found.items():
         if name != "serin":
-            ratios = f"{ours.rate / theirs.rate:.2f} x the requests/s, {theirs.cpu / ours.cpu:.2f} x by CPU"
-            print(f"  {name} {theirs.rate:,.0f} requests/s, {theirs.cpu:.0f} us: serin has {ratios}", flush=True)
+            ratios = f"{ours.by_rate(theirs):.2f} x the requests/s, {ours.by_cpu(theirs):.2f} x by CPU"
+            print(
+                f"  {name} {theirs.median.rate:,.0f} requests/s, {theirs.median.cpu:.0f} us: serin has {ratios}",
+                flush=True,
+            )
 
 
-def _accept_ratio(what: str, found: Mapping[str, Figures], other: str, least: float) -> None:
+def _accept_ratio(what: str, found: Mapping[str, Rounds], other: str, least: float) -> None:
     """By requests/s; by CPU where the machine had so much other work that servers did not get their core."""
     serin, theirs = found["serin"], found[other]
-    if min(serin.share, theirs.share) >= BUSY:
-        ratio = serin.rate / theirs.rate
+    shares = serin.median.share, theirs.median.share
+    if min(shares) >= BUSY:
+        ratio = serin.by_rate(theirs)
         accept(f"{what}: {ratio:.2f} x the requests/s of {other}, at least {least}", ratio >= least)
     else:
-        ratio = theirs.cpu / serin.cpu
-        told = f"by CPU, for the servers had {serin.share:.0%} and {theirs.share:.0%} of their core"
+        ratio = serin.by_cpu(theirs)
+        told = f"by CPU, for the servers had {shares[0]:.0%} and {shares[1]:.0%} of their core"
         accept(f"{what}: {ratio:.2f} x {other}, at least {least} ({told})", ratio >= least)

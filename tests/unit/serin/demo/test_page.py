@@ -44,6 +44,7 @@ def told():
             "version": ["v1"] * 60 + ["v2"] * 40,
             "status": 200,
             "latency_ms": 5.0,
+            "put_off": 0,
         }
     )
     case = use_case.load("card_fraud", shipped("pipelines/use_cases"))
@@ -84,6 +85,12 @@ def test_table_at_the_end_tells_the_whole_story(told):
         ("deliberately bad v3 rolled back", "latency is 300 ms"),
         ("requests lost", "0"),
     ]
+
+
+def test_requests_that_were_put_off_are_told(told):
+    told.traffic.samples.loc[:2, "put_off"] = 2
+    (line,) = (found for what, found in page.results(told) if what == "requests lost")
+    assert line == "0; 3 told to ask again by a version with too much to do"
 
 
 def test_page_shows_versions_traffic_and_the_judged_columns(told):

@@ -25,8 +25,8 @@ ROWS = pd.DataFrame(
 
 
 @contextmanager
-def gateway(status=200, answer='{"predictions": [{"model_version": "3"}]}'):
-    """Gives the port, and a list of what was received: path and rows."""
+def gateway(status=200, answer='{"predictions": [{"model_version": "3"}]}', busy=0):
+    """Gives the port, and what was received: path and rows. The first `busy` requests are told to come back."""
     received = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -38,10 +38,15 @@ def gateway(status=200, answer='{"predictions": [{"model_version": "3"}]}'):
         def do_POST(self):
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             received.append((self.path, body["instances"]))
-            self._answer(answer)
+            if len(received) > busy:
+                self._answer(answer)
+            else:
+                self._answer("{}", 503, ("Retry-After", "0"))
 
-        def _answer(self, text):
+        def _answer(self, text, status=status, *headers):
             self.send_response(status)
+            for name, value in headers:
+                self.send_header(name, value)
             self.send_header("Content-Length", str(len(text)))
             self.end_headers()
             self.wfile.write(text.encode())
@@ -105,6 +110,22 @@ def test_answer_without_a_prediction_is_kept_as_one(status, answer, expected):
         traffic = Traffic(port, "m")
         traffic.play(ROWS, rate=1000)
     assert set(zip(traffic.samples["status"], traffic.samples["version"], strict=True)) == {expected}
+
+
+def test_request_that_is_put_off_is_sent_again():
+    with gateway(busy=4) as (port, received):
+        traffic = Traffic(port, "m")
+        traffic.play(ROWS, rate=1000)
+    samples = traffic.samples
+    assert list(samples["status"]) == [200] * 3
+    assert (len(received), samples["put_off"].sum()) == (7, 4)
+
+
+def test_request_that_is_put_off_again_and_again_is_kept_as_lost():
+    with gateway(busy=100) as (port, received):
+        traffic = Traffic(port, "m")
+        traffic.play(ROWS.iloc[:1], rate=1000)
+    assert (len(received), list(traffic.samples["status"])) == (5, [503])
 
 
 def test_requests_that_nobody_answers_are_kept():
