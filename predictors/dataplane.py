@@ -4,7 +4,7 @@ import asyncio
 import gc
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
@@ -129,9 +129,9 @@ class DataPlane:
 
     async def explain(
         self, decode: Callable[[], Rows], *, request_id: str, size: int, headers: Mapping[str, str] | None = None
-    ) -> list[dict[str, Any]]:
-        """An explanation a row; the request is counted by outcome. Raises as `predict`, and OverloadedError where
-        EXPLAINED requests wait for theirs."""
+    ) -> Sequence[dict[str, Any]]:
+        """An explanation a row of the request, `error` alone of one that a partial answer leaves out; the request is
+        counted by outcome. Raises as `predict`, and OverloadedError where EXPLAINED requests wait for theirs."""
         status: Status = "error"
         try:
             self._enter()
@@ -152,12 +152,15 @@ class DataPlane:
         finally:
             self._metrics.explained(status)
 
-    async def _explained(self, decode: Callable[[], Rows], size: int) -> list[dict[str, Any]]:
+    async def _explained(self, decode: Callable[[], Rows], size: int) -> Sequence[dict[str, Any]]:
         rows = decode() if size <= SMALL else await self._in_a_thread(decode)
         found = await self._kind.read(rows) if self._kind.reads(rows) else None
         loop = asyncio.get_running_loop()
         explained = await loop.run_in_executor(self._explaining, self._kind.explain, rows, found)
-        return [dict(each) for each in explained]
+        if len(explained) != rows.count:
+            name, count = type(self._kind).__name__, len(explained)
+            raise ValueError(f"{name} gave another number of explanations, {count}, than of rows: {rows.count}")
+        return rows.in_order([dict(each) for each in explained])
 
     def count(self, status: Status, started: float) -> None:
         """Count a request that never came as far as `predict`, such as one whose body is too large."""

@@ -164,8 +164,8 @@ def verify_files(folder: Path) -> FileHashes:
 def _read(folder: Path, kind: type[_M]) -> _M:
     path = folder / MANIFEST
     if not path.is_file():
-        found = f"it holds no {MANIFEST}" if folder.is_dir() else "there is no such folder"
-        raise ArtifactError(f"{folder} is no model artifact: {found}")
+        why = f"it holds no {MANIFEST}" if folder.is_dir() else "there is no such folder"
+        raise ArtifactError(f"{folder} is no model artifact: {why}")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         _check_whose(folder, content, kind)

@@ -21,7 +21,7 @@ class Output(NamedTuple):
     data: Sequence[Any]
 
 
-def predictions(answered: Answered, version: str) -> list[dict[str, Any]]:
+def predictions(answered: Answered, version: str) -> Sequence[dict[str, Any]]:
     """V1: one object a row of the request, in its order; `error` is all that one of a refused row holds.
 
     Where the online store did not have all features of a row, `missing_features` is how many. Where asked for,
@@ -36,11 +36,7 @@ def predictions(answered: Answered, version: str) -> list[dict[str, Any]]:
     if rows.options.explain_unknown:
         for answer, unknown in zip(found, answered.unknown or repeat({}), strict=False):
             answer["unknown_categories"] = unknown
-    if not rows.refused:
-        return found
-    answers = {row: {"error": problem} for row, problem in rows.refused.items()}
-    answers |= dict(zip(rows.numbers, found, strict=True))
-    return [answers[row] for row in sorted(answers)]
+    return rows.in_order(found)
 
 
 def names(declared: Sequence[kind.Output], options: Options) -> list[str]:

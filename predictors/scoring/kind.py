@@ -106,5 +106,8 @@ class Kind(ABC):
         """Count an error of `answer` that a request is told, on the event loop."""
 
     def explain(self, rows: Rows, found: Any) -> Sequence[Mapping[str, Any]]:  # noqa: ARG002
-        """Of each row what moved its answer. Raises RequestError where the kind explains nothing."""
+        """Of each row what moved its answer; `error` alone of one that only a partial answer may leave out.
+
+        Raises RequestError where the kind explains nothing.
+        """
         raise RequestError(f"{type(self).__name__} explains nothing; allowed: predict and infer")
