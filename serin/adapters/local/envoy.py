@@ -108,6 +108,16 @@ def routed_clusters(route_configuration: Mapping[str, Any]) -> set[str]:
     }
 
 
+def shared_clusters(route_configuration: Mapping[str, Any]) -> set[str]:
+    """The clusters that have a share of the traffic; the last route is that of requests that name no deployment."""
+    return {
+        cluster["name"]
+        for host in route_configuration["virtual_hosts"]
+        for cluster in host["routes"][-1]["route"]["weighted_clusters"]["clusters"]
+        if cluster["weight"]
+    }
+
+
 def _routes(entry: Route) -> list[Config]:
     shares = [
         {"name": cluster_name(share.destination.host, share.destination.port.number), "weight": share.weight}
