@@ -71,18 +71,27 @@ def test_a_request_reaches_the_deployment_that_it_names_and_never_the_metrics(wo
 
         def asked(**headers: str) -> tuple[int, str]:
             answer = client.post("/v1/models/card-fraud:predict", json={"instances": [ROW]}, headers=headers)
-            return answer.status_code, answer.json()["predictions"][0]["model_version"] if answer.is_success else ""
+            found = answer.json()
+            return answer.status_code, found["predictions"][0]["model_version"] if answer.is_success else found["error"]
 
         def pinned(version: int) -> tuple[int, str]:
             return asked(**{"serin-deployment": f"card-fraud-v{version}"})
 
-        assert [asked(), pinned(1), pinned(2), pinned(3)] == [(200, "1"), (200, "1"), (200, "2"), (404, "")]
+        assert [asked(), pinned(1), pinned(2)] == [(200, "1"), (200, "1"), (200, "2")]
+        code, error = pinned(3)
+        assert (code, error.startswith("POST /v1/models/card-fraud:predict leads nowhere for card-fraud-v3")) == (
+            404,
+            True,
+        )
         paths = ("/metrics", "/v1/../metrics", "/v1/%2e%2e/metrics", "//metrics", "/", "/docs")
         found = {
             path: client.get(httpx.URL(f"http://127.0.0.1:{world.port}", raw_path=path.encode())) for path in paths
         }
         assert {path: answer.status_code for path, answer in found.items()} == dict.fromkeys(paths, 404)
         assert all("model_predictions_total" not in answer.text for answer in found.values())
+        allowed = "allowed are paths that begin with /v1/ or /v2/, once the model is served"
+        assert found["/metrics"].json() == {"error": f"GET /metrics leads nowhere; {allowed}"}
+        assert client.get("/", headers={"serin-deployment": b'\xff"'}).json()["error"].startswith("GET / leads nowhere")
         assert client.get("/v2/health/ready").status_code == 200
         # That model reads no events: the answer is the predictor's own.
         pushed = client.post("/v1/events", json={"events": []})
@@ -91,7 +100,7 @@ def test_a_request_reaches_the_deployment_that_it_names_and_never_the_metrics(wo
     assert _grpc_ready(world.port, ("serin-deployment", "card-fraud-v2"))
     with pytest.raises(grpc.RpcError) as refused:
         _grpc_ready(world.port, ("serin-deployment", "card-fraud-v3"))
-    assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
+    assert (refused.value.code(), refused.value.details()) == (grpc.StatusCode.UNIMPLEMENTED, "")
 
 
 def test_a_second_controller_and_a_taken_port_are_conflicts(world: World, tmp_path: Path) -> None:
