@@ -20,6 +20,7 @@ from predictors.requests.rows import Rows
 from predictors.scoring.admission import Admission, Cost
 from predictors.scoring.batches import After, Batch, Batches
 from predictors.scoring.kind import Answered, Kind
+from predictors.scoring.plain import answering
 from predictors.tracing import Tracer
 from serin.errors import OverloadedError, UnavailableError
 
@@ -51,6 +52,7 @@ class DataPlane:
         """`max_concurrency` is how many requests may be in flight before others are refused; None measures it."""
         self._kind, self._log, self._metrics, self._tracer = kind, log, metrics, tracer
         self._identity, self._max_concurrency = identity, max_concurrency
+        self._answering = answering(kind)
         self._pool = ThreadPoolExecutor(max_threads, thread_name_prefix="score")
         # Explanations take their time, one after the other: they must not take the threads of predictions.
         self._explaining = ThreadPoolExecutor(1, thread_name_prefix="explain")
@@ -65,7 +67,8 @@ class DataPlane:
     async def start(self) -> None:
         """Warm up: a prediction with every engine, a read from the online store, the measured limits.
 
-        Raises UnavailableError where `Kind.ready` does.
+        Raises UnavailableError where `Kind.ready` does, ArtifactError where the kind answers otherwise than it
+        declared.
         """
         await self._kind.ready()
         if sample := self._kind.sample():
@@ -244,5 +247,5 @@ class DataPlane:
             sample, records=sample.records[:count], times=sample.times[:count], numbers=sample.numbers[:count]
         )
         start = time.perf_counter()
-        self._kind.answer(rows, None, datetime.now(UTC))
+        self._answering(rows, None, datetime.now(UTC))
         return time.perf_counter() - start

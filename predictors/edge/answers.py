@@ -11,6 +11,8 @@ from predictors.scoring.kind import Answered
 
 VERSION = kind.Output("model_version", "BYTES")
 MISSING = "missing_features"
+# What an answer holds beside a kind's outputs: none of them may be called so. `error` is a refused row's, in V1.
+RESERVED = (VERSION.name, MISSING, "unknown_categories", "row", "refused_row", "refusal", "error")
 
 
 class Output(NamedTuple):

@@ -26,7 +26,8 @@ class Output:
 
 @dataclass(frozen=True)
 class Answered:
-    """What a kind says of n rows: its outputs by name, n plain values each, in the order of `Kind.outputs`.
+    """What a kind says of n rows: its outputs by name, n values each, in the order of `Kind.outputs`. They are plain,
+    or NumPy's, which become plain (`predictors.scoring.plain`).
 
     `rows` are those that were answered. `logged` are the kind's columns of the prediction log, n values each: a list,
     or an array in which NaN and NaT are null. Several may come as one array of shape (n, columns) under the tuple of
@@ -62,6 +63,8 @@ class Kind(ABC):
     """
 
     outputs: ClassVar[tuple[Output, ...]]
+    # Whether `answer` gives plain values as `outputs` declares for sure, so that nobody looks at each answer.
+    plain: ClassVar[bool] = False
 
     @property
     @abstractmethod

@@ -36,6 +36,7 @@ class TabularKind(Kind):
     """A model of an artifact folder: its rows are completed from the online store, and scored."""
 
     outputs: ClassVar = (Output("score", "FP64"), Output("decision", "BOOL"))
+    plain: ClassVar = True
 
     def __init__(
         self,
