@@ -5,7 +5,7 @@ python -m predictors --model_name card-fraud --model_dir DIR --model_version 12
 __main__     start and end; `command_line` is what it is told, `signals` when it has to end
 lean         what the process leaves out of others' imports
 load         artifact to verified model
-template     another kind of model, by the name of its class
+template     another kind of model, by the name of its class; `declared` checks what it says of itself
 composition  the one place where a predictor is put together
 edge/        REST (V1, V2) and gRPC: bytes to rows, answers to bytes; KServe's server and its few patches
 requests/    what a request may hold, and the rows that it becomes

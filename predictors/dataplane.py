@@ -4,7 +4,7 @@ import asyncio
 import gc
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
@@ -20,6 +20,7 @@ from predictors.requests.rows import Rows
 from predictors.scoring.admission import Admission, Cost
 from predictors.scoring.batches import After, Batch, Batches
 from predictors.scoring.kind import Answered, Kind
+from predictors.scoring.plain import answering
 from predictors.tracing import Tracer
 from serin.errors import OverloadedError, UnavailableError
 
@@ -51,6 +52,7 @@ class DataPlane:
         """`max_concurrency` is how many requests may be in flight before others are refused; None measures it."""
         self._kind, self._log, self._metrics, self._tracer = kind, log, metrics, tracer
         self._identity, self._max_concurrency = identity, max_concurrency
+        self._answering = answering(kind)
         self._pool = ThreadPoolExecutor(max_threads, thread_name_prefix="score")
         # Explanations take their time, one after the other: they must not take the threads of predictions.
         self._explaining = ThreadPoolExecutor(1, thread_name_prefix="explain")
@@ -65,7 +67,8 @@ class DataPlane:
     async def start(self) -> None:
         """Warm up: a prediction with every engine, a read from the online store, the measured limits.
 
-        Raises UnavailableError where `Kind.ready` does.
+        Raises UnavailableError where `Kind.ready` does, ArtifactError where the kind answers otherwise than it
+        declared.
         """
         await self._kind.ready()
         if sample := self._kind.sample():
@@ -129,9 +132,9 @@ class DataPlane:
 
     async def explain(
         self, decode: Callable[[], Rows], *, request_id: str, size: int, headers: Mapping[str, str] | None = None
-    ) -> list[dict[str, Any]]:
-        """An explanation a row; the request is counted by outcome. Raises as `predict`, and OverloadedError where
-        EXPLAINED requests wait for theirs."""
+    ) -> Sequence[dict[str, Any]]:
+        """An explanation a row of the request, `error` alone of one that a partial answer leaves out; the request is
+        counted by outcome. Raises as `predict`, and OverloadedError where EXPLAINED requests wait for theirs."""
         status: Status = "error"
         try:
             self._enter()
@@ -152,12 +155,15 @@ class DataPlane:
         finally:
             self._metrics.explained(status)
 
-    async def _explained(self, decode: Callable[[], Rows], size: int) -> list[dict[str, Any]]:
+    async def _explained(self, decode: Callable[[], Rows], size: int) -> Sequence[dict[str, Any]]:
         rows = decode() if size <= SMALL else await self._in_a_thread(decode)
         found = await self._kind.read(rows) if self._kind.reads(rows) else None
         loop = asyncio.get_running_loop()
         explained = await loop.run_in_executor(self._explaining, self._kind.explain, rows, found)
-        return [dict(each) for each in explained]
+        if len(explained) != rows.count:
+            name, count = type(self._kind).__name__, len(explained)
+            raise ValueError(f"{name} gave another number of explanations, {count}, than of rows: {rows.count}")
+        return rows.in_order([dict(each) for each in explained])
 
     def count(self, status: Status, started: float) -> None:
         """Count a request that never came as far as `predict`, such as one whose body is too large."""
@@ -241,5 +247,5 @@ class DataPlane:
             sample, records=sample.records[:count], times=sample.times[:count], numbers=sample.numbers[:count]
         )
         start = time.perf_counter()
-        self._kind.answer(rows, None, datetime.now(UTC))
+        self._answering(rows, None, datetime.now(UTC))
         return time.perf_counter() - start

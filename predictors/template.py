@@ -12,6 +12,7 @@ import importlib
 import sys
 from pathlib import Path
 
+from predictors.declared import check_class, check_kind
 from predictors.scoring.kind import Kind
 from serin.artifact import verify_files
 from serin.errors import NotFoundError
@@ -20,8 +21,8 @@ from serin.errors import NotFoundError
 def load_kind(name: str, folder: Path) -> Kind:
     """The kind `package.module:Class` of the model in `folder`.
 
-    Raises NotFoundError where there is no such class, ArtifactError where the folder is not as it was sealed, and what
-    the class itself raises.
+    Raises NotFoundError where there is no such class, ArtifactError where the folder is not as it was sealed or the
+    class does not declare what it has to, and what the class itself raises.
     """
     module, colon, attribute = name.partition(":")
     if not (module and colon and attribute):
@@ -29,7 +30,11 @@ def load_kind(name: str, folder: Path) -> Kind:
     # Before anything is imported: the class may lie in the folder itself, and its bytecode must not come to lie there.
     verify_files(folder)
     sys.dont_write_bytecode = True
-    return _class(name, module, attribute)(folder)  # type: ignore[call-arg]
+    found = _class(name, module, attribute)
+    check_class(name, found)
+    kind = found(folder)  # type: ignore[call-arg]
+    check_kind(name, kind)
+    return kind
 
 
 def _class(name: str, module: str, attribute: str) -> type[Kind]:

@@ -164,15 +164,27 @@ def verify_files(folder: Path) -> FileHashes:
 def _read(folder: Path, kind: type[_M]) -> _M:
     path = folder / MANIFEST
     if not path.is_file():
-        raise ArtifactError(f"{folder} is no model artifact: it holds no {MANIFEST}")
+        why = f"it holds no {MANIFEST}" if folder.is_dir() else "there is no such folder"
+        raise ArtifactError(f"{folder} is no model artifact: {why}")
     try:
-        return kind.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        content = json.loads(path.read_text(encoding="utf-8"))
+        _check_whose(folder, content, kind)
+        return kind.model_validate(content)
     except ValidationError as error:
         found = [f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()]
         more = f"; and {len(found) - 3} more" if len(found) > 3 else ""
         raise ArtifactError(f"{path} can't be read: {'; '.join(found[:3])}{more}") from None
     except ValueError as error:
         raise ArtifactError(f"{path} can't be read: {error}") from None
+
+
+def _check_whose(folder: Path, content: Any, kind: type[BaseModel]) -> None:
+    """What is wrong with an artifact of the other sort is said at once, not field by field."""
+    found = content.get("format") if isinstance(content, dict) else None
+    if kind is Manifest and found == "files-1":
+        raise ArtifactError(f"{folder} holds another kind of model; it is served with --kind package.module:Class")
+    if kind is FileHashes and isinstance(found, int):
+        raise ArtifactError(f"{folder} holds a model that Serin trained; it is served without --kind")
 
 
 def _files(folder: Path) -> list[str]:

@@ -136,14 +136,18 @@ def served_project(project: str) -> str:
 
 def _find_root(named: str | None) -> Path:
     if named:
-        candidates = [Path(named).resolve()]
-    else:
-        here = Path.cwd()
-        candidates = [here, *here.parents, Path(__file__).resolve().parent.parent]
-    for folder in candidates:
+        root = Path(named).resolve()
+        if (root / _MARK).is_file():
+            return root
+        raise UnavailableError(
+            f"SERIN_ROOT is {root}, which is no workspace: it holds no {_MARK}. Set SERIN_ROOT to a workspace; "
+            "`serin init FOLDER` makes one"
+        )
+    here = Path.cwd()
+    for folder in (here, *here.parents, Path(__file__).resolve().parent.parent):
         if (folder / _MARK).is_file():
             return folder
     raise UnavailableError(
-        f"{candidates[0]} is no workspace: it holds no {_MARK}; `serin init FOLDER` makes one. Run serin in it, or set "
-        "SERIN_ROOT to it"
+        f"{here} is no workspace, nor does it lie in one: no {_MARK} was found, and SERIN_ROOT is not set. Run this in "
+        "a workspace, or set SERIN_ROOT to it; `serin init FOLDER` makes one"
     )

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 from prometheus_client import CollectorRegistry
 
@@ -64,7 +65,7 @@ class Thousandth(Kind):
 
     def explain(self, rows: Rows, found: Any) -> Any:
         self.answer(rows, found, datetime.now(UTC))
-        return [{"AMOUNT": amount} for amount in rows.columns["AMOUNT"]]
+        return [{"AMOUNT": np.float64(amount)} for amount in rows.columns["AMOUNT"]]
 
 
 class Application:

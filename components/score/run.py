@@ -43,14 +43,14 @@ Report = Callable[[int, float], None]
 class Scored:
     """What a scoring did. `refused` rows are in `refused_file`, and counted by column and rule in `reasons`; `undated`
     rows had no event time and were scored as of `as_of`; `gaps` counts scored rows by what they lacked; `ignored`
-    columns of the table are none of the model's."""
+    columns of the table are none of the model's, each with how it is told."""
 
     version: int
     source: str
     output: str
     raw: bool
     as_of: datetime
-    ignored: tuple[str, ...]
+    ignored: Mapping[str, str]
     rows: int = 0
     scored: int = 0
     positive: int = 0
@@ -75,7 +75,7 @@ class Scored:
                 f"{self.undated:,} rows have no event time, and are scored as of {self.as_of:%Y-%m-%d %H:%M:%S}"
             )
         if self.ignored:
-            lines.append(f"columns that the model does not take are left out: {', '.join(self.ignored)}")
+            lines.append(f"columns that the model does not take are left out: {', '.join(self.ignored.values())}")
         return lines
 
 
@@ -106,10 +106,10 @@ def score_table(
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         model = _model(platform, case, registered, Path(folder))
         scorer = stack.enter_context(_scorer(platform, model, set(table.names), now))
-        ignored = tuple(name for name in table.names if name not in scorer.columns)
+        ignored = scorer.ignored(table.names)
         done = Scored(registered.version, source, output, scorer.raw, now, ignored)
         if strict and ignored:
-            raise DataError(f"{source} has columns that the model does not take: {', '.join(ignored)}")
+            raise DataError(f"{source} has columns that the model does not take: {', '.join(ignored.values())}")
         write = stack.enter_context(written(output, _schema(scorer)))
         _score(scorer, table, done, write, strict, _telling(report))
     done.seconds = time.monotonic() - start

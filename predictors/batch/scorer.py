@@ -6,7 +6,7 @@ own `read` and `answer`, as requests of at most MAX_ROWS rows.
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -26,6 +26,7 @@ from serin.artifact import Manifest, RequestColumn
 from serin.columns import MISSING, TYPES
 from serin.derived import derived
 from serin.errors import DataError, RequestError
+from serin.near import asked
 from serin.schema import InputColumn, InputSchema, calendar
 
 _PARTIAL = Options(partial=True)
@@ -84,12 +85,21 @@ class TableScorer:
         self._fields, self.raw = kind.schema.of_given(given)
         self._now = now
         self.columns = [name for name in self._fields if name in given]
+        known = {**kind.schema.keyed, **kind.schema.raw}
+        self._absent = [name for name in known if name not in given]
         if missing := [name for name, field in self._fields.items() if field.required and name not in given]:
+            strange = sorted(given - known.keys())
+            missing = [asked(name, strange, "the table's ") for name in missing]
             kinds = "raw rows, as it has features of the online store" if self.raw else "rows with keys"
             raise DataError(f"the table lacks {', '.join(missing)}; it is read as one of {kinds}")
         if not self.columns:
             raise DataError(f"the table has none of the columns {', '.join(self._fields)}")
         self.keys = [name for name in _keys(self._manifest) if name in given or name == self._manifest.timestamp]
+
+    def ignored(self, names: Sequence[str]) -> dict[str, str]:
+        """Those of the table's columns that are not taken, and how each is told: with the column of the model that it
+        may be, where the table lacks one that is called nearly so."""
+        return {name: asked(name, self._absent) for name in names if name not in self.columns}
 
     def column(self, name: str) -> RequestColumn:
         """How a column is declared."""

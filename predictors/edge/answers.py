@@ -11,6 +11,8 @@ from predictors.scoring.kind import Answered
 
 VERSION = kind.Output("model_version", "BYTES")
 MISSING = "missing_features"
+# What an answer holds beside a kind's outputs: none of them may be called so. `error` is a refused row's, in V1.
+RESERVED = (VERSION.name, MISSING, "unknown_categories", "row", "refused_row", "refusal", "error")
 
 
 class Output(NamedTuple):
@@ -21,7 +23,7 @@ class Output(NamedTuple):
     data: Sequence[Any]
 
 
-def predictions(answered: Answered, version: str) -> list[dict[str, Any]]:
+def predictions(answered: Answered, version: str) -> Sequence[dict[str, Any]]:
     """V1: one object a row of the request, in its order; `error` is all that one of a refused row holds.
 
     Where the online store did not have all features of a row, `missing_features` is how many. Where asked for,
@@ -36,11 +38,7 @@ def predictions(answered: Answered, version: str) -> list[dict[str, Any]]:
     if rows.options.explain_unknown:
         for answer, unknown in zip(found, answered.unknown or repeat({}), strict=False):
             answer["unknown_categories"] = unknown
-    if not rows.refused:
-        return found
-    answers = {row: {"error": problem} for row, problem in rows.refused.items()}
-    answers |= dict(zip(rows.numbers, found, strict=True))
-    return [answers[row] for row in sorted(answers)]
+    return rows.in_order(found)
 
 
 def names(declared: Sequence[kind.Output], options: Options) -> list[str]:

@@ -174,7 +174,8 @@ class RestEdge:
         explanations = await self._plane.explain(
             partial(self._v1.rows, call.body), request_id=call.id, size=len(call.body), headers=call.trace
         )
-        return orjson.dumps({"explanations": explanations}), [_JSON]
+        # Another kind's may be NumPy's.
+        return orjson.dumps({"explanations": explanations}, option=orjson.OPT_SERIALIZE_NUMPY), [_JSON]
 
     async def _infer(self, call: Call) -> tuple[bytes, Pairs]:
         # Decoding may cost more than all the rest.

@@ -90,7 +90,7 @@ def _schemas(of: kind.Kind, identity: Identity) -> Json:
         **_requests(of.schema),
         "Prediction": answered,
         "PredictAnswer": _object({"predictions": _array({"anyOf": [_ref("Prediction"), _ref("Refusal")]})}),
-        "ExplainAnswer": _object({"explanations": _array({"type": "object"})}),
+        "ExplainAnswer": _object({"explanations": _array({"anyOf": [{"type": "object"}, _ref("Refusal")]})}),
         "InferAnswer": _object(
             {
                 "id": {"type": "string"},

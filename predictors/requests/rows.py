@@ -100,6 +100,15 @@ class Rows:
         """The number of good rows."""
         return len(self.numbers)
 
+    def in_order(self, answers: "Sequence[dict[str, Any]]") -> "Sequence[dict[str, Any]]":
+        """What each row of the request is told, in the request's order: of the good rows their `answers`, in that of
+        `numbers`; of one that is refused `error` alone."""
+        if not self.refused:
+            return answers
+        told = {row: {"error": problem} for row, problem in self.refused.items()}
+        told |= dict(zip(self.numbers, answers, strict=True))
+        return [told[row] for row in sorted(told)]
+
     def without(self, problems: Mapping[int, str]) -> "Rows":
         """The rows but for those with `problems`, by their places in the request.
 

@@ -20,6 +20,7 @@ from typing import Any
 from predictors.requests.rows import Rows
 from predictors.scoring.admission import Cost
 from predictors.scoring.kind import Answered, Kind
+from predictors.scoring.plain import answering
 from predictors.tracing import Tracer
 
 READS = 2  # batches that wait for the online store at once; what comes meanwhile is one batch, once one of them is back
@@ -98,6 +99,7 @@ class Batches:
         """`answered` logs and counts a batch before its requests are answered, and may give what they still have to
         wait for, in a thread."""
         self._kind, self._pool, self._threads, self._cost = kind, pool, threads, cost
+        self._answering = answering(kind)
         self._answered, self._tracer = answered, tracer
         self._queues: dict[Key, deque[Waiting]] = {}
         self._due = False
@@ -227,7 +229,7 @@ class Batches:
         batch.now = datetime.now(UTC)
         start = time.perf_counter()
         with self._span("score", batch):
-            answered = self._kind.answer(batch.rows, found, batch.now)
+            answered = self._answering(batch.rows, found, batch.now)
         batch.seconds = time.perf_counter() - start
         count = answered.rows.count
         if odd := [name for name, values in answered.outputs.items() if len(values) != count]:

@@ -1,6 +1,7 @@
 """What moved the scores of a tabular model: its SHAP values, from the artifact."""
 
 import threading
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,8 @@ class Explanations:
         `scale` (log-odds, or probability), `method`, which says in words how they were had, and `inputs`, the values
         that the model was given: null where it was given none, as of a category that training did not know.
 
-        `output` is what the model gives before calibration, where the artifact has one.
+        `output` is what the model gives before calibration, where the artifact has one. Where asked for,
+        `unknown_categories` has the values that training did not know, by column.
         Raises UnavailableError where the artifact holds nothing to explain by, or was changed since it was loaded.
         """
         explainer, schema = self._ready(), self._manifest.inputs
@@ -60,6 +62,9 @@ class Explanations:
                     },
                 }
             )
+        if answered.rows.options.explain_unknown:
+            for each, unknown in zip(explained, answered.unknown or repeat({}), strict=False):
+                each["unknown_categories"] = unknown
         return explained
 
     def _ready(self) -> Explainer:

@@ -26,7 +26,8 @@ class Output:
 
 @dataclass(frozen=True)
 class Answered:
-    """What a kind says of n rows: its outputs by name, n plain values each, in the order of `Kind.outputs`.
+    """What a kind says of n rows: its outputs by name, n values each, in the order of `Kind.outputs`. They are plain,
+    or NumPy's, which become plain (`predictors.scoring.plain`).
 
     `rows` are those that were answered. `logged` are the kind's columns of the prediction log, n values each: a list,
     or an array in which NaN and NaT are null. Several may come as one array of shape (n, columns) under the tuple of
@@ -62,6 +63,8 @@ class Kind(ABC):
     """
 
     outputs: ClassVar[tuple[Output, ...]]
+    # Whether `answer` gives plain values as `outputs` declares for sure, so that nobody looks at each answer.
+    plain: ClassVar[bool] = False
 
     @property
     @abstractmethod
@@ -106,5 +109,8 @@ class Kind(ABC):
         """Count an error of `answer` that a request is told, on the event loop."""
 
     def explain(self, rows: Rows, found: Any) -> Sequence[Mapping[str, Any]]:  # noqa: ARG002
-        """Of each row what moved its answer. Raises RequestError where the kind explains nothing."""
+        """Of each row what moved its answer; `error` alone of one that only a partial answer may leave out.
+
+        Raises RequestError where the kind explains nothing.
+        """
         raise RequestError(f"{type(self).__name__} explains nothing; allowed: predict and infer")

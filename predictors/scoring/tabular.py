@@ -36,6 +36,7 @@ class TabularKind(Kind):
     """A model of an artifact folder: its rows are completed from the online store, and scored."""
 
     outputs: ClassVar = (Output("score", "FP64"), Output("decision", "BOOL"))
+    plain: ClassVar = True
 
     def __init__(
         self,
@@ -145,12 +146,18 @@ class TabularKind(Kind):
             self._count_views(error.features)
 
     def explain(self, rows: Rows, found: Found | None) -> Sequence[Mapping[str, Any]]:
-        """Of each row which input moved its score by how much; see `Explanations.of`.
+        """Of each row which input moved its score by how much; see `Explanations.of`. A row that `answer` leaves out of
+        a partial answer has an `error`.
 
         Raises as `answer`, RequestError for too many rows, UnavailableError where the artifact does not allow it.
         """
         self._explanations.check(rows.count)
-        return self._explanations.of(self.answer(rows, found, datetime.now(UTC)))
+        answered = self.answer(rows, found, datetime.now(UTC))
+        explained = self._explanations.of(answered)
+        if answered.rows is rows:
+            return explained
+        of_rows = dict(zip(answered.rows.numbers, explained, strict=True))
+        return [of_rows.get(row) or {"error": answered.rows.refused[row]} for row in rows.numbers]
 
     def _scored(self, rows: Rows, features: Fetched | None) -> Answered:
         manifest = self._model.manifest

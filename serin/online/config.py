@@ -75,6 +75,8 @@ def _content(path: Path) -> Mapping[str, Any]:
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         # Of YAML's errors the first line alone: the others quote the file, which may hold a password by now.
         reason = error.strerror if isinstance(error, OSError) else first_line(error)
+        if isinstance(error, FileNotFoundError):
+            reason = f"{reason}; SERIN_ROOT and SERIN_PROFILE, or SERIN_FEATURE_STORE, say which file it is"
         raise UnavailableError(f"{path} can't be read: {reason}") from None
     if not isinstance(content, dict):
         raise UnavailableError(f"{path} can't be read: it holds no mapping")

@@ -256,7 +256,9 @@ class _Connection:
         if create:
             path.parent.mkdir(parents=True, exist_ok=True)
         elif not path.exists():
-            raise FileNotFoundError(f"there is no file {path}")
+            raise FileNotFoundError(
+                f"there is no file {path}; `serin train` and `serin refresh` make it, in the workspace that they run in"
+            )
         connection = sqlite3.connect(path, timeout=self._busy, isolation_level=None, check_same_thread=False)
         self._to_wal(connection)
         # An integer's key has its lowest byte first, so that rows in order fall all over the table.

@@ -35,7 +35,7 @@ ROW = {
 _CONTROLLER = """
 import os, pathlib, sys
 from serin.adapters import templates
-from serin.adapters.local.controller import run
+from serin.adapters.local.controller import attend
 from serin.adapters.local.lease import FileLease
 from serin.adapters.local.serving import LocalServing
 from serin.errors import SerinError
@@ -43,7 +43,7 @@ folder, locks, root = map(pathlib.Path, sys.argv[1:4])
 lease = FileLease(locks)
 try:
     target = LocalServing(folder, lease)
-    run(target, lease, templates.load(root).serving_runtime, os.environ, print, int(sys.argv[4]))
+    attend(target, lease, templates.load(root).serving_runtime, os.environ, int(sys.argv[4]), print)
 except SerinError as error:
     sys.exit(str(error))
 """

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.factories import make_artifact
+
 ROOT = Path(__file__).parents[2]
 UV = Path(sys.executable).with_name("uv")
 
@@ -42,7 +44,21 @@ def test_command_outside_a_workspace_says_how_to_make_one(serin: Path, tmp_path:
     found = run(serin, tmp_path, "status")
     assert found.returncode == 1
     assert found.stderr.startswith(f"serin: {tmp_path} is no workspace")
+    assert "SERIN_ROOT is not set" in found.stderr
     assert "`serin init FOLDER` makes one" in found.stderr
+
+
+def test_predictor_outside_a_workspace_says_what_it_needs(serin: Path, tmp_path: Path):
+    make_artifact(tmp_path / "model")
+    name = ["--model_name", "card-fraud", "--model_version", "1", "--model_dir", "model"]
+    command = [serin.parent / "python", "-m", "predictors", *name]
+    found = subprocess.run(command, cwd=tmp_path, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True)
+    assert (found.returncode, found.stdout) == (1, "")
+    assert found.stderr == (
+        f"predictor card-fraud version 1: {tmp_path} is no workspace, nor does it lie in one: no "
+        "feature_repo/feature_store.yaml was found, and SERIN_ROOT is not set. Run this in a workspace, or set "
+        "SERIN_ROOT to it; `serin init FOLDER` makes one\n"
+    )
 
 
 def test_workspace_that_it_makes_serves_its_commands(serin: Path, tmp_path: Path):

@@ -50,7 +50,12 @@ def test_one_version_answers_http_and_grpc_on_one_port_until_ctrl_c(world: World
     assert controller.returncode == 0, output
     assert f"gateway: listening on http://127.0.0.1:{world.port}" in output
     assert "card-fraud-v1: ready; its API is shown at http://127.0.0.1:" in output
-    assert output.endswith("stopped\n")
+    # Not before it is true.
+    starting, *before, serving, ended = output.splitlines()
+    assert starting == "Starting card-fraud; Ctrl-C ends it."
+    assert any("card-fraud-v1: ready" in line for line in before)
+    url = f"http://127.0.0.1:{world.port}/v1/models/card-fraud:predict"
+    assert (serving, ended) == (f"Serving card-fraud at {url}, gRPC on the same port", "stopped")
     assert world.alive() == []
 
 
@@ -66,18 +71,27 @@ def test_a_request_reaches_the_deployment_that_it_names_and_never_the_metrics(wo
 
         def asked(**headers: str) -> tuple[int, str]:
             answer = client.post("/v1/models/card-fraud:predict", json={"instances": [ROW]}, headers=headers)
-            return answer.status_code, answer.json()["predictions"][0]["model_version"] if answer.is_success else ""
+            found = answer.json()
+            return answer.status_code, found["predictions"][0]["model_version"] if answer.is_success else found["error"]
 
         def pinned(version: int) -> tuple[int, str]:
             return asked(**{"serin-deployment": f"card-fraud-v{version}"})
 
-        assert [asked(), pinned(1), pinned(2), pinned(3)] == [(200, "1"), (200, "1"), (200, "2"), (404, "")]
+        assert [asked(), pinned(1), pinned(2)] == [(200, "1"), (200, "1"), (200, "2")]
+        code, error = pinned(3)
+        assert (code, error.startswith("POST /v1/models/card-fraud:predict leads nowhere for card-fraud-v3")) == (
+            404,
+            True,
+        )
         paths = ("/metrics", "/v1/../metrics", "/v1/%2e%2e/metrics", "//metrics", "/", "/docs")
         found = {
             path: client.get(httpx.URL(f"http://127.0.0.1:{world.port}", raw_path=path.encode())) for path in paths
         }
         assert {path: answer.status_code for path, answer in found.items()} == dict.fromkeys(paths, 404)
         assert all("model_predictions_total" not in answer.text for answer in found.values())
+        allowed = "allowed are paths that begin with /v1/ or /v2/, once the model is served"
+        assert found["/metrics"].json() == {"error": f"GET /metrics leads nowhere; {allowed}"}
+        assert client.get("/", headers={"serin-deployment": b'\xff"'}).json()["error"].startswith("GET / leads nowhere")
         assert client.get("/v2/health/ready").status_code == 200
         # That model reads no events: the answer is the predictor's own.
         pushed = client.post("/v1/events", json={"events": []})
@@ -86,7 +100,7 @@ def test_a_request_reaches_the_deployment_that_it_names_and_never_the_metrics(wo
     assert _grpc_ready(world.port, ("serin-deployment", "card-fraud-v2"))
     with pytest.raises(grpc.RpcError) as refused:
         _grpc_ready(world.port, ("serin-deployment", "card-fraud-v3"))
-    assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
+    assert (refused.value.code(), refused.value.details()) == (grpc.StatusCode.UNIMPLEMENTED, "")
 
 
 def test_a_second_controller_and_a_taken_port_are_conflicts(world: World, tmp_path: Path) -> None:
@@ -95,7 +109,8 @@ def test_a_second_controller_and_a_taken_port_are_conflicts(world: World, tmp_pa
     second = world.start()
     output, _ = second.communicate(timeout=60)
     assert second.returncode == 1
-    assert output == f"serving-card-fraud: process {first.pid} is at it already; let it end or stop it\n"
+    *_, told = output.splitlines()
+    assert told == f"serving-card-fraud: process {first.pid} is at it already; let it end or stop it"
     other = World(tmp_path / "other")
     other.port = world.port
     third = other.start()
@@ -121,6 +136,7 @@ def test_a_predictor_that_crashes_is_started_again_whatever_the_documents(world:
     output, _ = controller.communicate(timeout=60)
     assert output.count("virtualservice.card-fraud.yaml is no valid YAML") == 1
     assert "card-fraud-v1: exited with -9" in output
+    assert output.count("Serving card-fraud at ") == 2
 
 
 def test_malformed_documents_and_status_files_are_reported_once_and_the_rest_goes_on(
@@ -168,6 +184,20 @@ def test_a_version_whose_artifact_is_lost_is_named_and_the_others_answer(world: 
     controller.send_signal(signal.SIGTERM)
     output, _ = controller.communicate(timeout=60)
     assert output.count(f"card-fraud-v2: storageUri {artifact.with_name('lost')}: there is no such folder\n") == 1
+    assert "Serving card-fraud at " in output
+
+
+def test_nothing_is_said_to_be_served_while_the_version_that_gets_requests_can_not_start(
+    world: World, artifact: Path
+) -> None:
+    world.deploy(1, artifact.with_name("lost"))
+    world.share({"card-fraud-v1": 100})
+    controller = world.start()
+    until(lambda: world.target.status("card-fraud-v1").restarts, "a try to start it")
+    controller.send_signal(signal.SIGTERM)
+    output, _ = controller.communicate(timeout=60)
+    assert "there is no such folder" in output
+    assert "Serving" not in output
 
 
 def _gateway_pid(world: World) -> int:

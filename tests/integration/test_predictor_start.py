@@ -122,7 +122,7 @@ def test_port_0_is_any_that_is_free_and_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (None, "it holds no manifest.json"),
+        (None, "there is no such folder"),
         ({"manifest.json": "{}"}, "manifest.json can't be read: use_case: Field required; "),
         ({"notes.txt": "none"}, "it holds no"),
     ],

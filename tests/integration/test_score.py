@@ -157,11 +157,20 @@ def test_columns_are_renamed_as_the_use_case_says_and_others_are_told(platform: 
     table = table_of(5).rename_columns({"TX_AMOUNT": "amount"}).append_column("TX_FRAUD", pa.array([0] * 5))
     there = written(table, tmp_path / "rows.parquet")
     done = score_table(platform, CASE, there, str(tmp_path / "scores.csv"), as_of=AS_OF)
-    assert done.ignored == ("TX_FRAUD",)
+    assert list(done.ignored) == ["TX_FRAUD"]
     assert (tmp_path / "scores.csv").read_text().startswith('"row","CUSTOMER_ID","TX_DATETIME","score"')
     with pytest.raises(DataError, match="has columns that the model does not take: TX_FRAUD"):
         score_table(platform, CASE, there, str(tmp_path / "more.csv"), strict=True)
     assert not (tmp_path / "more.csv").exists()
+
+
+def test_column_that_is_nearly_one_of_the_model_is_asked_about(platform: Platform, tmp_path: Path) -> None:
+    there = written(table_of(5).rename_columns({"CHANNEL": "Channel"}), tmp_path / "rows.parquet")
+    done = score_table(platform, CASE, there, str(tmp_path / "scores.csv"), as_of=AS_OF)
+    assert list(done.ignored) == ["Channel"]
+    assert "columns that the model does not take are left out: Channel (is it CHANNEL?)" in done.sentences()
+    with pytest.raises(DataError, match=r"does not take: Channel \(is it CHANNEL\?\)"):
+        score_table(platform, CASE, there, str(tmp_path / "more.csv"), strict=True)
 
 
 def bad_table(tmp_path: Path) -> str:

@@ -62,9 +62,7 @@ def attend(
     report: Report,
 ) -> str:
     """`run`, for whoever stands before it; returns how it ended."""
-    model = target.folder.name
-    report(f"Serving {model} at http://127.0.0.1:{port}/v1/models/{model}:predict, gRPC on the same port")
-    report("Ctrl-C ends it.")
+    report(f"Starting {target.folder.name}; Ctrl-C ends it.")
     run(target, lease, runtime, environment, report, port)
     return "stopped; no process was left behind"
 
@@ -121,6 +119,7 @@ class Controller:
         self._routes = envoy.no_routes()
         self._statuses: dict[str, dict[str, Any]] = {}
         self._problems: dict[str, str] = {}
+        self._serves = False
 
     def start(self) -> None:
         """Open the gateway; it answers 404 until there is a VirtualService, and 503 until a predictor is up."""
@@ -139,8 +138,9 @@ class Controller:
         """One pass. A problem is reported when it appears; what it does not concern goes on."""
         self._attempt("documents", self._read_documents)
         self._attempt("predictors", self._step)
-        self._attempt("traffic", self._direct)
+        directed = self._attempt("traffic", self._direct)
         self._attempt("status", self._write_statuses)
+        self._tell(directed)
 
     def _attempt(self, what: str, part: Callable[[], None]) -> bool:
         """Whether `part` went well; why it did not is reported once, until it does or fails in another way."""
@@ -224,3 +224,15 @@ class Controller:
             if before is None or status["message"] != before["message"]:
                 self._report(f"{name}: {status['message']}")
             self._statuses[name] = status
+
+    def _tell(self, directed: bool) -> None:
+        """Say where the model is served, each time that this becomes true: once all that have a share are ready."""
+        shared = envoy.shared_clusters(self._routes)
+        ready = {
+            envoy.cluster_name(f"{name}-predictor", envoy.HTTP_PORT) for name, p in self._predictors.items() if p.ready
+        }
+        serves = directed and bool(shared) and shared <= ready
+        if serves and not self._serves:
+            model, port = self._target.folder.name, self._gateway.port
+            self._report(f"Serving {model} at http://127.0.0.1:{port}/v1/models/{model}:predict, gRPC on the same port")
+        self._serves = serves

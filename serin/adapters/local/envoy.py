@@ -8,6 +8,7 @@ Where the local gateway differs from Istio's:
     hosts     it serves one model, so it answers to every host name, not to `spec.hosts` alone
     access    nobody has to show a token, and nothing is encrypted: it listens on loopback only
     weights   of the requests of one Envoy process, not of many gateways
+    errors    its own answers to HTTP requests are JSON, as the predictors' are
     health    a deployment without a process answers 503 at once; there is no outlier detection
 """
 
@@ -31,6 +32,10 @@ _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 # uvicorn closes a connection that was idle for 65 s (KServe's setting). Envoy must close it first, or a
 # request can be sent into a connection that is just being closed.
 _IDLE_TIMEOUT = "30s"
+# A request may name its deployment in this header (istio/virtualservice.yaml).
+_DEPLOYMENT = "serin-deployment"
+_SHOWN = 200  # characters of a path or a header that an answer repeats
+_FROM = {"default_value": 400, "runtime_key": "serin.told_from"}  # the lowest HTTP status that is an error
 # What Istio adds to every retry: another pod than those tried. Here a deployment is one process, and gets it again.
 _OTHER_HOSTS: Config = {
     "retry_host_predicate": [
@@ -108,6 +113,16 @@ def routed_clusters(route_configuration: Mapping[str, Any]) -> set[str]:
     }
 
 
+def shared_clusters(route_configuration: Mapping[str, Any]) -> set[str]:
+    """The clusters that have a share of the traffic; the last route is that of requests that name no deployment."""
+    return {
+        cluster["name"]
+        for host in route_configuration["virtual_hosts"]
+        for cluster in host["routes"][-1]["route"]["weighted_clusters"]["clusters"]
+        if cluster["weight"]
+    }
+
+
 def _routes(entry: Route) -> list[Config]:
     shares = [
         {"name": cluster_name(share.destination.host, share.destination.port.number), "weight": share.weight}
@@ -161,9 +176,39 @@ def _connection_manager() -> Config:
             # /v1/../metrics is /metrics, before it meets a route; Istio's default as well.
             "normalize_path": True,
             "rds": {"route_config_name": ROUTES, "config_source": _source("rds.json")},
+            "local_reply_config": {"mappers": _answers()},
             "http_filters": [{"name": "envoy.filters.http.router", "typed_config": {"@type": router}}],
         },
     }
+
+
+def _answers() -> list[Config]:
+    """What Envoy answers by itself, over HTTP, as the predictors tell their errors; the first that fits counts. A gRPC
+    caller is told the plain text as its status."""
+    asked, named = f"%REQ(:METHOD)% %REQ(:PATH):{_SHOWN}%", f"%REQ({_DEPLOYMENT}):{_SHOWN}%"
+    lost: Config = {"response_flag_filter": {"flags": ["NR"]}}
+    told = "allowed are paths that begin with /v1/ or /v2/, once the model is served"
+    of = f"allowed beside `{_DEPLOYMENT}` are the names of deployments that run, and paths that begin with /v1/ or /v2/"
+    return [
+        _answer([lost, _header(_DEPLOYMENT, {"present_match": True})], f"{asked} leads nowhere for {named}; {of}"),
+        _answer([lost], f"{asked} leads nowhere; {told}"),
+        _answer([], "the gateway: %LOCAL_REPLY_BODY%"),
+    ]
+
+
+def _answer(filters: list[Config], text: str) -> Config:
+    match: Config = {"string_match": {"prefix": "application/grpc"}, "invert_match": True}
+    # Of a header that is missing Envoy would say that it does not match, inverted or not.
+    http = _header("content-type", {**match, "treat_missing_header_as_empty": True})
+    failed = {"status_code_filter": {"comparison": {"op": "GE", "value": _FROM}}}
+    return {
+        "filter": {"and_filter": {"filters": [http, failed, *filters]}},
+        "body_format_override": {"json_format": {"error": text}},
+    }
+
+
+def _header(name: str, match: Config) -> Config:
+    return {"header_filter": {"header": {"name": name, **match}}}
 
 
 def bootstrap(admin_port: int) -> Config:

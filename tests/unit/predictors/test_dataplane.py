@@ -434,6 +434,18 @@ def test_explanation_is_made_in_a_thread_of_its_own_and_counts_as_no_prediction(
     assert sum(value or 0 for value in counted(registry).values()) == 0
 
 
+def test_explanations_of_another_number_than_rows_are_a_fault(tmp_path: Path) -> None:
+    class Explains(Doubles):
+        def explain(self, rows: Rows, found: Any) -> Any:
+            return [{}]
+
+    kind = Explains()
+    with plane_of(kind, tmp_path) as plane, pytest.raises(ValueError, match="Explains gave another number of expl"):
+        asyncio.run(
+            plane.plane.explain(lambda: kind.schema.from_v1(of(1, 2), datetime.now(UTC)), request_id="r", size=10)
+        )
+
+
 def test_more_explanations_than_may_wait_are_refused_and_predictions_are_not(tmp_path: Path) -> None:
     go_on = threading.Event()
 

@@ -18,10 +18,10 @@ README = Path(__file__).parents[3] / "README.md"
 # A kind whose code lies in its sealed folder, and who serves it: a process of its own, for it is imported there.
 CODE = """
 from predictors.requests.schema import RequestSchema
-from predictors.scoring.kind import Kind
+from predictors.scoring.kind import Kind, Output
 print("imported")
 class Quiet(Kind):
-    outputs, schema, logged = (), RequestSchema.of_columns([]), {}
+    outputs, schema, logged = (Output("quiet", "BOOL"),), RequestSchema.of_columns([]), {}
     def __init__(self, folder): pass
     def answer(self, rows, found, now): pass
 """
@@ -120,6 +120,18 @@ def test_what_is_no_kind_is_told(tmp_path: Path, name: str, told: str) -> None:
     seal_files(tmp_path)
     with pytest.raises(NotFoundError, match=told):
         load_kind(name, tmp_path)
+
+
+def test_class_that_lacks_what_is_served_of_it_is_told_before_it_is_made(tmp_path: Path) -> None:
+    seal_files(tmp_path)
+    with pytest.raises(ArtifactError, match="test_declared:Half: the class has no outputs, schema"):
+        load_kind("tests.unit.predictors.test_declared:Half", tmp_path)
+
+
+def test_what_a_kind_declares_is_checked_once_it_is_made(tmp_path: Path) -> None:
+    seal_files(tmp_path)
+    with pytest.raises(ArtifactError, match="test_declared:Nameless: outputs has one called ''"):
+        load_kind("tests.unit.predictors.test_declared:Nameless", tmp_path)
 
 
 def test_the_readme_shows_the_kind_that_is_tested() -> None:

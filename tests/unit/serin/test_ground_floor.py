@@ -120,6 +120,22 @@ def test_folder_without_manifest_is_no_artifact(tmp_path):
         artifact.verify(tmp_path)
 
 
+def test_folder_that_is_not_there_is_said_to_be_absent(tmp_path):
+    with pytest.raises(ArtifactError, match="none is no model artifact: there is no such folder"):
+        artifact.verify(tmp_path / "none")
+
+
+def test_artifact_of_the_other_sort_is_said_to_be_served_otherwise(sealed, tmp_path):
+    folder, _ = sealed
+    with pytest.raises(ArtifactError, match="a model that Serin trained; it is served without --kind"):
+        artifact.verify_files(folder)
+    other = tmp_path / "other"
+    other.mkdir()
+    artifact.seal_files(other)
+    with pytest.raises(ArtifactError, match="another kind of model; it is served with --kind"):
+        artifact.verify(other)
+
+
 def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "a.txt"
     write_text(path, "old")

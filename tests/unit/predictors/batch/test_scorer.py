@@ -140,6 +140,8 @@ def test_a_table_without_a_required_column_is_refused(windows: LoadedModel) -> N
         DataError, match=r"the table lacks CUSTOMER_ID, TERMINAL_ID; it is read as one of rows with keys"
     ):
         scored(windows, {"TX_AMOUNT": [1.0]})
+    with pytest.raises(DataError, match=r"lacks CUSTOMER_ID \(is it the table's customer-id\?\), TERMINAL_ID; it is"):
+        scored(windows, {"TX_AMOUNT": [1.0], "customer-id": [1]})
 
 
 def test_rows_that_the_model_can_not_take_are_refused_alone(windows: LoadedModel) -> None:

@@ -43,6 +43,15 @@ def test_rows_are_explained(edge: Edge) -> None:
     assert (edge.error, edge.counted) == ("row 0: AMOUNT: below 0 (found -1.0)", {})
 
 
+def test_rows_of_a_partial_request_are_explained_in_their_places_beside_the_refused_ones(edge: Edge) -> None:
+    rows = [{**ROW, "AMOUNT": -1}, ROW, {**ROW, "CHANNEL": 5}]
+    assert edge.post(EXPLAIN, orjson.dumps({"instances": rows, "parameters": {"partial": True}})) == 200
+    first, second, third = json.loads(edge.answer)["explanations"]
+    assert (first, second) == ({"error": "AMOUNT: below 0 (found -1.0)"}, {"AMOUNT": 500.0})
+    assert third["error"].startswith("CHANNEL: not text")
+    assert edge.explained == {"ok": 1}
+
+
 def test_partial_answers_name_the_refused_rows_in_v1_and_v2(edge: Edge) -> None:
     parameters = {"partial": True, "explain_unknown": True}
     rows = [{**ROW, "AMOUNT": -1}, {**ROW, "CHANNEL": "pigeon"}]

@@ -103,6 +103,7 @@ def test_answers_have_the_kinds_outputs(made: Any) -> None:
     row = {"score": 0.5, "decision": True, "place": 3, "text": "x", "model_version": "12"}
     assert is_valid(made, "PredictAnswer", {"predictions": [row, {"error": "AMOUNT: missing"}]})
     assert not is_valid(made, "PredictAnswer", {"predictions": [{**row, "score": "high"}]})
+    assert is_valid(made, "ExplainAnswer", {"explanations": [{"score": 0.5}, {"error": "AMOUNT: missing"}]})
 
 
 def test_events_have_the_use_cases_columns(made: Any) -> None:

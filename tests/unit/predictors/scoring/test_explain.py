@@ -2,15 +2,17 @@
 
 import math
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 
+import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
 from predictors.load import load
 from predictors.metrics import Metrics
 from predictors.requests.rows import Rows
-from predictors.scoring.tabular import TabularKind
+from predictors.scoring.tabular import NO_SCORE, TabularKind
 from serin.errors import RequestError, UnavailableError
 from tests.factories import make_artifact
 
@@ -59,6 +61,25 @@ def test_inputs_are_what_the_model_was_given(tmp_path):
     first, second = kind.explain(rows_of(kind, ROWS), None)
     assert first["inputs"] == {"TX_AMOUNT": 250.0, "CHANNEL": "online", "hour": 10.0, "weekday": 1.0}
     assert second["inputs"]["CHANNEL"] is None
+
+
+def test_row_that_the_model_can_not_score_is_told_in_its_place_of_a_partial_request(tmp_path):
+    make_artifact(tmp_path / "model")
+    place = load(tmp_path / "model").manifest.inputs.names.index("TX_AMOUNT")
+    model = replace(load(tmp_path / "model"), predict=lambda matrix: np.where(matrix[:, place] > 5, np.nan, 0.25))
+    kind = TabularKind(model, None, Metrics("m", "1", "m-v1", CollectorRegistry()))
+    refused = {**ROWS[0], "TX_AMOUNT": -1}
+    body = {"instances": [refused, *ROWS], "parameters": {"partial": True}}
+    first, second = kind.explain(kind.schema.from_v1(body, NOW), None)
+    assert (first, second["score"]) == ({"error": NO_SCORE}, 0.25)
+
+
+def test_categories_that_training_did_not_know_are_named_where_asked_for(tmp_path):
+    kind = kind_of(tmp_path / "model")
+    body = {"instances": ROWS, "parameters": {"explain_unknown": True}}
+    found = kind.explain(kind.schema.from_v1(body, NOW), None)
+    assert [each["unknown_categories"] for each in found] == [{}, {"CHANNEL": "carrier pigeon"}]
+    assert "unknown_categories" not in kind.explain(rows_of(kind, ROWS), None)[0]
 
 
 def test_more_rows_than_can_be_explained_are_refused(tmp_path):

@@ -16,6 +16,15 @@ def test_new_workspace_is_found_and_has_the_shipped_use_cases(tmp_path: Path):
     assert [load(name, workspace.use_cases).name for name in shipped_use_cases()] == ["bank_churn", "card_fraud"]
 
 
+def test_root_that_is_no_workspace_is_told_with_the_variable_that_names_it(tmp_path: Path):
+    with pytest.raises(UnavailableError) as refused:
+        Workspace.from_variables({"SERIN_ROOT": str(tmp_path)})
+    assert str(refused.value) == (
+        f"SERIN_ROOT is {tmp_path}, which is no workspace: it holds no feature_repo/feature_store.yaml. Set SERIN_ROOT "
+        "to a workspace; `serin init FOLDER` makes one"
+    )
+
+
 def test_bare_workspace_has_no_use_case_and_no_definitions(tmp_path: Path):
     made = make(tmp_path, use_cases=())
     assert not [name for name in made.written if name.startswith("pipelines/") or name.endswith(".py")]

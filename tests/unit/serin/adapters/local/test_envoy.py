@@ -222,6 +222,12 @@ def test_routed_clusters_are_those_that_routes_name() -> None:
     assert envoy.routed_clusters(envoy.no_routes()) == set()
 
 
+def test_shared_clusters_are_those_with_a_weight_of_requests_that_name_no_deployment() -> None:
+    document = virtual_service(CASE, {"card-fraud-v1": 100, "card-fraud-v2": 0}, templates.load(ROOT).virtual_service)
+    assert envoy.shared_clusters(envoy.routes(document)) == {"card-fraud-v1-predictor:80"}
+    assert envoy.shared_clusters(envoy.no_routes()) == set()
+
+
 def test_the_listener_is_on_loopback_and_shares_its_port_with_nobody() -> None:
     found = envoy.listener(8080)
     assert found["address"]["socket_address"] == {"address": "127.0.0.1", "port_value": 8080}
