@@ -16,7 +16,7 @@ from typing import Any
 import httptools
 import orjson
 from uvicorn._types import ASGI3Application
-from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from predictors.edge.body import MAX_BODY
@@ -105,7 +105,7 @@ class Connection(HttpToolsProtocol):
             super().data_received(self._parsed)  # type: ignore[arg-type]
         if self.transport.is_closing():
             self._left.clear()
-        else:
+        elif self.flow.read_paused and len(self.cycle.body) <= HIGH_WATER_LIMIT:
             self.flow.resume_reading()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
