@@ -82,6 +82,11 @@ class Connection(HttpToolsProtocol):
         if len(self.connections) > _MOST:
             transport.abort()
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection has ended; uvicorn forgets the timer where the caller reset it, and would keep all of this."""
+        super().connection_lost(exc)
+        self._unset_keepalive_if_required()
+
     def data_received(self, data: bytes) -> None:
         """Take part of a request."""
         if self._seen > self._allowed:

@@ -5,6 +5,7 @@ import gc
 import logging
 import re
 import socket
+import struct
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator
@@ -256,8 +257,9 @@ def test_a_caller_that_goes_away_leaves_nothing_behind(logged: pytest.LogCapture
     assert not [record for record in logged.records if record.levelno >= logging.WARNING]
 
 
-def test_a_connection_that_has_ended_is_freed_at_once() -> None:
-    """Not when Python next looks for what refers to itself: it has frozen what there was when the server began."""
+@pytest.mark.parametrize("reset", [False, True])
+def test_a_connection_that_has_ended_is_freed_at_once(reset: bool) -> None:
+    """Neither when a timer runs out that nobody needs, nor when Python next looks for what refers to itself."""
     gone = []
 
     async def talk(server: HttpServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -266,6 +268,9 @@ def test_a_connection_that_has_ended_is_freed_at_once() -> None:
         (connection,) = server.server_state.connections
         gone.append(weakref.ref(connection))
         del connection
+        if reset:
+            linger = struct.pack("ii", 1, 0)
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         writer.close()
         while server.server_state.connections:
             await asyncio.sleep(0.001)
