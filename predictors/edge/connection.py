@@ -139,7 +139,7 @@ class Connection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """The request is whole."""
         if not self._offers():
-            self._waited = None
+            self._waited, self._seen = None, 0
             super().on_message_complete()
 
     def _offers(self) -> bool:

@@ -87,7 +87,7 @@ class DirectConnection(Connection):
         if handler is None:
             super().on_message_complete()
             return
-        self._handler, self._parts, self._waited = None, [], None
+        self._handler, self._parts, self._waited, self._seen = None, [], None, 0
         self._direct.response_complete = False
         self.cycle = self._direct
         self._task = self.loop.create_task(self._answer(handler, self.scope["headers"], b"".join(parts)))

@@ -149,6 +149,12 @@ def test_a_direct_answer_is_the_one_that_messages_give(sent: list[bytes], direct
     assert handler.count == (min(direct, 1) if goodbye else direct)
 
 
+def test_a_body_as_long_as_no_head_may_be_comes_after_its_head_and_before_another_request() -> None:
+    large = bytes(100_000)
+    sent = request(body=large)
+    assert said(Direct(), [sent[: -len(large)], large, PLAIN]).count(b"HTTP/1.1 200 ") == 2
+
+
 @pytest.mark.parametrize("handler", [None, Direct()], ids=["messages", "direct"])
 def test_trailers_are_no_headers(handler: Handler | None) -> None:
     """Whether they come with the head or after it."""
