@@ -94,6 +94,9 @@ class Connection(HttpToolsProtocol):
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, text)
             return
         self._seen += len(data)
+        if self._waited is None:
+            # It may be nothing that begins a request.
+            self._waited = 0
         if len(data) > _PIECE or self._left:
             whole = memoryview(data)
             self._left[:0] = [whole[place : place + _PIECE] for place in range(0, len(data), _PIECE)][::-1]
@@ -139,7 +142,7 @@ class Connection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """The request is whole."""
         if not self._offers():
-            self._waited, self._seen = None, 0
+            self._seen, self._allowed, self._waited = 0, MAX_HEAD, None
             super().on_message_complete()
 
     def _offers(self) -> bool:

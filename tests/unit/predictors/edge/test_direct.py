@@ -184,6 +184,29 @@ def test_time_in_which_nothing_is_read_is_not_the_callers() -> None:
     assert served(talk, slow).count(b"HTTP/1.1 200 ") == 3
 
 
+CLOSES = CHUNKS[:-2] + b"connection: close\r\n\r\n"
+
+
+@pytest.mark.parametrize("handler", [None, Direct()], ids=["messages", "direct"])
+@pytest.mark.parametrize(("sent", "then"), [(PLAIN, b"\r\n"), (CLOSES, PLAIN)], ids=["line", "after the end"])
+def test_what_begins_no_request_does_not_keep_the_connection(sent: bytes, then: bytes, handler: Handler | None) -> None:
+    """The parser passes over them: empty lines, and whatever follows a trailer that ends the connection."""
+
+    async def talk(server: HttpServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+        writer.write(sent)
+        await reader.readuntil(BODY)
+        writer.write(then)
+        await asyncio.sleep(0.02)
+        (connection,) = server.server_state.connections
+        for _ in range(REQUEST_SECONDS + 1):
+            connection.second_passed()  # type: ignore[union-attr]
+        return await heard(reader)
+
+    answer = served(talk, handler)
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert not answer.endswith(b"<kept>")
+
+
 def test_many_requests_at_once_are_answered_in_order_and_parsed_little_by_little() -> None:
     count, longest = 3000, 0
     sent = b"".join(request(body=b"%06d" % number) for number in range(count))
