@@ -13,12 +13,16 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from predictors.edge.body import Headers, Pairs
-from predictors.edge.connection import Connection, is_reset
+from predictors.edge.connection import TRAILERS, Connection, is_reset
 
 Answer = tuple[int, Pairs, bytes]  # status, headers with the body's length, and the body
 Handler = Callable[[Headers, bytes], Awaitable[Answer]]  # of a request's headers, their names in lower case, and body
 
 _CLOSE = (b"connection", b"close")
+
+
+def _nothing() -> None:
+    """Follows from an answer."""
 
 
 class DirectConnection(Connection):
@@ -40,14 +44,20 @@ class DirectConnection(Connection):
         # Uvicorn asks it whether a request is being answered, and tells it that the caller left or the server ends.
         self._direct = RequestResponseCycle(
             {}, transport, self.flow, self.logger, self.access_logger, False, [], asyncio.Event(), False, True,  # type: ignore[typeddict-item]
-            self.on_response_complete,
+            _nothing,
         )  # fmt: skip
         self._direct.more_body = False
 
     def data_received(self, data: bytes) -> None:
         """Take part of a request; one that is not whole, with a part of its body, is left to uvicorn."""
         super().data_received(data)
-        if self._parts and not self.transport.is_closing():
+        if self._parts:
+            self._leave()
+
+    def _go_on(self) -> None:
+        """Parse what is left."""
+        super()._go_on()
+        if self._parts:
             self._leave()
 
     def shutdown(self) -> None:
@@ -60,7 +70,7 @@ class DirectConnection(Connection):
         """Begin the body."""
         handler = self._handlers.get(self.url)
         if handler and self._is_plain():
-            self._handler = handler
+            self._handler, self.headers = handler, TRAILERS
         else:
             super().on_headers_complete()
 
@@ -77,10 +87,10 @@ class DirectConnection(Connection):
         if handler is None:
             super().on_message_complete()
             return
-        self._handler, self._parts, self._waited = None, [], None
+        self._handler, self._parts, self._waited, self._seen = None, [], None, 0
         self._direct.response_complete = False
         self.cycle = self._direct
-        self._task = self.loop.create_task(self._answer(handler(self.headers, b"".join(parts))))
+        self._task = self.loop.create_task(self._answer(handler, self.scope["headers"], b"".join(parts)))
         self.tasks.add(self._task)
 
     def _is_plain(self) -> bool:
@@ -96,15 +106,17 @@ class DirectConnection(Connection):
         )
 
     def _leave(self) -> None:
-        """Leave the request that has begun to uvicorn."""
+        """Leave the request that has begun to uvicorn, unless the connection ends."""
         parts, self._handler, self._parts = self._parts, None, []
+        if self.transport.is_closing():
+            return
         super().on_headers_complete()
         for part in parts:
             super().on_body(part)
 
-    async def _answer(self, answer: Awaitable[Answer]) -> None:
+    async def _answer(self, handler: Handler, headers: Headers, body: bytes) -> None:
         try:
-            self._say(*await answer)
+            self._say(*await handler(headers, body))
         except BaseException as error:
             self._direct.response_complete = True
             self.logger.error("a request was not answered", exc_info=error)

@@ -45,6 +45,27 @@ def test_a_head_without_end_is_refused(predictor: Predictor) -> None:
             caller.sendall(b"a" * 2**26)
 
 
+@pytest.mark.parametrize("begun", ["", "1\r\n{\r\n"], ids=["no body", "after a body"])
+@pytest.mark.parametrize("endless", ["x: ", "0;x="], ids=["trailer", "mark"])
+def test_a_body_without_end_that_has_no_bytes_is_refused(predictor: Predictor, begun: str, endless: str) -> None:
+    chunked = f"POST {PATH} HTTP/1.1\r\nhost: here\r\ntransfer-encoding: chunked\r\n\r\n{begun}"
+    with connected(predictor) as caller:
+        caller.sendall((chunked + ("0\r\n" if endless == "x: " else "") + endless).encode())
+        with pytest.raises(OSError, match=r"reset|pipe"):
+            caller.sendall(b"a" * 2**25)
+
+
+def test_thousands_of_requests_at_once_do_not_hold_up_others(predictor: Predictor) -> None:
+    before = psutil.Process(predictor.process.pid).memory_info().rss
+    with connected(predictor) as caller, httpx.Client() as other:
+        caller.sendall(b"GET / HTTP/1.1\r\n\r\n" * 100_000)
+        started = time.monotonic()
+        for _ in range(5):
+            assert other.post(predictor.http + PATH, content=BODY).status_code == 200
+        assert time.monotonic() - started < 1
+    assert psutil.Process(predictor.process.pid).memory_info().rss - before < 64 * 2**20
+
+
 def test_bodies_that_are_never_whole_are_held_up_to_a_limit(predictor: Predictor) -> None:
     before = psutil.Process(predictor.process.pid).memory_info().rss
     callers = [connected(predictor) for _ in range(MAX_HELD // MAX_BODY + 8)]

@@ -21,11 +21,17 @@ async def answering(_scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": bytes(LARGE)})
 
 
-def called(talk: Callable[[Caller, ServerState], Awaitable[None]], keep_alive: int = 5) -> None:
-    """Have a caller talk to a server whose application gives a large answer."""
+async def not_reading(_scope: Any, _receive: Any, _send: Any) -> None:
+    await asyncio.sleep(60)
+
+
+def called(
+    talk: Callable[[Caller, ServerState], Awaitable[None]], keep_alive: int = 5, application: Any = answering
+) -> None:
+    """Have a caller talk to a server whose application gives a large answer, unless told another."""
 
     async def run() -> None:
-        config = uvicorn.Config(answering, lifespan="off", log_config=None, timeout_keep_alive=keep_alive)
+        config = uvicorn.Config(application, lifespan="off", log_config=None, timeout_keep_alive=keep_alive)
         config.load()
         state = ServerState()
         server = await asyncio.get_running_loop().create_server(lambda: Connection(config, state, {}), "127.0.0.1", 0)
@@ -98,3 +104,17 @@ def test_answer_that_is_taken_in_parts_is_whole() -> None:
         assert len(state.connections) == 1
 
     called(talk)
+
+
+def test_body_that_the_application_does_not_read_stays_with_the_caller() -> None:
+    async def talk(caller: Caller, state: ServerState) -> None:
+        writer = caller[1]
+        writer.write(b"POST / HTTP/1.1\r\nhost: here\r\ncontent-length: %d\r\n\r\n" % LARGE + bytes(LARGE))
+        (connection,) = state.connections
+        await until(lambda: connection.flow.read_paused)  # type: ignore[union-attr]
+        await asyncio.sleep(0.1)
+        assert len(connection.cycle.body) < 2**20  # type: ignore[union-attr]
+        for task in state.tasks:
+            task.cancel()
+
+    called(talk, application=not_reading)
